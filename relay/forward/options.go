@@ -1,0 +1,80 @@
+package forward
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+)
+
+// ServerOptions says what a Server serves and what it tolerates.
+type ServerOptions struct {
+	// Handler answers every request: by writing ctx.Response, or by passing ctx to an Upstream.
+	// It must not keep ctx. ctx.Hijack and ctx.TimeoutError do not work here.
+	Handler fasthttp.RequestHandler
+	// TrustedProxies are the peers whose X-Forwarded-* headers are believed. A peer on a unix
+	// socket is always one of them.
+	TrustedProxies []netip.Prefix
+	Limits         Limits
+	Log            *slog.Logger          // nil: discarded
+	Metrics        prometheus.Registerer // nil: not registered
+}
+
+// Limits bound what one client may take. Zero values mean the defaults of DefaultLimits.
+type Limits struct {
+	HeaderTimeout        time.Duration // limits.header_timeout: from the first byte of a head to its last, and for the first head of a connection
+	IdleTimeout          time.Duration // limits.idle_timeout: a kept-alive connection without a request
+	BodyTimeout          time.Duration // the time in which MinProgress bytes of a request body must arrive
+	WriteTimeout         time.Duration // the time in which a client must take one buffer (at most 32 KiB)
+	MinProgress          int           // bytes
+	HeaderBytes          int           // request line and header lines together
+	HeaderFields         int           // header lines
+	TargetBytes          int           // the request target
+	ConnectionsPerClient int           // limits.connections_per_client: per client address (IPv6: per /64), never per trusted proxy
+	Connections          int           // all clients together
+}
+
+// DefaultLimits returns the limits used where Limits is silent.
+func DefaultLimits() Limits {
+	return Limits{
+		HeaderTimeout: 10 * time.Second, IdleTimeout: 60 * time.Second,
+		BodyTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, MinProgress: 1 << 10,
+		HeaderBytes: 32 << 10, HeaderFields: 128, TargetBytes: 16 << 10,
+		ConnectionsPerClient: 256, Connections: 65536,
+	}
+}
+
+// UpstreamOptions names an upstream and how long to wait for it.
+type UpstreamOptions struct {
+	URL           string                // http://host:port or unix:/path (upstream.web, upstream.streaming)
+	HideCookie    string                // a cookie of the gateway's own, removed from what is forwarded; empty: none
+	DialTimeout   time.Duration         // default 5 s
+	HeaderTimeout time.Duration         // until the reply's head, after the request is sent; default 60 s; then 504
+	StallTimeout  time.Duration         // a reply body without a byte; default 5 min; event streams have none
+	IdleTimeout   time.Duration         // how long an unused connection is kept; default 15 s
+	MaxIdle       int                   // unused connections kept; default 256
+	HeaderBytes   int                   // a reply's head; default 256 KiB
+	Log           *slog.Logger          // nil: discarded
+	Metrics       prometheus.Registerer // nil: not registered; two upstreams may share one
+}
+
+// Edit is how PassEdited changes a document on its way to the client.
+type Edit struct {
+	// Document gets a whole reply and returns the new body, or false to let the reply pass as it is.
+	// Reply is borrowed and valid only during the call.
+	Document func(Reply) ([]byte, bool)
+	// MaxBytes is the largest document looked at; larger ones pass untouched. Default 1 MiB.
+	MaxBytes int
+}
+
+// Reply is an upstream's answer as Edit.Document sees it. All bytes are borrowed.
+type Reply struct {
+	Status int
+	Body   []byte
+	head   *head
+}
+
+// Header returns the value of the first header line called name in any case, or nil.
+func (r Reply) Header(name string) []byte { return r.head.value(name) }
