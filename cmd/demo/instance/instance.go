@@ -1,0 +1,139 @@
+// Package instance is a small ActivityPub server in Mastodon's shape, for the
+// demonstration and for tests: actor documents, WebFinger, NodeInfo, the few
+// API calls a gateway asks, and inboxes that remember what they were given.
+//
+// It answers with the statuses, headers and documents Mastodon 4.5 and 4.6 give
+// and knows nothing of MLS. It never checks a signature, only that there is one,
+// and it keeps everything in memory: never put it on a network.
+package instance
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+)
+
+// Options say what kind of server to imitate.
+type Options struct {
+	// Origin is the base of every id without a trailing slash, as peers see
+	// it: the gateway's, not this server's (http://127.0.0.1:8420).
+	Origin string
+	// Ids is Named when empty.
+	Ids Ids
+	// Fetch is OpenFetch when empty.
+	Fetch Fetch
+	// Edge is PlainEdge when empty.
+	Edge Edge
+}
+
+// Ids says how actor ids are written.
+type Ids string
+
+const (
+	Named   Ids = "named"   // Named is /users/alice, what Mastodon up to 4.5 mints.
+	Numeric Ids = "numeric" // Numeric is /ap/users/115…, what Mastodon 4.6 mints.
+)
+
+// Fetch says who may read actor documents.
+type Fetch string
+
+const (
+	OpenFetch       Fetch = "open"       // OpenFetch answers everybody.
+	AuthorizedFetch Fetch = "authorized" // AuthorizedFetch answers 401 to requests without a Signature.
+)
+
+// Edge says what the instance expects of the proxy in front.
+type Edge string
+
+const (
+	PlainEdge Edge = "plain" // PlainEdge takes requests as they come.
+	TLSEdge   Edge = "tls"   // TLSEdge answers 301 without X-Forwarded-Proto: https, as Rails does.
+)
+
+// Instance is the server. It is an http.Handler and safe for concurrent use.
+type Instance struct {
+	options Options
+	routes  *http.ServeMux
+
+	mu       sync.Mutex
+	people   []*Person
+	tokens   map[string]grant
+	received []Received
+	asked    map[string]int
+}
+
+// New returns an instance without people.
+func New(o Options) *Instance {
+	i := &Instance{options: o, tokens: map[string]grant{}, asked: map[string]int{}}
+	i.routes = i.mux()
+	return i
+}
+
+// Host returns the authority of the instance's ids.
+func (i *Instance) Host() string {
+	u, err := url.Parse(i.options.Origin)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// Asked returns how often path was requested with method, whatever was answered.
+func (i *Instance) Asked(method, path string) int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.asked[method+" "+path]
+}
+
+// ServeHTTP answers as Puma behind a proxy would: 403 for a Host that is not
+// the instance's, 301 to https when the Edge asks for it.
+func (i *Instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	i.mu.Lock()
+	i.asked[r.Method+" "+r.URL.Path]++
+	i.mu.Unlock()
+	w.Header().Set("Server", "Mastodon")
+	switch {
+	case r.URL.Path == "/health":
+		writeText(w, http.StatusOK, "OK")
+	case r.Host != i.Host():
+		writeText(w, http.StatusForbidden, "Blocked hosts: "+r.Host)
+	case i.options.Edge == TLSEdge && r.Header.Get("X-Forwarded-Proto") != "https":
+		http.Redirect(w, r, "https://"+r.Host+r.URL.RequestURI(), http.StatusMovedPermanently)
+	default:
+		i.routes.ServeHTTP(w, r)
+	}
+}
+
+func (i *Instance) mux() *http.ServeMux {
+	m := http.NewServeMux()
+	for path, serve := range map[string]http.HandlerFunc{
+		"GET /users/{name}":                       i.serveActor,
+		"GET /ap/users/{id}":                      i.serveActor,
+		"GET /{at}":                               i.serveProfile,
+		"GET /.well-known/webfinger":              i.serveWebFinger,
+		"GET /.well-known/nodeinfo":               i.serveNodeInfoLinks,
+		"GET /nodeinfo/2.0":                       i.serveNodeInfo,
+		"GET /api/v1/accounts/lookup":             i.serveLookup,
+		"GET /api/v1/accounts/verify_credentials": i.serveCredentials,
+		"GET /api/v1/instance":                    i.serveAbout,
+		"GET /oauth/token/info":                   i.serveTokenInfo,
+		"POST /oauth/revoke":                      i.serveRevoke,
+		"POST /inbox":                             i.serveInbox,
+		"POST /actor/inbox":                       i.serveInbox,
+		"POST /users/{name}/inbox":                i.serveInbox,
+		"POST /ap/users/{id}/inbox":               i.serveInbox,
+		"/":                                       serveMissing,
+	} {
+		m.HandleFunc(path, serve)
+	}
+	return m
+}
+
+func serveMissing(w http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.Header.Get("Accept"), "json") || strings.HasPrefix(r.URL.Path, "/api/") {
+		writeJSON(w, http.StatusNotFound, map[string]string{"error": "Record not found"})
+		return
+	}
+	writeText(w, http.StatusNotFound, "The page you are looking for isn't here.")
+}
