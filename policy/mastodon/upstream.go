@@ -1,0 +1,128 @@
+package mastodon
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// maxAnswer bounds what is read of one answer; Mastodon's largest, an account
+// with a long biography, is a few KiB.
+const maxAnswer = 1 << 20
+
+// upstream asks the instance over its internal address, as the public front
+// would: Rails answers 403 to an unknown Host and redirects what is not https.
+type upstream struct {
+	client *http.Client
+	base   string // http://host:port, or http://unix for a socket
+	domain string
+}
+
+// question is one GET. Token and accept may be empty.
+type question struct {
+	path   string
+	query  url.Values
+	token  string
+	accept string
+}
+
+// answer is status and body of one reply, whatever the status.
+type answer struct {
+	status int
+	body   []byte
+}
+
+func newUpstream(web, domain string) (*upstream, error) {
+	if domain == "" {
+		return nil, fmt.Errorf("mastodon: domain is empty: set it to the host in your actors' ids")
+	}
+	dialer := &net.Dialer{Timeout: askTimeout}
+	transport := &http.Transport{
+		DialContext:         dialer.DialContext,
+		MaxConnsPerHost:     32,
+		MaxIdleConnsPerHost: 8,
+		IdleConnTimeout:     15 * time.Second, // Puma closes idle connections after 20 s
+	}
+	base := strings.TrimSuffix(web, "/")
+	if path, isSocket := strings.CutPrefix(web, "unix:"); isSocket {
+		base = "http://unix"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", path)
+		}
+	} else if u, err := url.Parse(web); err != nil || u.Scheme != "http" || u.Host == "" {
+		return nil, fmt.Errorf("mastodon: upstream.web is %q: use http://127.0.0.1:3000 or unix:/path", web)
+	}
+	return &upstream{
+		base:   base,
+		domain: domain,
+		client: &http.Client{
+			Transport: transport,
+			Timeout:   askTimeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error {
+				return http.ErrUseLastResponse // never carry a token elsewhere
+			},
+		},
+	}, nil
+}
+
+// ask sends one question. Its error is ErrUnavailable: no answer was had.
+func (u *upstream) ask(ctx context.Context, q question) (answer, error) {
+	target := u.base + q.path
+	if len(q.query) > 0 {
+		target += "?" + q.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
+	if err != nil {
+		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	req.Host = u.domain
+	req.Header.Set("X-Forwarded-Proto", "https")
+	req.Header.Set("User-Agent", "Sealgate")
+	if q.accept == "" {
+		q.accept = "application/json"
+	}
+	req.Header.Set("Accept", q.accept)
+	if q.token != "" {
+		req.Header.Set("Authorization", "Bearer "+q.token)
+	}
+	return u.send(req)
+}
+
+func (u *upstream) send(req *http.Request) (answer, error) {
+	res, err := u.client.Do(req)
+	if err != nil {
+		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if err != nil {
+		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if len(body) > maxAnswer {
+		return answer{}, fmt.Errorf("%w: its answer to %s is over 1 MiB", ErrUnavailable, req.URL.Path)
+	}
+	return answer{status: res.StatusCode, body: body}, nil
+}
+
+// into decodes a 200. Any other status, or what is not JSON, is ErrUnavailable:
+// the instance is there but says nothing that can be used.
+func (a answer) into(v any) error {
+	if a.status != http.StatusOK {
+		return fmt.Errorf("%w: it answers %d", ErrUnavailable, a.status)
+	}
+	if err := json.Unmarshal(a.body, v); err != nil {
+		return fmt.Errorf("%w: its answer is not the JSON expected: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+// gone tells whether the instance said that what was asked for does not exist.
+func (a answer) gone() bool {
+	return a.status == http.StatusNotFound || a.status == http.StatusGone
+}
