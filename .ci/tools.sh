@@ -1,7 +1,6 @@
 #!/bin/sh
 # Builds a tool at its exact version, once, and prints where it is.
 #   .ci/tools.sh golangci-lint    the linter; `… fmt` of it formats the tree
-#   .ci/tools.sh govulncheck      asks a database on the internet when it runs
 #   .ci/tools.sh caddy            for make bench
 set -eu
 
@@ -9,10 +8,9 @@ cache=${SEALGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sealgate}/bin
 
 case ${1:-} in
 golangci-lint) version=v2.15.0 module=github.com/golangci/golangci-lint/v2/cmd/golangci-lint ;;
-govulncheck) version=v1.8.0 module=golang.org/x/vuln/cmd/govulncheck ;;
 caddy) version=v2.11.9 module=github.com/caddyserver/caddy/v2/cmd/caddy ;;
 *)
-	echo "tools: say which one: golangci-lint, govulncheck or caddy" >&2
+	echo "tools: say which one: golangci-lint or caddy" >&2
 	exit 2
 	;;
 esac
