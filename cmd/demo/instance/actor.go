@@ -21,7 +21,7 @@ var (
 // Document returns the actor document of p, byte for byte as it is served.
 func (i *Instance) Document(p *Person) []byte {
 	template := namedTemplate
-	if i.options.Ids == Numeric {
+	if i.options.IDs == Numeric {
 		template = numericTemplate
 	}
 	return []byte(strings.NewReplacer(

@@ -89,7 +89,7 @@ func (i *Instance) serveNodeInfo(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (i *Instance) version() string {
-	if i.options.Ids == Numeric {
+	if i.options.IDs == Numeric {
 		return "4.6.0"
 	}
 	return "4.5.0"

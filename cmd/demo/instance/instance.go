@@ -19,36 +19,39 @@ type Options struct {
 	// Origin is the base of every id without a trailing slash, as peers see
 	// it: the gateway's, not this server's (http://127.0.0.1:8420).
 	Origin string
-	// Ids is Named when empty.
-	Ids Ids
+	// IDs is Named when empty.
+	IDs IDs
 	// Fetch is OpenFetch when empty.
 	Fetch Fetch
 	// Edge is PlainEdge when empty.
 	Edge Edge
 }
 
-// Ids says how actor ids are written.
-type Ids string
+// IDs says how actor ids are written.
+type IDs string
 
+// Named is /users/alice, what Mastodon up to 4.5 mints; Numeric is /ap/users/115…, what 4.6 mints.
 const (
-	Named   Ids = "named"   // Named is /users/alice, what Mastodon up to 4.5 mints.
-	Numeric Ids = "numeric" // Numeric is /ap/users/115…, what Mastodon 4.6 mints.
+	Named   IDs = "named"
+	Numeric IDs = "numeric"
 )
 
 // Fetch says who may read actor documents.
 type Fetch string
 
+// OpenFetch answers everybody; AuthorizedFetch answers 401 to requests without a Signature.
 const (
-	OpenFetch       Fetch = "open"       // OpenFetch answers everybody.
-	AuthorizedFetch Fetch = "authorized" // AuthorizedFetch answers 401 to requests without a Signature.
+	OpenFetch       Fetch = "open"
+	AuthorizedFetch Fetch = "authorized"
 )
 
 // Edge says what the instance expects of the proxy in front.
 type Edge string
 
+// PlainEdge takes requests as they come; TLSEdge answers 301 without X-Forwarded-Proto: https, as Rails does.
 const (
-	PlainEdge Edge = "plain" // PlainEdge takes requests as they come.
-	TLSEdge   Edge = "tls"   // TLSEdge answers 301 without X-Forwarded-Proto: https, as Rails does.
+	PlainEdge Edge = "plain"
+	TLSEdge   Edge = "tls"
 )
 
 // Instance is the server. It is an http.Handler and safe for concurrent use.

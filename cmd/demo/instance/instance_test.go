@@ -85,8 +85,8 @@ func TestStatuses(t *testing.T) {
 }
 
 func TestDocumentsParse(t *testing.T) {
-	for _, ids := range []instance.Ids{instance.Named, instance.Numeric} {
-		i := instance.New(instance.Options{Origin: origin, Ids: ids})
+	for _, ids := range []instance.IDs{instance.Named, instance.Numeric} {
+		i := instance.New(instance.Options{Origin: origin, IDs: ids})
 		bob, err := i.AddPerson("bob")
 		if err != nil {
 			t.Fatal(err)

@@ -54,7 +54,7 @@ func (i *Instance) AddPerson(name string) (*Person, error) {
 	p.Account = strconv.Itoa(firstAccount + len(i.people))
 	p.public = string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	p.Actor = i.options.Origin + "/users/" + name
-	if i.options.Ids == Numeric {
+	if i.options.IDs == Numeric {
 		p.Actor = i.options.Origin + "/ap/users/" + p.Account
 	}
 	p.KeyID = p.Actor + "#main-key"
