@@ -1,0 +1,122 @@
+package mls
+
+import (
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/sha512"
+	"errors"
+	"fmt"
+	"math/big"
+
+	ciscomls "github.com/cisco/go-mls"
+	"github.com/cloudflare/circl/sign/ed448"
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+)
+
+var (
+	// ErrSignatureKey says that a signature key is not a key of the suite: wrong length, or
+	// not a point of the curve.
+	ErrSignatureKey = errors.New("mls: signature key does not fit the cipher suite")
+	// ErrSignature says that a signature does not verify, or is not in its one encoding:
+	// RFC 8032 for Ed25519 and Ed448, DER without anything after it for ECDSA (RFC 9420 §5.1.1).
+	ErrSignature = errors.New("mls: signature does not verify")
+)
+
+// VerifyWithLabel checks a signature made by SignWithLabel (RFC 9420 §5.1.2) with the suite's
+// scheme. It fails with ErrSignatureKey, ErrSignature or ErrUnknownSuite, whatever the bytes.
+func (s Suite) VerifyWithLabel(key []byte, label string, content, signature []byte) error {
+	if err := s.checkSignatureKey(key); err != nil {
+		return err
+	}
+	if !s.verify(key, signContent(label, content), signature) {
+		return ErrSignature
+	}
+	return nil
+}
+
+func signContent(label string, content []byte) []byte {
+	label = "MLS 1.0 " + label
+	b := make([]byte, 0, len(label)+len(content)+8)
+	return appendVector(appendVector(b, []byte(label)), content)
+}
+
+// checkSignatureKey comes before every verification because go-mls panics on an Ed25519 key
+// of the wrong length and on a point that is not on its curve.
+func (s Suite) checkSignatureKey(key []byte) error {
+	switch s {
+	case X25519Aes128Ed25519, X25519ChachaEd25519:
+		return checkLength(key, ed25519.PublicKeySize)
+	case X448Aes256Ed448, X448ChachaEd448:
+		return checkLength(key, ed448.PublicKeySize)
+	case P256Aes128:
+		return checkPoint(ecdh.P256(), key)
+	case P384Aes256:
+		return checkPoint(ecdh.P384(), key)
+	case P521Aes256:
+		return checkPoint(ecdh.P521(), key)
+	default:
+		return fmt.Errorf("%w %s", ErrUnknownSuite, s)
+	}
+}
+
+func checkLength(key []byte, want int) error {
+	if len(key) != want {
+		return fmt.Errorf("%w: %d bytes, not %d", ErrSignatureKey, len(key), want)
+	}
+	return nil
+}
+
+// checkPoint uses crypto/ecdh, whose parser takes uncompressed points of the curve alone.
+func checkPoint(curve ecdh.Curve, key []byte) error {
+	if _, err := curve.NewPublicKey(key); err != nil {
+		return fmt.Errorf("%w: %w", ErrSignatureKey, err)
+	}
+	return nil
+}
+
+// verify expects a key that passed checkSignatureKey.
+func (s Suite) verify(key, content, signature []byte) bool {
+	switch s {
+	case X25519Aes128Ed25519, X25519ChachaEd25519:
+		return len(signature) == ed25519.SignatureSize && s.verifyCisco(key, content, signature)
+	case P256Aes128, P521Aes256:
+		return isStrictDER(signature) && s.verifyCisco(key, content, signature)
+	case P384Aes256:
+		return verifyP384(key, content, signature)
+	case X448Aes256Ed448, X448ChachaEd448:
+		return ed448.Verify(key, content, signature, "")
+	default:
+		return false
+	}
+}
+
+func (s Suite) verifyCisco(key, content, signature []byte) bool {
+	public := ciscomls.SignaturePublicKey{Data: key}
+	return ciscomls.CipherSuite(s).Scheme().Verify(&public, content, signature)
+}
+
+func verifyP384(key, content, signature []byte) bool {
+	public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P384(), key)
+	if err != nil {
+		return false
+	}
+	sum := sha512.Sum384(content)
+	return ecdsa.VerifyASN1(public, sum[:], signature)
+}
+
+// isStrictDER tells whether signature is an ECDSA-Sig-Value in DER and nothing else: go-mls
+// ignores what comes after it and inside it, so that a package could be changed at will
+// without breaking its signature. 139 bytes is the longest of P-521.
+func isStrictDER(signature []byte) bool {
+	if len(signature) > 139 {
+		return false
+	}
+	s := cryptobyte.String(signature)
+	var inner cryptobyte.String
+	r, t := new(big.Int), new(big.Int)
+	return s.ReadASN1(&inner, asn1.SEQUENCE) && s.Empty() &&
+		inner.ReadASN1Integer(r) && inner.ReadASN1Integer(t) && inner.Empty()
+}
