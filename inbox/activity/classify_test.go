@@ -93,6 +93,7 @@ func TestBrokenBodiesThatMentionMLS(t *testing.T) {
 		`{"type":/**/"Welcome"}`, `{"type":"\Welcome"}`, `{"type":"We\lcome",}`, `// \" "`+"\n"+whole,
 		`{'type':"Welcome"}`, `{"type":"Welcome","x":01}`, `{"type":"Welcome","x":NaN}`, `{"type":"Welcome","x":"`+"\x01"+`"}`,
 		strings.Repeat("[", 1<<19)+`"Welcome"`,
+		`\u003\u006dessage/mls`, `\u00\u006dessage/mls`, `\\u\message/mls`, `"\u003x\u006dessage\/m\u006Cs`,
 	)
 	expect(t, "malformed", utf16Bytes(whole, false), utf16Bytes(whole, true), utf16Bytes("\ufeff"+whole, true), utf32Bytes(whole))
 }

@@ -66,23 +66,23 @@ func escapedRune(raw []byte) (r rune, used int) {
 	return utf8.RuneError, 6
 }
 
+// digitValues has the value of every hexadecimal digit plus one, 0 for other bytes.
+var digitValues = [256]uint8{
+	'0': 1, '1': 2, '2': 3, '3': 4, '4': 5, '5': 6, '6': 7, '7': 8, '8': 9, '9': 10,
+	'a': 11, 'b': 12, 'c': 13, 'd': 14, 'e': 15, 'f': 16,
+	'A': 11, 'B': 12, 'C': 13, 'D': 14, 'E': 15, 'F': 16,
+}
+
 // hex4 reads four hexadecimal digits.
 func hex4(b []byte) (rune, bool) {
 	if len(b) < 4 {
 		return 0, false
 	}
-	var r rune
-	for _, c := range b[:4] {
-		switch {
-		case c >= '0' && c <= '9':
-			r = r<<4 | rune(c-'0')
-		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			r = r<<4 | rune(c|0x20-'a'+10)
-		default:
-			return 0, false
-		}
+	p, q, r, s := rune(digitValues[b[0]]), rune(digitValues[b[1]]), rune(digitValues[b[2]]), rune(digitValues[b[3]])
+	if p == 0 || q == 0 || r == 0 || s == 0 {
+		return 0, false
 	}
-	return r, true
+	return (p-1)<<12 | (q-1)<<8 | (r-1)<<4 | (s - 1), true
 }
 
 func asciiLower(c byte) byte {

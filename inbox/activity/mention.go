@@ -2,6 +2,7 @@ package activity
 
 import (
 	"bytes"
+	"strings"
 )
 
 // mentions reports whether body could be MLS to any reader: it contains message/mls once JSON escapes
@@ -89,21 +90,28 @@ func slashMLS(b []byte) bool {
 // oddEscapes reports an escape that could spell part of message/mls: a letter of it as \u00XX, or one
 // that JSON does not know and lenient readers take for the character itself.
 func oddEscapes(b []byte) bool {
-	for {
-		n := bytes.IndexByte(b, '\\')
-		if n < 0 || n+1 >= len(b) {
+	for i := 0; ; {
+		n := bytes.IndexByte(b[i:], '\\')
+		i += n
+		if n < 0 || i+1 >= len(b) {
 			return false
 		}
-		c := b[n+1]
-		switch c {
+		switch b[i+1] {
 		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+			i += 2
 		case 'u':
-			if r, ok := hex4(b[n+2:]); !ok || r < 0x80 && bytes.IndexByte([]byte("aeglms/"), asciiLower(byte(r))) >= 0 {
+			if spellsMedia(b[i+2:]) {
 				return true
 			}
+			i += 6
 		default:
 			return true
 		}
-		b = b[n+2:]
 	}
+}
+
+// spellsMedia decides about the digits of a \uXXXX; what is cut short or not hexadecimal counts as odd.
+func spellsMedia(digits []byte) bool {
+	r, ok := hex4(digits)
+	return !ok || r < 0x80 && strings.IndexByte("aeglms/", asciiLower(byte(r))) >= 0
 }
