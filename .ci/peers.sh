@@ -1,0 +1,96 @@
+#!/bin/sh
+# Puts the real peers of cmd/sealgate's end-to-end tests into a cache directory:
+# the npm project of cmd/sealgate/testdata/peers and Debian's snac2.
+# Idempotent; without anything to do it touches no network.
+#   .ci/peers.sh          install what is missing
+#   .ci/peers.sh --check  say what is missing, install nothing
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+project=$root/cmd/sealgate/testdata/peers
+cache=${SEALGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sealgate}
+
+say() { printf 'peers: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+need() { command -v "$1" >/dev/null 2>&1 || die "$1 is missing: $2"; }
+
+# The cache is keyed by everything that decides what npm installs.
+modules_dir() {
+	key=$(cat "$project/package-lock.json" "$project/.npmrc" | sha256sum | cut -c1-16)
+	printf '%s/peers-%s-node%s' "$cache" "$key" "$(node -p process.versions.modules)"
+}
+
+install_modules() {
+	need npm "install Node 20 or newer with npm"
+	need make "sqlite3 is built from source: install make, g++ and python3"
+	need g++ "sqlite3 is built from source: install make, g++ and python3"
+	need python3 "sqlite3 is built from source: install make, g++ and python3"
+	mkdir -p "$cache"
+	work=$(mktemp -d "$cache/new-modules-XXXXXX")
+	trap 'rm -rf "$work"' EXIT INT TERM
+	cp "$project/package.json" "$project/package-lock.json" "$project/.npmrc" "$work/"
+	say "installing the npm peers (once, about two minutes)"
+	(cd "$work" && npm ci --ignore-scripts --loglevel=error >&2) || die "npm ci failed: is the npm registry reachable?"
+	# Headers that came with node spare a download.
+	prefix=$(dirname "$(dirname "$(command -v node)")")
+	[ -e "$prefix/include/node/node.h" ] && export npm_config_nodedir="$prefix"
+	(cd "$work" && npm rebuild sqlite3 --build-from-source --ignore-scripts=false --loglevel=error >"$work/sqlite3.log" 2>&1) ||
+		{ tail -n 20 "$work/sqlite3.log" >&2; die "sqlite3 did not build"; }
+	rm -rf "$work/node_modules/sqlite3/build/Release/obj.target" "$work/node_modules/sqlite3/build/Release/.deps"
+	# A second run that was faster wins; both are equal.
+	mv -T "$work" "$1" 2>/dev/null || [ -d "$1/node_modules" ] || die "cannot write $1"
+	trap - EXIT INT TERM
+	rm -rf "$work"
+}
+
+# Fetches a .deb from the suite that has snac2: main where it is there, else
+# this release's backports, from the archive this machine already uses.
+download_snac() {
+	need apt-get "snac2 comes from Debian: on another system put a snac binary at $cache/snac2/usr/bin/snac"
+	if apt-cache show snac2 2>/dev/null | grep -q '^Package: snac2$'; then
+		(cd "$1" && apt-get -q download snac2 >&2)
+		return
+	fi
+	suite=$(. /etc/os-release && printf %s "${VERSION_CODENAME:-}")
+	archive=$(apt-get indextargets --format '$(CODENAME) $(COMPONENT) $(REPO_URI)' "Created-By: Packages" |
+		awk -v s="$suite" '$1 == s && $2 == "main" { print $3; exit }')
+	[ -n "$archive" ] || die "apt knows no archive for $suite main: run apt-get update as root first"
+	mkdir -p "$1/lists/partial" "$1/archives/partial"
+	ring=/usr/share/keyrings/debian-archive-keyring.gpg
+	[ -r "$ring" ] || die "$ring is missing: install debian-archive-keyring"
+	echo "deb [signed-by=$ring] $archive $suite-backports main" >"$1/backports.list"
+	set -- "$1" -q -o "Dir::Etc::sourcelist=$1/backports.list" -o Dir::Etc::sourceparts=/dev/null \
+		-o "Dir::State::lists=$1/lists" -o "Dir::Cache=$1" -o APT::Sandbox::User=root
+	dir=$1
+	shift
+	apt-get "$@" update >&2 || die "the archive of $suite-backports did not answer"
+	(cd "$dir" && apt-get "$@" download snac2 >&2) || die "$suite-backports has no snac2"
+}
+
+install_snac() {
+	need dpkg "snac2 comes as a Debian package: install dpkg"
+	mkdir -p "$cache"
+	work=$(mktemp -d "$cache/new-snac-XXXXXX")
+	trap 'rm -rf "$work"' EXIT INT TERM
+	say "fetching snac2"
+	download_snac "$work"
+	mkdir "$work/root"
+	dpkg -x "$work"/snac2_*.deb "$work/root"
+	"$work/root/usr/bin/snac" 2>&1 | grep -qi snac ||
+		die "snac does not start: $(ldd "$work/root/usr/bin/snac" | grep 'not found' || true) (install libcurl4 and libssl3)"
+	mv -T "$work/root" "$1" 2>/dev/null || [ -x "$1/usr/bin/snac" ] || die "cannot write $1"
+	rm -rf "$work"
+	trap - EXIT INT TERM
+}
+
+need node "the peers are npm packages: install Node 20 or newer with npm"
+modules=$(modules_dir)
+snac=$cache/snac2
+if [ "${1:-}" = --check ]; then
+	[ -d "$modules/node_modules" ] || die "the npm peers are not installed: run .ci/peers.sh"
+	[ -x "$snac/usr/bin/snac" ] || die "snac2 is not installed: run .ci/peers.sh"
+else
+	[ -d "$modules/node_modules" ] || install_modules "$modules"
+	[ -x "$snac/usr/bin/snac" ] || install_snac "$snac"
+	ln -sfn "$modules/node_modules" "$project/node_modules"
+fi
