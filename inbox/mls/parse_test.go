@@ -1,8 +1,14 @@
 package mls_test
 
 import (
+	"bytes"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/sealgate/sealgate/inbox/mls"
 )
@@ -24,4 +30,86 @@ func unhex(t testing.TB, v any) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+func tohex(b []byte) string { return hex.EncodeToString(b) }
+
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// conversations reads the project's own vectors.
+func conversations(t testing.TB) (all []conversation) {
+	t.Helper()
+	files := must(filepath.Glob("testdata/*.json"))(t)
+	if len(files) == 0 {
+		t.Fatal("testdata has no conversations")
+	}
+	for _, f := range files {
+		var some []conversation
+		if err := json.Unmarshal(must(os.ReadFile(f))(t), &some); err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+		all = append(all, some...)
+	}
+	return all
+}
+
+func TestConversationsOfRealClients(t *testing.T) {
+	for _, c := range conversations(t) {
+		t.Run(c.Client+" "+c.Suite.String(), func(t *testing.T) {
+			raw := unhex(t, c.KeyPackage)
+			m := parse(t, raw)
+			if m.Framed || m.Kind() != mls.KindKeyPackage || !bytes.Equal(m.AppendTo(nil), raw) {
+				t.Errorf("key package: framed %v, kind %s, re-encoded %x", m.Framed, m.Kind(), m.AppendTo(nil))
+			}
+			o := mls.CheckOptions{Identity: c.Owner, Now: c.Time, MaxLifetime: 400 * 24 * time.Hour}
+			if verdict, err := m.KeyPackage.Check(o); verdict != mls.Verified || err != nil {
+				t.Errorf("key package: %q %v", verdict, err)
+			}
+			ref := must(m.KeyPackage.Ref())(t)
+			for kind, message := range c.Messages {
+				c.check(t, kind, unhex(t, message), ref)
+			}
+		})
+	}
+}
+
+func (c *conversation) check(t *testing.T, kind string, b, ref []byte) {
+	t.Helper()
+	m := parse(t, b)
+	if m.Kind() != kind || !m.Framed || !bytes.Equal(m.AppendTo(nil), b) {
+		t.Errorf("%s: framed %v, kind %s, re-encoded %x", kind, m.Framed, m.Kind(), m.AppendTo(nil))
+	}
+	group, _, ok := m.Group()
+	if hidden := kind == mls.KindWelcome; ok == hidden || ok && tohex(group) != c.Group {
+		t.Errorf("%s: group %x (%v)", kind, group, ok)
+	}
+	if refs := m.WelcomeRefs(); kind == mls.KindWelcome && (len(refs) != 1 || !bytes.Equal(refs[0], ref)) {
+		t.Errorf("the Welcome names %x, want %x", refs, ref)
+	}
+}
+
+// A message cut anywhere, or with anything after it, is none.
+func TestTruncatedAndTrailing(t *testing.T) {
+	for _, c := range conversations(t) {
+		c.Messages["bare"] = c.KeyPackage
+		for kind, message := range c.Messages {
+			b := unhex(t, message)
+			for n := range b {
+				if _, err := mls.Parse(b[:n]); !errors.Is(err, mls.ErrMalformed) {
+					t.Fatalf("%s %s: the first %d of %d bytes: %v", c.Client, kind, n, len(b), err)
+				}
+			}
+			if _, err := mls.Parse(append(b, 0)); !errors.Is(err, mls.ErrMalformed) {
+				t.Fatalf("%s %s with a byte after its end: %v", c.Client, kind, err)
+			}
+		}
+	}
 }
