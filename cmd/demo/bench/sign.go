@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/thomas-vilte/mls-go"
+	"github.com/thomas-vilte/mls-go/ciphersuite"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sealgate/sealgate/cmd/demo/instance"
+	"github.com/sealgate/sealgate/policy/signature"
+)
+
+const messageBytes = 4 << 10
+
+// sign returns n complete HTTP requests to host, each a Create of its own that
+// carries the same ciphertext to one of people.
+func sign(ctx context.Context, from *instance.Person, people []*instance.Person, host string, n int) ([][]byte, error) {
+	message, err := ciphertext(ctx, from.Actor)
+	if err != nil {
+		return nil, err
+	}
+	content := base64.StdEncoding.EncodeToString(message)
+	requests := make([][]byte, n)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.NumCPU())
+	for i := range requests {
+		group.Go(func() (err error) {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			requests[i], err = signOne(ctx, from, people[i%len(people)], host, content)
+			return err
+		})
+	}
+	return requests, group.Wait()
+}
+
+func signOne(ctx context.Context, from, to *instance.Person, host, content string) ([]byte, error) {
+	id := from.Actor + "/activities/" + rand.Text()
+	body, err := json.Marshal(map[string]any{
+		"@context": "https://www.w3.org/ns/activitystreams",
+		"type":     "Create", "id": id, "actor": from.Actor, "to": []string{to.Actor},
+		"object": map[string]any{
+			"type": []string{"Object", "PrivateMessage"}, "id": id + "/object", "attributedTo": from.Actor,
+			"to": []string{to.Actor}, "mediaType": "message/mls", "encoding": "base64", "content": content,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("write an activity: %w", err)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+host+"/inbox", bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("make a request: %w", err)
+	}
+	r.Header.Set("Content-Type", "application/activity+json")
+	if err := signature.SignHTTP(r, body, signature.Signer{KeyID: from.KeyID, Key: from.Key}, time.Now()); err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	var wire bytes.Buffer
+	if err := r.Write(&wire); err != nil {
+		return nil, fmt.Errorf("write a request: %w", err)
+	}
+	return wire.Bytes(), nil
+}
+
+// ciphertext is a PrivateMessage of about messageBytes from a group of one.
+func ciphertext(ctx context.Context, actor string) ([]byte, error) {
+	client, err := mls.NewClient([]byte(actor), ciphersuite.MLS128DHKEMX25519)
+	if err != nil {
+		return nil, fmt.Errorf("make an MLS client: %w", err)
+	}
+	group, err := client.CreateGroup(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open a group: %w", err)
+	}
+	message, err := client.SendMessage(ctx, group, bytes.Repeat([]byte("x"), messageBytes))
+	if err != nil {
+		return nil, fmt.Errorf("encrypt: %w", err)
+	}
+	return message, nil
+}
