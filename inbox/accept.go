@@ -1,0 +1,118 @@
+package inbox
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/inbox/mls"
+)
+
+// Delivery is one activity with the actor whose signature covers its bytes and
+// the local people it is for.
+type Delivery struct {
+	Signer   string
+	Activity *activity.Activity
+	Owners   []Owner
+}
+
+// Accept keeps d once per owner and answers one Result per owner, in order.
+//
+// The error is ErrForbidden when signer, actor and attributedTo are not one or an
+// http(s) activity id is on another host, ErrMalformed when the MLS bytes do not
+// decode strictly; then nothing is kept. Any other is Store.Append's. An activity
+// without an id is kept under a hash of its bytes, so that only the same bytes
+// are its duplicate. Accept keeps no reference to d.
+func (in *Inbox) Accept(ctx context.Context, d Delivery) ([]Result, error) {
+	if err := oneAuthor(d.Signer, d.Activity); err != nil {
+		return nil, err
+	}
+	m, err := in.message(d)
+	if err != nil {
+		return nil, err
+	}
+	if len(d.Owners) == 0 {
+		return nil, nil
+	}
+	ms := make([]Message, len(d.Owners))
+	for i, o := range d.Owners {
+		ms[i] = m
+		ms[i].Owner = o
+	}
+	results, err := in.store.Append(ctx, ms)
+	if err != nil {
+		return nil, fmt.Errorf("keep activity %q: %w", m.ActivityID, err)
+	}
+	in.count(m.Kind, results)
+	return results, nil
+}
+
+// oneAuthor holds interop.md's rule: signer, actor and attributedTo are one, and
+// nobody can spend an id of another's host.
+func oneAuthor(signer string, a *activity.Activity) error {
+	if a.Actor != signer {
+		return fmt.Errorf("%w: signed by %q, actor is %q", ErrForbidden, signer, a.Actor)
+	}
+	for i, o := range a.Objects {
+		if o.AttributedTo != "" && o.AttributedTo != signer {
+			return fmt.Errorf("%w: object %d is attributed to %q, actor is %q", ErrForbidden, i+1, o.AttributedTo, signer)
+		}
+	}
+	if host := webHost(a.ID); host != "" && host != webHost(signer) {
+		return fmt.Errorf("%w: activity id %q is not on the host of its actor %q", ErrForbidden, a.ID, signer)
+	}
+	return nil
+}
+
+// webHost is the lower-case host and port of an http or https id, "" for any
+// other, and the whole id when it is http-like and no URL: that equals no host.
+func webHost(id string) string {
+	scheme, _, _ := strings.Cut(id, ":")
+	if s := strings.ToLower(scheme); s != "https" && s != "http" {
+		return ""
+	}
+	u, err := url.Parse(id)
+	if err != nil || u.Host == "" {
+		return id
+	}
+	host := strings.ToLower(u.Host)
+	if strings.EqualFold(u.Scheme, "https") {
+		return strings.TrimSuffix(host, ":443")
+	}
+	return strings.TrimSuffix(host, ":80")
+}
+
+// message decodes every MLS object strictly and describes the first.
+func (in *Inbox) message(d Delivery) (Message, error) {
+	m := Message{
+		Actor:      d.Signer,
+		ActivityID: d.Activity.ID,
+		Received:   in.clock().UTC(),
+		Activity:   d.Activity.Raw,
+	}
+	if m.ActivityID == "" {
+		sum := sha256.Sum256(d.Activity.Raw)
+		m.ActivityID = "urn:sealgate:sha256:" + hex.EncodeToString(sum[:])
+	}
+	for i, o := range d.Activity.Objects {
+		if o.Content == nil { // a Delete or Remove names an object without its bytes
+			continue
+		}
+		framed, err := mls.Parse(o.Content)
+		if err != nil {
+			return Message{}, errors.Join(fmt.Errorf("%w: object %d", ErrMalformed, i+1), err)
+		}
+		if m.Kind == "" {
+			m.Kind = framed.Kind()
+			group, epoch, _ := framed.Group()
+			m.Group, m.Epoch = slices.Clone(group), epoch
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,130 @@
+// Package inbox accepts encrypted messages into local people's mailboxes and reads them back.
+//
+// It decides whether an activity may be kept (signer, actor and author are one; the MLS framing is
+// strict RFC 9420) and declares what a store must do. It never decrypts, never re-encodes an activity,
+// and knows neither HTTP nor a database.
+//
+// Specification: "MLS over ActivityPub" (draft of 28 July 2026), RFC 9420 §6.
+package inbox
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// What can be wrong with a delivery, or with keeping it.
+var (
+	// ErrDuplicate is a Result: this (owner, actor, activity id) was accepted before.
+	ErrDuplicate = errors.New("inbox: message was accepted before")
+	// ErrFull is a Result: the owner's mailbox.quota is used up.
+	ErrFull = errors.New("inbox: mailbox is full (mailbox.quota)")
+	// ErrNotFound means that nothing is kept under that id.
+	ErrNotFound = errors.New("inbox: no such message")
+	// ErrUnavailable means that the store cannot write now. The peer should come back.
+	ErrUnavailable = errors.New("inbox: messages cannot be kept now")
+	// ErrForbidden means that signer, actor and author are not one.
+	ErrForbidden = errors.New("inbox: signer, actor and author differ")
+	// ErrMalformed means that the bytes are not the MLS message they claim to be.
+	ErrMalformed = errors.New("inbox: malformed MLS message")
+)
+
+// Owner is the upstream's account id of a local person, or the lower-case
+// username where the software has none.
+type Owner string
+
+// Position is a message's place in its owner's mailbox: 1, 2, 3 and so on
+// without holes, in the order of acceptance, never used twice. 0 is before the
+// first.
+type Position uint64
+
+// Message is one activity for one owner.
+type Message struct {
+	Owner      Owner
+	Actor      string // whose signature was verified
+	ActivityID string // never empty
+	Kind       string // of the first MLS object: welcome, commit, proposal, application, group_info, key_package; "" without bytes
+	Group      []byte // MLS group id, where the framing shows it
+	Epoch      uint64
+	Received   time.Time // to the nanosecond, kept as UTC
+	Activity   []byte    // as it came
+}
+
+// Entry is a kept message. Its bytes belong to whoever asked for it.
+type Entry struct {
+	Position Position
+	Message
+}
+
+// Result is what became of one message: kept at Position (Err nil), kept before
+// at Position (ErrDuplicate), or not kept (ErrFull).
+type Result struct {
+	Position Position
+	Err      error
+}
+
+// Usage is what an owner's mailbox holds now. Bytes counts the activities, as
+// the quota does. First is the oldest position kept, 0 when none is; Last is the
+// newest ever given, also after its message expired.
+type Usage struct {
+	Total       int
+	Bytes       int64
+	First, Last Position
+}
+
+// Options of an Inbox. Store is required.
+type Options struct {
+	Store   Store
+	Clock   func() time.Time
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Inbox accepts and reads messages. It is safe for concurrent use.
+type Inbox struct {
+	store    Store
+	clock    func() time.Time
+	log      *slog.Logger
+	messages *prometheus.CounterVec
+}
+
+// New returns an Inbox over o.Store.
+func New(o Options) *Inbox {
+	if o.Store == nil {
+		panic("bug: inbox.New without a Store")
+	}
+	in := &Inbox{store: o.Store, clock: o.Clock, log: o.Log, messages: newMessages()}
+	if in.clock == nil {
+		in.clock = time.Now
+	}
+	if in.log == nil {
+		in.log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics != nil {
+		in.messages = registered(o.Metrics, in.messages)
+	}
+	return in
+}
+
+// After is Store.After.
+func (in *Inbox) After(ctx context.Context, o Owner, p Position, limit int) ([]Entry, error) {
+	return in.store.After(ctx, o, p, limit)
+}
+
+// Before is Store.Before.
+func (in *Inbox) Before(ctx context.Context, o Owner, p Position, limit int) ([]Entry, error) {
+	return in.store.Before(ctx, o, p, limit)
+}
+
+// Find is Store.Find.
+func (in *Inbox) Find(ctx context.Context, o Owner, activityID string) (Position, error) {
+	return in.store.Find(ctx, o, activityID)
+}
+
+// Usage is Store.Usage.
+func (in *Inbox) Usage(ctx context.Context, o Owner) (Usage, error) {
+	return in.store.Usage(ctx, o)
+}

@@ -1,0 +1,41 @@
+package inbox
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func newMessages() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sealgate_mls_messages_total",
+		Help: "MLS messages by direction and kind, one per mailbox; duplicates are not counted again.",
+	}, []string{"direction", "kind"})
+}
+
+// registered shares the counter with whoever registered it first: the outgoing
+// direction is counted elsewhere under the same name.
+func registered(r prometheus.Registerer, c *prometheus.CounterVec) *prometheus.CounterVec {
+	err := r.Register(c)
+	var already prometheus.AlreadyRegisteredError
+	if errors.As(err, &already) {
+		if shared, ok := already.ExistingCollector.(*prometheus.CounterVec); ok {
+			return shared
+		}
+	}
+	if err != nil {
+		panic("bug: sealgate_mls_messages_total is registered as something else: " + err.Error())
+	}
+	return c
+}
+
+func (in *Inbox) count(kind string, results []Result) {
+	if kind == "" {
+		kind = "none"
+	}
+	for _, r := range results {
+		if r.Err == nil {
+			in.messages.WithLabelValues("in", kind).Inc()
+		}
+	}
+}
