@@ -1,0 +1,125 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sealgate/sealgate/inbox"
+)
+
+// request is one piece of work for the committer: letters, rows, or a sweep.
+type request struct {
+	letters []letter
+	rows    []row
+	sweep   bool
+
+	results []inbox.Result
+	done    chan error // buffered: the committer never waits for who asked
+}
+
+// row is written as it is.
+type row struct{ key, value []byte }
+
+// size estimates what r adds to a transaction.
+func (r *request) size() int64 {
+	var n int64
+	for i := range r.letters {
+		n += int64(len(r.letters[i].value)) + letterOverhead
+	}
+	for _, one := range r.rows {
+		n += int64(len(one.key)+len(one.value)) + letterOverhead
+	}
+	return n
+}
+
+// Append implements inbox.Store. A call with many messages is carried by several
+// transactions when one cannot hold them.
+func (s *Store) Append(ctx context.Context, ms []inbox.Message) ([]inbox.Result, error) {
+	begin := time.Now()
+	requests, err := s.requests(ms)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.submit(ctx, requests...); err != nil {
+		s.metrics.unavailable(len(ms))
+		return nil, err
+	}
+	results := make([]inbox.Result, 0, len(ms))
+	for _, r := range requests {
+		results = append(results, r.results...)
+	}
+	s.metrics.appended(results, time.Since(begin))
+	return results, nil
+}
+
+// requests copies and encodes ms and cuts them into pieces of a group's size.
+func (s *Store) requests(ms []inbox.Message) ([]*request, error) {
+	var out []*request
+	var size int64
+	for i := range ms {
+		if err := s.fits(&ms[i]); err != nil {
+			return nil, err
+		}
+		l := s.letter(&ms[i])
+		cost := int64(len(l.value)) + letterOverhead
+		if len(out) == 0 || size+cost > s.groupBytes || len(out[len(out)-1].letters) == maxGroup {
+			out, size = append(out, &request{}), 0
+		}
+		last := out[len(out)-1]
+		last.letters, size = append(last.letters, l), size+cost
+	}
+	return out, nil
+}
+
+func (s *Store) fits(m *inbox.Message) error {
+	if int64(len(m.Activity)) > s.opt.MaxMessage {
+		return fmt.Errorf("storage: activity of %d bytes is over mailbox.max_activity (%d)", len(m.Activity), s.opt.MaxMessage)
+	}
+	if n := len(m.Actor) + len(m.ActivityID) + len(m.Group) + len(m.Kind); n > maxEnvelope-256 {
+		return fmt.Errorf("storage: ids of %d bytes are over %d", n, maxEnvelope-256)
+	}
+	return nil
+}
+
+// submit gives rs to the committer, in order, and waits until all are durable.
+func (s *Store) submit(ctx context.Context, rs ...*request) error {
+	for _, r := range rs {
+		r.done = make(chan error, 1)
+		if err := s.enqueue(ctx, r); err != nil {
+			return err
+		}
+	}
+	for _, r := range rs {
+		select {
+		case err := <-r.done:
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// enqueue holds life shared, so that Close finds everything that was taken.
+func (s *Store) enqueue(ctx context.Context, r *request) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.life.RLock()
+	defer s.life.RUnlock()
+	if s.closed {
+		return errClosed
+	}
+	if err := s.broken.Load(); err != nil {
+		return *err
+	}
+	select {
+	case s.work <- r:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

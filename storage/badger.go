@@ -1,0 +1,77 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// A transaction may fill 15 % of a memtable (Badger's rule), so the memtable
+// decides how much one group can carry.
+const minMemTable = 16 << 20
+
+// openBadger opens the engine with its memory kept small. Commit timestamps are
+// ours (managed mode), which is what lets reads stay on the last synced one.
+func openBadger(o Options) (*badger.DB, error) {
+	db, err := badger.OpenManaged(badgerOptions(o))
+	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
+		return nil, fmt.Errorf("%w: storage.encryption_key does not open %s; put the key back that made it", ErrKey, o.Path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the store %s (storage.path): %w", o.Path, err)
+	}
+	return db, nil
+}
+
+func badgerOptions(o Options) badger.Options {
+	b := badger.DefaultOptions(o.Path)
+	b.Logger = engineLog{o.Log}
+	b.EncryptionKey = o.Key
+	b.MemTableSize = max(minMemTable, 8*(o.MaxMessage+(64<<10)))
+	b.NumMemtables = 3
+	b.NumLevelZeroTables = 4
+	b.NumLevelZeroTablesStall = 12
+	b.NumCompactors = 2
+	b.BlockCacheSize = 8 << 20
+	b.IndexCacheSize = 16 << 20
+	b.ValueLogFileSize = 1 << 20
+	b.Compression = options.None // base64 of ciphertext does not shrink under Snappy
+	b.MetricsEnabled = false     // expvar, process-wide
+	b.DetectConflicts = false    // one committer
+	b.SyncWrites = false         // the committer syncs, and looks at the answer
+	// Nothing may reach the value log, whose space was never reclaimed after expiry:
+	// larger messages are cut in parts.
+	b.ValueThreshold = 1 << 20
+	return b
+}
+
+// engineLog gives Badger's lines to slog. Its lines name files and sizes; of our
+// keys only bucket serials and keyed hashes could ever show.
+type engineLog struct{ log *slog.Logger }
+
+// Errorf implements badger.Logger.
+func (l engineLog) Errorf(format string, args ...any) {
+	l.log.Warn("store engine reports an error", "line", line(format, args))
+}
+
+// Warningf implements badger.Logger.
+func (l engineLog) Warningf(format string, args ...any) { l.debug(format, args) }
+
+// Infof implements badger.Logger.
+func (l engineLog) Infof(format string, args ...any) { l.debug(format, args) }
+
+// Debugf implements badger.Logger. Badger calls it for every write; its text is
+// of no use to an operator.
+func (l engineLog) Debugf(string, ...any) {}
+
+func (l engineLog) debug(format string, args []any) {
+	l.log.Debug("store engine", "line", line(format, args))
+}
+
+func line(format string, args []any) string {
+	return strings.TrimSpace(fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,161 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"golang.org/x/sys/unix"
+
+	"github.com/sealgate/sealgate/inbox"
+)
+
+const logSuffix = ".mem" // Badger's write-ahead logs: 00001.mem, 00002.mem
+
+// disk stands between the committer and a full disk. Badger writes through
+// memory maps of sparse files, where a full disk is not an error but SIGBUS. So
+// nothing is written while less than reserve is free, and the blocks of each
+// write-ahead log are claimed before it is relied on.
+type disk struct {
+	path    string
+	reserve int64
+	log     int64 // bytes of a write-ahead log that can be written
+	next    int   // the log that will exist after the next rotation
+	bare    bool  // the current log's blocks are not claimed yet
+	free    func(path string) (int64, error)
+}
+
+func newDisk(o Options, db *badger.DB) (*disk, error) {
+	d := &disk{path: o.Path, reserve: o.Reserve, free: freeBytes}
+	d.log = db.Opts().MemTableSize + db.MaxBatchSize() + 1<<20
+	newest, err := newestLog(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	d.next = newest
+	return d, d.follow()
+}
+
+// room refuses when less than the reserve is free. It may be called concurrently.
+func (d *disk) room() error {
+	free, err := d.free(d.path)
+	if err != nil {
+		return fmt.Errorf("%w: ask for free space under storage.path: %w", inbox.ErrUnavailable, err)
+	}
+	if free < d.reserve {
+		return fmt.Errorf("%w: %d MiB free under storage.path, %d MiB are kept in reserve; free some space", inbox.ErrUnavailable, free>>20, d.reserve>>20)
+	}
+	return nil
+}
+
+// claim is room, and the current log's blocks if they could not be had before.
+func (d *disk) claim() error {
+	if err := d.room(); err != nil {
+		return err
+	}
+	if d.bare {
+		d.claimLog(d.next - 1)
+	}
+	if d.bare {
+		return fmt.Errorf("%w: no room for the write-ahead log under storage.path", inbox.ErrUnavailable)
+	}
+	return nil
+}
+
+// follow notices a log Badger has begun: its blocks are claimed and its directory
+// entry synced, which Badger leaves out, so that the log is found after a power cut.
+func (d *disk) follow() error {
+	begun := false
+	for {
+		if _, err := os.Stat(d.logPath(d.next)); errors.Is(err, os.ErrNotExist) {
+			break
+		} else if err != nil {
+			return err
+		}
+		d.claimLog(d.next)
+		d.next++
+		begun = true
+	}
+	if begun {
+		return syncFile(d.path)
+	}
+	return nil
+}
+
+// claimLog leaves bare set when the disk has no room; file systems that cannot
+// allocate ahead are left to the reserve.
+func (d *disk) claimLog(id int) {
+	f, err := os.OpenFile(d.logPath(id), os.O_RDWR, 0)
+	if err != nil {
+		d.bare = true
+		return
+	}
+	defer f.Close()
+	err = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, d.log)
+	d.bare = errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}
+
+func (d *disk) logPath(id int) string {
+	return filepath.Join(d.path, fmt.Sprintf("%05d%s", id, logSuffix))
+}
+
+func newestLog(path string) (int, error) {
+	names, err := filepath.Glob(filepath.Join(path, "*"+logSuffix))
+	newest := 0
+	for _, name := range names {
+		if id, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(name), logSuffix)); err == nil {
+			newest = max(newest, id)
+		}
+	}
+	return newest, err
+}
+
+func freeBytes(path string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return 0, err
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
+
+// syncLogs makes durable what a killed process left in the page cache: Badger is
+// about to show it to readers.
+func syncLogs(path string) error {
+	names, err := filepath.Glob(filepath.Join(path, "*"+logSuffix))
+	if err != nil {
+		return err
+	}
+	for _, name := range append(names, path) {
+		if err := syncFile(name); err != nil {
+			return fmt.Errorf("sync the store before opening it: %w", err)
+		}
+	}
+	return nil
+}
+
+func syncFile(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// probeLock asks for Badger's own lock first, because its error cannot be told
+// from others.
+func probeLock(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open the store's directory (storage.path): %w", err)
+	}
+	defer f.Close() // gives the lock back
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("%w: %s (storage.path) is in use; stop the running gateway or choose another path", ErrLocked, path)
+	}
+	return err
+}

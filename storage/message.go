@@ -1,0 +1,80 @@
+package storage
+
+import (
+	"time"
+
+	"github.com/sealgate/sealgate/inbox"
+)
+
+const (
+	// partSize keeps every value under Badger's 1 MiB limit for values in the LSM.
+	partSize      = 512 << 10
+	maxMaxMessage = 64 << 20 // 128 parts
+	// maxEnvelope bounds what a message may carry besides its activity.
+	maxEnvelope = 64 << 10
+)
+
+// letter is a message on its way to the committer: copied, encoded, its keys
+// derived, all in the goroutine of whoever sent it.
+type letter struct {
+	box, once, find hashed
+	value           []byte
+	size            int64 // what the quota counts
+}
+
+func (s *Store) letter(m *inbox.Message) letter {
+	return letter{
+		box:   s.keys.box(m.Owner),
+		once:  s.keys.once(m),
+		find:  s.keys.find(m.Owner, m.ActivityID),
+		value: encodeMessage(m),
+		size:  int64(len(m.Activity)),
+	}
+}
+
+// parts cuts the value; its first part begins with the length of the whole.
+func (l *letter) parts() [][]byte {
+	var parts [][]byte
+	for rest := l.value; ; rest = rest[partSize:] {
+		if len(rest) <= partSize {
+			return append(parts, rest)
+		}
+		parts = append(parts, rest[:partSize])
+	}
+}
+
+func encodeMessage(m *inbox.Message) []byte {
+	head := appendUints(nil, uint64(m.Received.Unix()), uint64(m.Received.Nanosecond()), m.Epoch)
+	head = appendBytes(head, m.Kind)
+	head = appendBytes(head, m.Group)
+	head = appendBytes(head, m.Actor)
+	head = appendBytes(head, m.ActivityID)
+	value := make([]byte, 0, len(head)+len(m.Activity)+10)
+	value = appendUints(value, uint64(len(head)+len(m.Activity)))
+	value = append(value, head...)
+	return append(value, m.Activity...)
+}
+
+// messageSize is how many bytes the whole record has whose first part this is.
+func messageSize(first []byte) (int, error) {
+	d := decoder{rest: first}
+	n := d.uint()
+	if d.err != nil || n > maxMaxMessage+maxEnvelope {
+		return 0, errRecord
+	}
+	return len(first) - len(d.rest) + int(n), nil
+}
+
+// decodeMessage owns value afterwards: the activity and the group are cut from it.
+func decodeMessage(o inbox.Owner, value []byte) (inbox.Message, error) {
+	d := decoder{rest: value}
+	d.uint()
+	seconds, nanos := d.int(), d.int()
+	m := inbox.Message{Owner: o, Received: time.Unix(seconds, nanos).UTC(), Epoch: d.uint(), Kind: string(d.bytes())}
+	if group := d.bytes(); len(group) > 0 {
+		m.Group = group
+	}
+	m.Actor, m.ActivityID = string(d.bytes()), string(d.bytes())
+	m.Activity = d.rest
+	return m, d.err
+}

@@ -1,0 +1,226 @@
+// Package storage keeps everything durable in one Badger store, encrypted at rest. It implements
+// inbox.Store and mastodon.Register, and it alone knows Badger. It never looks into an activity.
+//
+//	key                                      value
+//	f                                        format: version u8 | secret [32]
+//	b serial[4]                              bucket: start | end | messages | bytes | dropped
+//	u box[16]                                mailbox: last position | runs (serial, first, count, bytes)
+//	m serial[4] box[16] position[8] part[1]  received | epoch | kind | group | actor | id | activity, cut in parts
+//	o once[16]                               accepted before: position | at        (Badger TTL)
+//	i find[16]                               activity id of an owner: position     (Badger TTL)
+//	p person[16]                             local person: account, or all of them as JSON under the account's key
+//	k name                                   kept value, by name
+//
+// box, once, find and person are HMAC-SHA-256 under the secret, cut to 16 bytes; integers in keys are
+// big-endian. Buckets are spans of a thirtieth of the retention; a span expires, and is dropped, whole.
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealgate/sealgate/inbox"
+)
+
+// What Open can refuse. Each is wrapped with the path and the configuration key
+// that cures it.
+var (
+	ErrLocked     = errors.New("storage: another process has the store open")
+	ErrKey        = errors.New("storage: wrong encryption key")
+	ErrKeyMissing = errors.New("storage: the store exists and its encryption key does not")
+	ErrFormat     = errors.New("storage: unknown store format")
+)
+
+// Options of a Store. Path, Key, Retention and Quota are required.
+type Options struct {
+	Path      string        // `storage.path`; made with mode 0700
+	Key       []byte        // `storage.encryption_key`, 32 bytes
+	Retention time.Duration // `mailbox.retention`
+	Quota     int64         // `mailbox.quota`, bytes of activities per owner
+
+	MaxMessage int64 // `mailbox.max_activity`, the largest activity in bytes; 0 is 1 MiB
+	Reserve    int64 // bytes of disk left free, or writes are refused; 0 is 256 MiB
+
+	Clock   func() time.Time
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Store implements inbox.Store. It is safe for concurrent use.
+//
+// Reads see the snapshot of the last synced transaction: they never wait for a
+// write and never show what a crash could take back.
+type Store struct {
+	opt     Options
+	db      *badger.DB
+	disk    *disk
+	keys    keyring
+	buckets *buckets
+	metrics *metrics
+
+	life    sync.RWMutex  // held shared by reads; exclusively to close or to let old versions go
+	closed  bool          // guarded by life
+	durable atomic.Uint64 // timestamp of the last synced transaction
+	broken  atomic.Pointer[error]
+
+	groupBytes int64 // what one transaction may carry
+
+	work chan *request
+	stop chan struct{}
+	done chan struct{}
+	sync func() error // db.Sync, but for tests
+}
+
+var _ inbox.Store = (*Store)(nil)
+
+// Open opens the store at o.Path, or makes it, and starts its committer. The
+// errors a caller can act on wrap ErrLocked, ErrKey or ErrFormat.
+func Open(o Options) (*Store, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	if err := prepareDir(o.Path); err != nil {
+		return nil, err
+	}
+	db, err := openBadger(o)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newStore(o, db)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	go s.commitLoop()
+	return s, nil
+}
+
+func newStore(o Options, db *badger.DB) (*Store, error) {
+	s := &Store{
+		opt:  o,
+		db:   db,
+		sync: db.Sync,
+		// Badger refuses a transaction at MaxBatchSize, counting its own overhead too.
+		groupBytes: db.MaxBatchSize() * 9 / 10,
+		buckets:    newBuckets(o.Retention),
+		work:       make(chan *request, 4*maxGroup),
+		stop:       make(chan struct{}),
+		done:       make(chan struct{}),
+	}
+	s.durable.Store(db.MaxVersion())
+	db.SetDiscardTs(db.MaxVersion())
+	var err error
+	if s.disk, err = newDisk(o, db); err != nil {
+		return nil, err
+	}
+	if err := s.loadFormat(); err != nil {
+		return nil, err
+	}
+	if err := s.view(s.buckets.load); err != nil {
+		return nil, fmt.Errorf("read the buckets of %s: %w", o.Path, err)
+	}
+	s.metrics, err = newMetrics(o.Metrics, func() float64 { return float64(s.buckets.live(s.now())) })
+	return s, err
+}
+
+// Close refuses new work, finishes what was taken, and closes the files. Reads
+// under way finish first.
+func (s *Store) Close() error {
+	s.life.Lock()
+	if s.closed {
+		s.life.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.life.Unlock()
+	close(s.stop)
+	<-s.done
+	s.metrics.unregister(s.opt.Metrics)
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("close the store %s: %w", s.opt.Path, err)
+	}
+	return nil
+}
+
+// Writable says why appends would be refused now, or nil.
+func (s *Store) Writable() error {
+	s.life.RLock()
+	defer s.life.RUnlock()
+	if s.closed {
+		return errClosed
+	}
+	if err := s.broken.Load(); err != nil {
+		return *err
+	}
+	return s.disk.room()
+}
+
+var errClosed = fmt.Errorf("%w: the store is closed", inbox.ErrUnavailable)
+
+// view runs f over one snapshot: what was durable when it began.
+func (s *Store) view(f func(*badger.Txn) error) error {
+	s.life.RLock()
+	defer s.life.RUnlock()
+	if s.closed {
+		return errClosed
+	}
+	txn := s.db.NewTransactionAt(s.durable.Load(), false)
+	defer txn.Discard()
+	return f(txn)
+}
+
+func (o Options) complete() (Options, error) {
+	if len(o.Key) != KeySize {
+		return o, fmt.Errorf("storage: storage.encryption_key has %d bytes, not %d", len(o.Key), KeySize)
+	}
+	if o.Retention < time.Second {
+		return o, fmt.Errorf("storage: mailbox.retention %s is under a second", o.Retention)
+	}
+	if o.Quota <= 0 {
+		return o, fmt.Errorf("storage: mailbox.quota %d is not positive", o.Quota)
+	}
+	o.MaxMessage = orDefault(o.MaxMessage, 1<<20)
+	if o.MaxMessage > maxMaxMessage {
+		return o, fmt.Errorf("storage: mailbox.max_activity %d is over %d bytes", o.MaxMessage, maxMaxMessage)
+	}
+	o.Reserve = orDefault(o.Reserve, 256<<20)
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o, nil
+}
+
+func orDefault(n, preset int64) int64 {
+	if n == 0 {
+		return preset
+	}
+	return n
+}
+
+func prepareDir(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("make the store's directory (storage.path): %w", err)
+	}
+	if err := probeLock(path); err != nil {
+		return err
+	}
+	return syncLogs(path)
+}
+
+// Sweep drops what has expired and gives its disk space back. The committer does
+// it by itself every minute; Sweep is for those who cannot wait.
+func (s *Store) Sweep(ctx context.Context) error {
+	return s.submit(ctx, &request{sweep: true})
+}
