@@ -1,0 +1,188 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/policy"
+	"github.com/sealgate/sealgate/policy/actorkey"
+	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/policy/signature"
+	"github.com/valyala/fasthttp"
+)
+
+// problem is an RFC 9457 answer. Detail is a sentence a person can act on.
+type problem struct {
+	Type       string        `json:"type"`
+	Title      string        `json:"title"`
+	Status     int           `json:"status"`
+	Detail     string        `json:"detail,omitempty"`
+	RetryAfter time.Duration `json:"-"`
+}
+
+// What goes wrong before any other package is asked.
+var (
+	errTooLarge  = errors.New("relay: body over mailbox.max_activity")
+	errCoded     = errors.New("relay: content-coded inbox body")
+	errTruncated = errors.New("relay: body cut short")
+	errNoToken   = errors.New("relay: no access token")
+	errNotOwner  = errors.New("relay: not the caller's")
+	errBadPage   = errors.New("relay: no such page")
+)
+
+// retryLater is what a peer or client waits, before jitter, when nothing better
+// is known.
+const retryLater = 30 * time.Second
+
+// answers is the one table from errors to statuses; the first match holds.
+// explain adds the error's own text, for what the asker themself sent.
+var answers = []struct {
+	err     error
+	status  int
+	detail  string
+	explain bool
+}{
+	{errTooLarge, 413, "The activity is larger than this server accepts (mailbox.max_activity).", false},
+	{errCoded, 415, "Send activities without a Content-Encoding: this server must be able to tell what they are.", false},
+	{errTruncated, 400, "The body ended before its announced length.", false},
+	{activity.ErrMalformed, 400, "The activity carries MLS and cannot be read.", true},
+	{inbox.ErrMalformed, 400, "The MLS message in the activity cannot be read.", true},
+	{inbox.ErrForbidden, 403, "The signature, the actor and the author of an activity must be the same actor, " +
+		"and its id must be on that actor's host.", false},
+	{inbox.ErrFull, 429, "The recipient's mailbox is full (mailbox.quota): try again later.", false},
+	{inbox.ErrUnavailable, 503, "The message cannot be stored now: try again later.", false},
+	{signature.ErrUnsigned, 401, "MLS messages must carry an HTTP signature of their sender.", false},
+	{signature.ErrMalformed, 401, "The HTTP signature cannot be read.", true},
+	{signature.ErrUnsupported, 401, "The HTTP signature uses something this server does not support.", true},
+	{signature.ErrCoverage, 401, "The HTTP signature does not cover enough of the request.", true},
+	{signature.ErrHost, 401, "The HTTP signature was made for another host.", true},
+	{signature.ErrStale, 401, "The HTTP signature's date is out of range: check the clock.", true},
+	{signature.ErrDigest, 401, "The digest does not match the body.", true},
+	{signature.ErrMismatch, 401, "The HTTP signature does not match the sender's key.", false},
+	{actorkey.ErrNoKey, 401, "The key that the HTTP signature names does not exist or is not the sender's.", false},
+	{policy.ErrKeyUnavailable, 503, "The sender's key cannot be fetched now: try again later.", false},
+	{errNoToken, 401, "Show the access token of the person whose mailbox this is: Authorization: Bearer.", false},
+	{errNotOwner, 404, "There is nothing here for this access token.", false},
+	{errBadPage, 404, "There is no such page.", false},
+	{mastodon.ErrToken, 401, "The instance does not accept this access token: sign in again.", false},
+	{mastodon.ErrScope, 403, "The access token does not allow this.", true},
+	{mastodon.ErrNoPerson, 404, "Nobody here has this name.", false},
+	{mastodon.ErrUnavailable, 503, "The instance behind this gateway cannot be asked now (upstream.web): try again later.", false},
+}
+
+// describe finds the answer for an error. What nobody foresaw is 503: the peer
+// keeps its message.
+func describe(err error) problem {
+	var limit *policy.LimitError
+	if errors.As(err, &limit) {
+		return problem{Status: fasthttp.StatusTooManyRequests, RetryAfter: limit.RetryAfter,
+			Detail: "Too much at once (" + limit.Key + "): try again later."}
+	}
+	for _, a := range answers {
+		if errors.Is(err, a.err) {
+			p := problem{Status: a.status, Detail: a.detail}
+			if a.explain {
+				p.Detail += " (" + err.Error() + ")"
+			}
+			return p
+		}
+	}
+	return problem{Status: fasthttp.StatusServiceUnavailable, Detail: "This cannot be done now: try again later."}
+}
+
+// fail answers with the status of an error; the log gets the whole chain, at a
+// level where what peers send does not fill it.
+func (r *Relay) fail(ctx *fasthttp.RequestCtx, err error) {
+	p := describe(err)
+	if p.Status >= fasthttp.StatusInternalServerError {
+		r.log.Warn("request could not be served", "status", p.Status, "error", err)
+	} else {
+		r.log.Debug("request refused", "status", p.Status, "error", err)
+	}
+	if p.Status == fasthttp.StatusUnauthorized {
+		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, challenge(err))
+	}
+	r.refuse(ctx, p)
+}
+
+// challenge says what would have been accepted (RFC 9110 §11.6.1, RFC 6750 §3).
+func challenge(err error) string {
+	switch {
+	case errors.Is(err, errNoToken):
+		return `Bearer realm="sealgate"`
+	case errors.Is(err, mastodon.ErrToken):
+		return `Bearer realm="sealgate", error="invalid_token"`
+	}
+	return `Signature realm="sealgate", headers="(request-target) host date digest"`
+}
+
+// refuse writes a problem. 429 and 503 say when to come back, no two askers at
+// the same moment.
+func (r *Relay) refuse(ctx *fasthttp.RequestCtx, p problem) {
+	p.Type, p.Title = "about:blank", fasthttp.StatusMessage(p.Status)
+	body, err := json.Marshal(p)
+	if err != nil {
+		panic("bug: a problem is not JSON: " + err.Error())
+	}
+	if p.Status == fasthttp.StatusTooManyRequests || p.Status == fasthttp.StatusServiceUnavailable {
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, seconds(p.RetryAfter))
+	}
+	write(ctx, reply{status: p.Status, kind: "application/problem+json", cache: "no-store", body: body})
+}
+
+// seconds is a Retry-After of at least wait and at most half as much again.
+func seconds(wait time.Duration) string {
+	if wait <= 0 {
+		wait = retryLater
+	}
+	wait += rand.N(wait/2 + time.Second)
+	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
+}
+
+// reply is an answer of the gateway's own; cache is its Cache-Control, never
+// empty.
+type reply struct {
+	status      int
+	kind, cache string
+	body        []byte
+}
+
+func write(ctx *fasthttp.RequestCtx, a reply) {
+	ctx.SetStatusCode(a.status)
+	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, a.cache)
+	ctx.SetContentType(a.kind)
+	ctx.SetBody(a.body)
+}
+
+const (
+	activityJSON = "application/activity+json"
+	linkedJSON   = `application/ld+json; profile="https://www.w3.org/ns/activitystreams"`
+)
+
+// writeActivity answers with an ActivityStreams document in the form asked for.
+func writeActivity(ctx *fasthttp.RequestCtx, cache string, body []byte) {
+	kind := activityJSON
+	accept := bytes.ToLower(ctx.Request.Header.Peek(fasthttp.HeaderAccept))
+	if bytes.Contains(accept, []byte("application/ld+json")) && !bytes.Contains(accept, []byte(activityJSON)) {
+		kind = linkedJSON
+	}
+	ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAccept)
+	write(ctx, reply{status: fasthttp.StatusOK, kind: kind, cache: cache, body: body})
+}
+
+// quote is s as a JSON string, with the characters of HTML left as they are.
+func quote(s string) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		panic("bug: a string is not JSON: " + err.Error())
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}

@@ -1,0 +1,127 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/policy"
+	"github.com/sealgate/sealgate/policy/signature"
+	"github.com/sealgate/sealgate/relay/forward"
+	"github.com/valyala/fasthttp"
+)
+
+// intercept reads a POST to an inbox whole. What is not MLS goes on as it came;
+// what is, or cannot be told from it, never does.
+func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
+	body, err := r.readActivity(ctx)
+	if err != nil {
+		ctx.SetConnectionClose() // the rest of the body is not waited for
+		r.fail(ctx, err)
+		return
+	}
+	a, err := activity.Parse(body, r.limits)
+	if errors.Is(err, activity.ErrNotMLS) {
+		r.web.PassBody(ctx, body)
+		return
+	}
+	if err == nil {
+		err = r.take(ctx, a, body)
+	}
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
+	ctx.SetStatusCode(fasthttp.StatusAccepted)
+}
+
+// readActivity reads the body up to mailbox.max_activity into memory of its own.
+// A coded body is refused unread: nobody could say what is in it.
+func (r *Relay) readActivity(ctx *fasthttp.RequestCtx) ([]byte, error) {
+	if isCoded(&ctx.Request.Header) {
+		return nil, errCoded
+	}
+	if int64(ctx.Request.Header.ContentLength()) > r.maxActivity {
+		return nil, errTooLarge
+	}
+	stream := ctx.RequestBodyStream()
+	if stream == nil {
+		stream = bytes.NewReader(ctx.Request.Body())
+	}
+	body, err := io.ReadAll(io.LimitReader(stream, r.maxActivity+1))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errTruncated, err)
+	}
+	if int64(len(body)) > r.maxActivity {
+		return nil, errTooLarge
+	}
+	return body, nil
+}
+
+func isCoded(h *fasthttp.RequestHeader) bool {
+	for _, value := range h.PeekAll(fasthttp.HeaderContentEncoding) {
+		for coding := range bytes.SplitSeq(value, []byte(",")) {
+			coding = bytes.TrimSpace(coding)
+			if len(coding) > 0 && !bytes.EqualFold(coding, []byte("identity")) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// take admits an MLS activity and keeps it for its local recipients. The error
+// is nil when at least one has it, or nobody here was meant.
+func (r *Relay) take(ctx *fasthttp.RequestCtx, a *activity.Activity, body []byte) error {
+	work, cancel := context.WithTimeout(context.Background(), workTimeout)
+	defer cancel()
+	signer, err := r.gate.Admit(work, r.arrival(ctx, body))
+	if err != nil {
+		return err
+	}
+	to, err := r.recipients(work, a, pathOf(ctx.Request.Header.RequestURI()))
+	if err != nil {
+		return err
+	}
+	results, err := r.inbox.Accept(work, inbox.Delivery{Signer: signer.Actor, Activity: a, Owners: to.owners})
+	if err != nil {
+		return err
+	}
+	if len(to.owners) == 0 && to.waiting == nil {
+		r.metrics.dropped.Inc()
+	}
+	return outcome(results, to.waiting)
+}
+
+// outcome is the one answer for all recipients, who commit separately: if any
+// must wait, redelivery completes the rest.
+func outcome(results []inbox.Result, waiting error) error {
+	for _, result := range results {
+		if result.Err != nil && !errors.Is(result.Err, inbox.ErrDuplicate) {
+			return result.Err
+		}
+	}
+	return waiting
+}
+
+// arrival is the request as the gate sees it. The scheme is the public one: what
+// peers sign is the address they know, whoever ends TLS.
+func (r *Relay) arrival(ctx *fasthttp.RequestCtx, body []byte) policy.Arrival {
+	h := &ctx.Request.Header
+	q := signature.Request{
+		Method: string(h.Method()),
+		Target: string(h.RequestURI()),
+		Host:   string(h.Host()),
+		Scheme: schemeOf(r.base),
+		Body:   body,
+	}
+	for name, value := range h.AllInOrder() {
+		q.Header = append(q.Header, signature.Field{Name: string(name), Value: string(value)})
+	}
+	return policy.Arrival{Request: q, Client: forward.ClientAddr(ctx)}
+}

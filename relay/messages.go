@@ -1,0 +1,217 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/valyala/fasthttp"
+)
+
+// pageSize is how many messages a page holds. Pages are numbered from the oldest
+// position that ever was: page n holds positions (n-1)*pageSize+1 to n*pageSize,
+// whatever has expired or arrives.
+const pageSize = 20
+
+// mailbox is one person's collection while it is answered.
+type mailbox struct {
+	owner inbox.Owner
+	url   string
+}
+
+// messages answers GET /e2ee/users/{name}/messages: to the owner alone, and to
+// everybody else as if there were no such mailbox.
+func (r *Relay) messages(work context.Context, ctx *fasthttp.RequestCtx, name string) {
+	caller, err := r.owner(work, ctx, name)
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	box := mailbox{owner: inbox.Owner(caller.Account), url: r.personURL(caller.Name, "messages")}
+	body, err := r.view(work, box, ctx.QueryArgs())
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	writeActivity(ctx, "private, no-store", body)
+}
+
+// owner is the caller, when the name in the URL is theirs and the token may read.
+func (r *Relay) owner(work context.Context, ctx *fasthttp.RequestCtx, name string) (mastodon.Caller, error) {
+	token, ok := bearer(ctx)
+	if !ok {
+		return mastodon.Caller{}, errNoToken
+	}
+	caller, err := r.people.Caller(work, token)
+	if err != nil {
+		return mastodon.Caller{}, err
+	}
+	if !strings.EqualFold(caller.Name, name) {
+		return mastodon.Caller{}, errNotOwner
+	}
+	return caller, caller.MayRead()
+}
+
+// bearer is the token of RFC 6750 §2.1.
+func bearer(ctx *fasthttp.RequestCtx) (string, bool) {
+	scheme, token, ok := strings.Cut(string(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)), " ")
+	token = strings.TrimSpace(token)
+	return token, ok && strings.EqualFold(scheme, "Bearer") && token != ""
+}
+
+// view is the document that the query asks for.
+func (r *Relay) view(ctx context.Context, box mailbox, query *fasthttp.Args) ([]byte, error) {
+	switch {
+	case query.Has("after"):
+		return r.viewAfter(ctx, box, string(query.Peek("after")))
+	case query.Has("from"):
+		return r.viewFrom(ctx, box, string(query.Peek("from")))
+	case query.Has("page"):
+		return r.viewPage(ctx, box, string(query.Peek("page")))
+	}
+	return r.viewCollection(ctx, box)
+}
+
+// viewCollection is the collection itself: where it begins and ends.
+func (r *Relay) viewCollection(ctx context.Context, box mailbox) ([]byte, error) {
+	u, err := r.inbox.Usage(ctx, box.owner)
+	if err != nil {
+		return nil, err
+	}
+	d := begin(box.url, "OrderedCollection")
+	d.number("totalItems", u.Total)
+	if u.Total == 0 {
+		d.items(nil)
+		return d.end(), nil
+	}
+	d.text("first", box.page(pageOf(u.Last)))
+	d.text("last", box.page(pageOf(u.First)))
+	return d.end(), nil
+}
+
+// viewPage is one page, newest first.
+func (r *Relay) viewPage(ctx context.Context, box mailbox, number string) ([]byte, error) {
+	n, err := strconv.ParseUint(number, 10, 32)
+	if err != nil || n == 0 {
+		return nil, errBadPage
+	}
+	u, err := r.inbox.Usage(ctx, box.owner)
+	if err != nil {
+		return nil, err
+	}
+	if u.Total == 0 || n > pageOf(u.Last) || n < pageOf(u.First) {
+		return nil, errBadPage
+	}
+	entries, err := r.inbox.After(ctx, box.owner, inbox.Position((n-1)*pageSize), pageSize)
+	if err != nil {
+		return nil, err
+	}
+	entries = slices.DeleteFunc(entries, func(e inbox.Entry) bool { return e.Position > inbox.Position(n*pageSize) })
+	slices.Reverse(entries)
+	d := begin(box.page(n), "OrderedCollectionPage")
+	d.text("partOf", box.url)
+	if n > pageOf(u.First) {
+		d.text("next", box.page(n-1))
+	}
+	if n < pageOf(u.Last) {
+		d.text("prev", box.page(n+1))
+	}
+	d.items(entries)
+	return d.end(), nil
+}
+
+// viewAfter is what came after an activity, oldest first. A client polls it: a
+// backlog of one page is answered inline and without links, a longer one with
+// first and no items, none with neither. An id that is not kept, such as one
+// the client minted itself, means from the oldest.
+func (r *Relay) viewAfter(ctx context.Context, box mailbox, id string) ([]byte, error) {
+	after, err := r.inbox.Find(ctx, box.owner, id)
+	if err != nil && !errors.Is(err, inbox.ErrNotFound) {
+		return nil, err
+	}
+	entries, err := r.inbox.After(ctx, box.owner, after, pageSize+1)
+	if err != nil {
+		return nil, err
+	}
+	self := box.url + "?after=" + string(fasthttp.AppendQuotedArg(nil, []byte(id)))
+	if len(entries) > pageSize {
+		d := begin(self, "OrderedCollection")
+		d.text("first", box.from(after))
+		return d.end(), nil
+	}
+	d := begin(self, "OrderedCollectionPage")
+	d.text("partOf", box.url)
+	d.items(entries)
+	return d.end(), nil
+}
+
+// viewFrom is a page of a longer backlog, oldest first.
+func (r *Relay) viewFrom(ctx context.Context, box mailbox, position string) ([]byte, error) {
+	after, err := strconv.ParseUint(position, 10, 63)
+	if err != nil {
+		return nil, errBadPage
+	}
+	entries, err := r.inbox.After(ctx, box.owner, inbox.Position(after), pageSize+1)
+	if err != nil {
+		return nil, err
+	}
+	d := begin(box.from(inbox.Position(after)), "OrderedCollectionPage")
+	d.text("partOf", box.url)
+	if len(entries) > pageSize {
+		entries = entries[:pageSize]
+		d.text("next", box.from(entries[pageSize-1].Position))
+	}
+	d.items(entries)
+	return d.end(), nil
+}
+
+// pageOf is the number of the page that holds a position.
+func pageOf(p inbox.Position) uint64 { return (max(uint64(p), 1)-1)/pageSize + 1 }
+
+func (b mailbox) page(n uint64) string { return b.url + "?page=" + strconv.FormatUint(n, 10) }
+
+func (b mailbox) from(p inbox.Position) string {
+	return b.url + "?from=" + strconv.FormatUint(uint64(p), 10)
+}
+
+// document is an ActivityStreams document being written; kept activities go in
+// byte for byte.
+type document struct{ bytes.Buffer }
+
+func begin(id, kind string) *document {
+	d := &document{}
+	d.WriteString(`{"@context":"https://www.w3.org/ns/activitystreams"`)
+	d.text("id", id)
+	d.text("type", kind)
+	return d
+}
+
+func (d *document) text(name, value string) {
+	d.WriteString(`,"` + name + `":`)
+	d.Write(quote(value))
+}
+
+func (d *document) number(name string, value int) {
+	d.WriteString(`,"` + name + `":` + strconv.Itoa(value))
+}
+
+func (d *document) items(entries []inbox.Entry) {
+	d.WriteString(`,"orderedItems":[`)
+	for i, e := range entries {
+		if i > 0 {
+			d.WriteByte(',')
+		}
+		d.Write(e.Activity)
+	}
+	d.WriteByte(']')
+}
+
+func (d *document) end() []byte {
+	d.WriteByte('}')
+	return d.Bytes()
+}

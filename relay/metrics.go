@@ -1,0 +1,64 @@
+package relay
+
+import (
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics of the public listener. Counters are looked up once per route and
+// status, so that an ordinary request allocates nothing for them.
+type metrics struct {
+	requests *prometheus.CounterVec
+	dropped  prometheus.Counter
+	routes   map[route]*routeMetrics
+}
+
+type routeMetrics struct {
+	seconds prometheus.Observer
+	codes   [600]atomic.Pointer[prometheus.Counter]
+}
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sealgate_http_requests_total", Help: "Requests answered, by route and status.",
+		}, []string{"route", "code"}),
+		dropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "sealgate_mls_unaddressed_total",
+			Help: "MLS activities answered 202 and dropped, because nobody here was addressed.",
+		}),
+		routes: map[route]*routeMetrics{},
+	}
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "sealgate_http_request_seconds", Help: "Time until the answer's head was ready, by route.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 10),
+	}, []string{"route"})
+	for _, name := range []route{
+		routeForward, routeStreaming, routeInbox, routeActor, routeMessages, routeKeyPackages, routeOwnActor, routeWebFinger,
+	} {
+		m.routes[name] = &routeMetrics{seconds: seconds.WithLabelValues(string(name))}
+	}
+	if registry != nil {
+		registry.MustRegister(m.requests, m.dropped, seconds)
+	}
+	return m
+}
+
+// request counts one answer.
+func (m *metrics) request(name route, status int, took time.Duration) {
+	r := m.routes[name]
+	r.seconds.Observe(took.Seconds())
+	if status < 0 || status >= len(r.codes) {
+		status = 0
+	}
+	c := r.codes[status].Load()
+	if c == nil {
+		counter := m.requests.WithLabelValues(string(name), strconv.Itoa(status))
+		c = &counter
+		r.codes[status].Store(c)
+	}
+	(*c).Inc()
+}

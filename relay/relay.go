@@ -1,0 +1,167 @@
+// Package relay is the public front: it decides by the request line where a
+// request goes, takes out what is MLS, adds the E2EE properties to actor
+// documents, and answers for the gateway's own URLs.
+//
+// An ordinary request is passed on unread: no body, no lookup, no store. With
+// relay/forward this is the only package that knows fasthttp; a RequestCtx never
+// outlives its handler, and its bytes are copied before they are kept. relay
+// decides nothing about people: policy admits, inbox accepts.
+package relay
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/policy"
+	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/relay/forward"
+	"github.com/valyala/fasthttp"
+)
+
+// workTimeout bounds what one request of the gateway's own may take: key fetch,
+// questions to the instance, one synced write.
+const workTimeout = 30 * time.Second
+
+// Gate admits the senders of MLS; *policy.Gate is the real one.
+type Gate interface {
+	Admit(ctx context.Context, a policy.Arrival) (policy.Signer, error)
+}
+
+// Options of a Relay. Domain, Web, Gate, Inbox and People are required.
+type Options struct {
+	Domain      string            // the host in actor ids
+	Base        string            // what the gateway's own URLs begin with; empty: https://{Domain}
+	Web         *forward.Upstream // the instance
+	Streaming   *forward.Upstream // its streaming server; nil: Web
+	Gate        Gate
+	Inbox       *inbox.Inbox
+	People      *mastodon.Instance
+	Key         *rsa.PublicKey  // of the gateway's own actor; nil: /e2ee/actor does not exist
+	Limits      activity.Limits // limits.json_depth, limits.json_keys
+	MaxActivity int64           // mailbox.max_activity in bytes; 0: 1 MiB
+	Clock       func() time.Time
+	Log         *slog.Logger          // nil: discarded
+	Metrics     prometheus.Registerer // nil: not registered
+}
+
+// Relay answers every public request. It is safe for concurrent use.
+type Relay struct {
+	domain, base   string
+	web, streaming *forward.Upstream
+	gate           Gate
+	inbox          *inbox.Inbox
+	people         *mastodon.Instance
+	limits         activity.Limits
+	maxActivity    int64
+	clock          func() time.Time
+	log            *slog.Logger
+	metrics        *metrics
+
+	ownActor []byte // the document of /e2ee/actor; nil when there is no key
+	named    namedInboxes
+	native   atomic.Bool // the upstream was seen to offer key packages itself
+}
+
+// New makes a Relay. An error names the option that is missing.
+func New(o Options) (*Relay, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	r := &Relay{
+		domain: strings.ToLower(o.Domain), base: strings.TrimSuffix(o.Base, "/"),
+		web: o.Web, streaming: o.Streaming,
+		gate: o.Gate, inbox: o.Inbox, people: o.People,
+		limits: o.Limits, maxActivity: o.MaxActivity,
+		clock: o.Clock, log: o.Log, metrics: newMetrics(o.Metrics),
+	}
+	if r.base == "" {
+		r.base = "https://" + r.domain
+	}
+	if r.maxActivity == 0 {
+		r.maxActivity = 1 << 20
+	}
+	if r.clock == nil {
+		r.clock = time.Now
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	if o.Key != nil {
+		doc, err := r.describeOwnActor(o.Key)
+		if err != nil {
+			return nil, fmt.Errorf("describe the gateway's own actor: %w", err)
+		}
+		r.ownActor = doc
+	}
+	return r, nil
+}
+
+func (o Options) check() error {
+	switch {
+	case o.Domain == "":
+		return errors.New("relay: Options.Domain is empty (configuration key domain)")
+	case o.Web == nil:
+		return errors.New("relay: Options.Web is missing (configuration key upstream.web)")
+	case o.Gate == nil, o.Inbox == nil, o.People == nil:
+		return errors.New("relay: Options.Gate, Inbox and People are required")
+	}
+	return nil
+}
+
+// Handle answers one request: by passing it on, or itself.
+func (r *Relay) Handle(ctx *fasthttp.RequestCtx) {
+	begin := r.clock()
+	d := r.routeOf(ctx.Method(), ctx.Request.Header.RequestURI())
+	r.serve(ctx, d)
+	r.metrics.request(d.route, ctx.Response.StatusCode(), r.clock().Sub(begin))
+}
+
+func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
+	switch d.route {
+	case routeInbox:
+		r.intercept(ctx)
+	case routeActor:
+		r.actorDocument(ctx)
+	case routeStreaming:
+		r.streaming.Pass(ctx)
+	case routeWebFinger:
+		r.webFinger(ctx)
+	case routeMessages, routeKeyPackages, routeOwnActor:
+		r.own(ctx, d)
+	default:
+		r.web.Pass(ctx)
+	}
+}
+
+// own answers for a URL of the gateway's own: preflight, then reading.
+func (r *Relay) own(ctx *fasthttp.RequestCtx, d destination) {
+	allowOrigin(ctx)
+	switch method := string(ctx.Method()); {
+	case method == fasthttp.MethodOptions:
+		preflight(ctx)
+		return
+	case !isRead(ctx.Method()):
+		ctx.Response.Header.Set(fasthttp.HeaderAllow, readMethods)
+		r.refuse(ctx, problem{Status: fasthttp.StatusMethodNotAllowed, Detail: "This address can only be read."})
+		return
+	}
+	work, cancel := context.WithTimeout(context.Background(), workTimeout)
+	defer cancel()
+	switch d.route {
+	case routeMessages:
+		r.messages(work, ctx, string(d.name))
+	case routeKeyPackages:
+		r.keyPackages(work, ctx, string(d.name))
+	default:
+		r.serveOwnActor(ctx)
+	}
+}

@@ -1,0 +1,114 @@
+package relay
+
+import "bytes"
+
+// route is where a request goes. Its text is the label of the metrics.
+type route string
+
+const (
+	routeForward     route = "forward"      // the upstream's, unread
+	routeStreaming   route = "streaming"    // the upstream's streaming server
+	routeInbox       route = "inbox"        // POST to an inbox: read, classified, kept or forwarded
+	routeActor       route = "actor"        // perhaps an actor document: the upstream's, with ours added
+	routeMessages    route = "messages"     // a person's mailbox
+	routeKeyPackages route = "key_packages" // a person's key packages
+	routeOwnActor    route = "own_actor"    // the actor that signs the gateway's fetches
+	routeWebFinger   route = "webfinger"    // ours for one resource, else the upstream's
+)
+
+// destination is a route with what the path said. name borrows the request.
+type destination struct {
+	route route
+	name  []byte
+}
+
+// routeOf decides by the request line alone and allocates nothing for what is
+// forwarded.
+func (r *Relay) routeOf(method, target []byte) destination {
+	path := pathOf(target)
+	if isPost(method) {
+		if r.isInbox(path) {
+			return destination{route: routeInbox}
+		}
+	}
+	if rest, ok := bytes.CutPrefix(path, []byte("/e2ee/")); ok {
+		return ownRoute(rest)
+	}
+	if !isRead(method) {
+		return r.passing(path)
+	}
+	if bytes.Equal(path, []byte("/.well-known/webfinger")) {
+		return destination{route: routeWebFinger}
+	}
+	if isActorPath(path) {
+		return destination{route: routeActor}
+	}
+	return r.passing(path)
+}
+
+func (r *Relay) passing(path []byte) destination {
+	rest, ok := bytes.CutPrefix(path, []byte("/api/v1/streaming"))
+	if ok && r.streaming != nil && (len(rest) == 0 || rest[0] == '/') {
+		return destination{route: routeStreaming}
+	}
+	return destination{route: routeForward}
+}
+
+// ownRoute reads what follows /e2ee/. What is not (yet) the gateway's own is the
+// upstream's to answer.
+func ownRoute(rest []byte) destination {
+	if bytes.Equal(rest, []byte("actor")) {
+		return destination{route: routeOwnActor}
+	}
+	rest, isUser := bytes.CutPrefix(rest, []byte("users/"))
+	name, what, _ := bytes.Cut(rest, []byte("/"))
+	if !isUser || len(name) == 0 {
+		return destination{route: routeForward}
+	}
+	switch string(what) {
+	case "messages":
+		return destination{route: routeMessages, name: name}
+	case "keyPackages":
+		return destination{route: routeKeyPackages, name: name}
+	}
+	return destination{route: routeForward}
+}
+
+// isActorPath tells whether a path may be an actor's: /users/{name},
+// /ap/users/{id}, /@{name}, and /{name} as snac has it. The document decides.
+func isActorPath(path []byte) bool {
+	for _, prefix := range [...]string{"/ap/users/", "/users/", "/"} {
+		if len(path) > len(prefix) && string(path[:len(prefix)]) == prefix {
+			last := bytes.TrimSuffix(path[len(prefix):], []byte("/"))
+			return len(last) > 0 && bytes.IndexByte(last, '/') < 0
+		}
+	}
+	return false
+}
+
+// pathOf takes the path from a request target as it came: without query and
+// fragment, and without scheme and authority when it is in absolute form
+// (RFC 9112 §3.2.2).
+func pathOf(target []byte) []byte {
+	if len(target) > 0 && target[0] != '/' {
+		if _, after, ok := bytes.Cut(target, []byte("://")); ok {
+			slash := bytes.IndexByte(after, '/')
+			if slash < 0 {
+				return nil
+			}
+			target = after[slash:]
+		}
+	}
+	if end := bytes.IndexAny(target, "?#"); end >= 0 {
+		target = target[:end]
+	}
+	return target
+}
+
+func isPost(method []byte) bool {
+	return len(method) == 4 && bytes.EqualFold(method, []byte("POST"))
+}
+
+func isRead(method []byte) bool {
+	return string(method) == "GET" || string(method) == "HEAD"
+}
