@@ -1,0 +1,158 @@
+package forward
+
+import (
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+)
+
+// framing says how a body ends.
+type framing uint8
+
+const (
+	noBody framing = iota
+	byLength
+	byChunks
+	byClose
+)
+
+// source is a body on its way: the client's or the upstream's.
+type source interface {
+	// next returns the next bytes, valid until the next call, and io.EOF after the last.
+	next() ([]byte, error)
+	// trailers returns the trailer lines as they came, each with CR LF; valid after io.EOF.
+	trailers() []byte
+}
+
+// body reads one message body from a reader.
+type body struct {
+	r       *reader
+	g       *guard
+	framing framing
+	left    int64 // byLength: of the body; byChunks: of the chunk
+	inChunk bool
+	excess  int // bytes of chunk framing beyond what is usual
+
+	patience time.Duration // for progress bytes
+	progress int
+	got      int // since the limit was armed
+
+	err      error       // the first; the body ends with it
+	lines    []byte      // the trailers
+	consumed atomic.Bool // the last byte has been taken from the connection
+}
+
+// start prepares b for a body; it needs no cleaning up.
+func (b *body) start(f framing, length int64) {
+	b.framing, b.left, b.inChunk, b.excess, b.got = f, length, false, 0, 0
+	b.lines, b.err = b.lines[:0], nil
+	if f == byLength && length == 0 {
+		b.framing = noBody
+	}
+	b.consumed.Store(b.framing == noBody)
+}
+
+func (b *body) trailers() []byte { return b.lines }
+
+// whole returns the rest of the body if all of it is buffered already.
+func (b *body) whole() ([]byte, bool) {
+	have := b.r.buffered()
+	if b.framing != byLength || int64(len(have)) < b.left {
+		return nil, b.framing == noBody
+	}
+	p := have[:b.left]
+	b.r.consume(len(p))
+	b.finish()
+	return p, true
+}
+
+func (b *body) next() ([]byte, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	p, err := b.step()
+	if err != nil && b.framing != noBody {
+		b.err = err
+	}
+	return p, err
+}
+
+func (b *body) step() ([]byte, error) {
+	switch b.framing {
+	case byLength:
+		return b.nextOf()
+	case byChunks:
+		return b.nextChunk()
+	case byClose:
+		return b.nextUntilClose()
+	default:
+		return nil, io.EOF
+	}
+}
+
+func (b *body) finish() {
+	b.framing = noBody
+	b.g.read(0)
+	b.consumed.Store(true)
+}
+
+// fill reads more, within the time a body may take. The end of the connection is errTruncated.
+func (b *body) fill() error {
+	if b.patience > 0 && (b.got >= b.progress || b.g.readBy.Load() == 0) {
+		b.g.read(b.patience)
+		b.got = 0
+	}
+	before := b.r.w - b.r.r
+	err := b.r.fill(0)
+	b.got += b.r.w - b.r.r - before
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return errTruncated
+	case b.g.readOut.Load():
+		return errSlow
+	}
+	return err
+}
+
+func (b *body) nextOf() ([]byte, error) {
+	p, err := b.take()
+	if err == nil && b.left == 0 {
+		b.finish()
+	}
+	return p, err
+}
+
+// take returns up to left bytes.
+func (b *body) take() ([]byte, error) {
+	if len(b.r.buffered()) == 0 {
+		if err := b.fill(); err != nil {
+			return nil, err
+		}
+	}
+	p := b.r.buffered()
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	b.r.consume(len(p))
+	b.left -= int64(len(p))
+	return p, nil
+}
+
+func (b *body) nextUntilClose() ([]byte, error) {
+	if len(b.r.buffered()) == 0 {
+		err := b.fill()
+		if errors.Is(err, errTruncated) { // here the end of the connection is the end of the body
+			b.finish()
+			return nil, io.EOF
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	p := b.r.buffered()
+	b.r.consume(len(p))
+	return p, nil
+}

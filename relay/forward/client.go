@@ -1,0 +1,227 @@
+package forward
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"sync/atomic"
+)
+
+// phase is what a client's connection is doing.
+type phase uint32
+
+const (
+	idle   phase = iota + 1 // waiting for a request
+	active                  // in a request or a tunnel
+	gone                    // Shutdown closed it
+)
+
+// client is one HTTP/1.1 connection, and the exchange of its current request. One goroutine serves it;
+// phase and sever belong to Shutdown as well.
+type client struct {
+	net.Conn // as accepted
+	s        *Server
+	rd       reader
+	g        guard
+	in       body
+	from     *via
+	phase    atomic.Uint32
+	behind   atomic.Pointer[io.Closer]
+
+	served int   // requests so far
+	w      *work // of the current request; nil between requests
+
+	// The reply.
+	replied  bool // something final was written
+	keep     bool // the connection outlives the exchange
+	broken   bool // aborted: the client must not take the reply for whole
+	tunnel   bool // the connection is no longer HTTP
+	framing  framing
+	told100  bool
+	addr     netip.Addr // of the client, once asked for
+	knowAddr bool
+
+	vec  [3][]byte
+	bufs net.Buffers
+}
+
+func (s *Server) newClient(c net.Conn) *client {
+	k := &client{Conn: c, s: s}
+	k.phase.Store(uint32(idle))
+	k.g.conn = c
+	k.rd.open(c, &s.heads)
+	k.in = body{r: &k.rd, g: &k.g, patience: s.limits.BodyTimeout, progress: s.limits.MinProgress}
+	return k
+}
+
+// serve answers requests until the connection ends.
+func (c *client) serve() {
+	w := c.s.watch()
+	w.add(&c.g)
+	defer w.remove(&c.g)
+	defer c.leave()
+	c.g.read(c.s.limits.HeaderTimeout)
+	c.from = newVia(c.Conn, c.s.o.TrustedProxies) // with the PROXY protocol this waits for its header
+	if c.from.trusted {
+		c.serveAll()
+		return
+	}
+	if !c.s.census.enter(c.from.peer) {
+		c.s.excess.WithLabelValues("connections_per_client").Inc()
+		c.refuse(rejection{429, "Too many connections from this address (limits.connections_per_client)."})
+		return
+	}
+	defer c.s.census.leave(c.from.peer)
+	c.serveAll()
+}
+
+func (c *client) serveAll() {
+	for c.await() && c.serveOne() {
+		c.served++
+	}
+}
+
+// leave closes the connection: gently, unless the reply was broken off.
+func (c *client) leave() {
+	if c.tunnel {
+		return
+	}
+	if c.broken {
+		reset(c.Conn)
+	}
+	_ = c.Close() // nothing is left to lose
+	c.rd.r = c.rd.w
+	c.rd.release()
+}
+
+// reset makes the close that follows visible as an error at the other end.
+func reset(c net.Conn) {
+	if t, ok := c.(interface{ SetLinger(int) error }); ok {
+		_ = t.SetLinger(0) // best effort: without it the peer sees an early end
+	}
+}
+
+// sever ends the connection from outside.
+func (c *client) sever() {
+	_ = c.Close()
+	if b := c.behind.Load(); b != nil {
+		_ = (*b).Close()
+	}
+}
+
+// await waits for the first byte of the next request; false: there is none.
+func (c *client) await() bool {
+	if len(c.rd.buffered()) == 0 {
+		c.phase.Store(uint32(idle))
+		if c.served > 0 {
+			c.g.read(c.s.limits.IdleTimeout)
+		}
+		if err := c.rd.fill(c.s.limits.HeaderBytes); err != nil {
+			c.noteWait()
+			return false
+		}
+		if !c.phase.CompareAndSwap(uint32(idle), uint32(active)) {
+			return false
+		}
+	}
+	if c.served > 0 {
+		c.g.read(c.s.limits.HeaderTimeout)
+	}
+	return true
+}
+
+// noteWait counts connections that never sent a request.
+func (c *client) noteWait() {
+	if c.served == 0 && c.g.readOut.Load() {
+		c.s.excess.WithLabelValues("header_timeout").Inc()
+	}
+}
+
+// serveOne answers one request and reports whether the connection may have another.
+func (c *client) serveOne() bool {
+	w := c.s.takeWork()
+	defer c.s.giveWork(w)
+	if err := c.readHead(w); err != nil {
+		c.reject(err)
+		return false
+	}
+	c.w = w
+	defer func() { c.w = nil }()
+	if !c.admit() {
+		return false
+	}
+	defer c.discharge()
+	c.expectReply()
+	w.begin(c)
+	c.handle()
+	w.end()
+	return c.settle()
+}
+
+// expectReply forgets the reply before.
+func (c *client) expectReply() {
+	c.replied, c.broken, c.told100 = false, false, false
+	c.keep = c.w.head.persistent()
+	c.w.out = c.w.out[:0]
+}
+
+// readHead reads and checks one request head and prepares the body behind it.
+func (c *client) readHead(w *work) error {
+	n, err := c.rd.head(c.s.limits.HeaderBytes)
+	if err == nil && n == 2 { // one empty line before a request is tolerated (RFC 9112 §2.2)
+		c.rd.consume(n)
+		n, err = c.rd.head(c.s.limits.HeaderBytes)
+	}
+	c.knowAddr = false
+	if err != nil {
+		return err
+	}
+	if n == 2 {
+		return errStartLine
+	}
+	w.raw = append(w.raw[:0], c.rd.buffered()[:n]...)
+	c.rd.consume(n)
+	c.g.read(0)
+	if err := w.head.parseRequest(w.raw, &c.s.limits); err != nil {
+		return err
+	}
+	c.startBody(&w.head)
+	return nil
+}
+
+func (c *client) startBody(h *head) {
+	switch {
+	case h.chunked:
+		c.in.start(byChunks, 0)
+	case h.length > 0:
+		c.in.start(byLength, h.length)
+	default:
+		c.in.start(noBody, 0)
+	}
+}
+
+// admit counts a request that a trusted proxy brought against the client it names.
+func (c *client) admit() bool {
+	if !c.from.trusted || c.w.head.lastFor < 0 || c.clientAddr() == c.from.peer {
+		return true
+	}
+	if c.s.census.enter(c.clientAddr()) {
+		return true
+	}
+	c.s.excess.WithLabelValues("connections_per_client").Inc()
+	c.refuse(rejection{429, "Too many requests at once from this address (limits.connections_per_client)."})
+	return false
+}
+
+func (c *client) discharge() {
+	if c.from.trusted && c.w.head.lastFor >= 0 && c.clientAddr() != c.from.peer {
+		c.s.census.leave(c.clientAddr())
+	}
+}
+
+func (c *client) clientAddr() netip.Addr {
+	if !c.knowAddr {
+		c.addr, c.knowAddr = c.from.client(&c.w.head), true
+	}
+	return c.addr
+}

@@ -1,0 +1,129 @@
+package forward
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+)
+
+// rejection is an answer of the hop's own (RFC 9457).
+type rejection struct {
+	status int
+	detail string
+}
+
+func (r rejection) body() []byte {
+	b := append([]byte(`{"type":"about:blank","title":"`), fasthttp.StatusMessage(r.status)...)
+	b = append(b, `","status":`...)
+	b = strconv.AppendInt(b, int64(r.status), 10)
+	b = append(b, `,"detail":`...)
+	b = strconv.AppendQuote(b, r.detail) // only constant ASCII sentences come here
+	return append(b, '}')
+}
+
+// problem writes r to ctx.Response.
+func problem(ctx *fasthttp.RequestCtx, r rejection) {
+	ctx.Response.Reset()
+	ctx.Response.Header.SetNoDefaultContentType(true)
+	ctx.SetStatusCode(r.status)
+	ctx.SetContentType("application/problem+json")
+	ctx.Response.Header.Set("Cache-Control", "no-store")
+	ctx.SetBody(r.body())
+}
+
+// reject answers a request that could not be read, if there is anybody to answer.
+func (c *client) reject(err error) {
+	r := rejection{400, "The request is malformed or ambiguous."}
+	switch {
+	case c.g.readOut.Load():
+		c.s.excess.WithLabelValues("header_timeout").Inc()
+		r = rejection{408, "The request head took too long (limits.header_timeout)."}
+	case errors.Is(err, errHeadTooLarge):
+		c.s.excess.WithLabelValues("header_bytes").Inc()
+		r = rejection{431, "The request head is too large."}
+	case errors.Is(err, errTargetTooLong):
+		c.s.excess.WithLabelValues("target_bytes").Inc()
+		r = rejection{414, "The request target is too long."}
+	case errors.Is(err, io.EOF), isNet(err):
+		return
+	}
+	c.refuse(r)
+}
+
+func isNet(err error) bool {
+	var n net.Error
+	return errors.As(err, &n)
+}
+
+// refuse writes r and closes.
+func (c *client) refuse(r rejection) {
+	body := r.body()
+	b := append([]byte("HTTP/1.1 "), strconv.Itoa(r.status)...)
+	b = append(append(append(b, ' '), fasthttp.StatusMessage(r.status)...), "\r\n"...)
+	b = append(b, "Content-Type: application/problem+json\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: "...)
+	b = append(strconv.AppendInt(b, int64(len(body)), 10), "\r\n\r\n"...)
+	if c.send(append(b, body...)) == nil {
+		c.linger()
+	}
+}
+
+// writeOwn writes ctx.Response.
+func (c *client) writeOwn() {
+	c.replied = true
+	r := &c.w.ctx.Response
+	if c.w.head.isHead() {
+		r.SkipBody = true
+	}
+	c.keep = c.keep && !r.Header.ConnectionClose() && !c.s.closing.Load() && c.drainable()
+	endless := !c.modern() && r.IsBodyStream() && r.Header.ContentLength() < 0
+	if endless {
+		c.keep = false
+	}
+	switch {
+	case !c.keep:
+		r.Header.SetConnectionClose()
+	case !c.modern():
+		r.Header.Set("Connection", "keep-alive")
+	}
+	c.w.bw.Reset(c)
+	if err := c.writeResponse(endless); err != nil {
+		c.abort()
+	}
+}
+
+func (c *client) writeResponse(endless bool) error { //nolint:revive // flag-parameter: HTTP/1.0 has no chunks
+	w, r := c.w.bw, &c.w.ctx.Response
+	if !endless {
+		if err := r.Write(w); err != nil {
+			return err
+		}
+		return w.Flush()
+	}
+	if err := r.Header.Write(w); err != nil {
+		return err
+	}
+	if err := r.BodyWriteTo(flushing{w}); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// flushing passes every write on at once.
+type flushing struct {
+	w interface {
+		io.Writer
+		Flush() error
+	}
+}
+
+// Write writes p and flushes.
+func (f flushing) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	if err == nil {
+		err = f.w.Flush()
+	}
+	return n, err
+}

@@ -1,0 +1,169 @@
+package forward
+
+import (
+	"io"
+	"net"
+	"syscall"
+)
+
+// reader buffers what a connection sends. While it waits for a byte and holds none, it holds no memory
+// either: the buffer is taken when there is something to put into it.
+// Not safe for concurrent use.
+type reader struct {
+	conn net.Conn
+	raw  syscall.RawConn // nil: the connection is not a plain socket
+	pool *buffers
+	box  *[]byte // what pool gave; nil: none
+	buf  []byte
+	r, w int
+
+	// waiting, if set, runs before a read that may block.
+	waiting func() error
+
+	try func(uintptr) bool // tryRead, made once
+	n   int
+	err error
+}
+
+func (r *reader) open(c net.Conn, pool *buffers) {
+	r.conn, r.pool = c, pool
+	if s, ok := c.(syscall.Conn); ok && plainSocket(c) {
+		if raw, err := s.SyscallConn(); err == nil {
+			r.raw, r.try = raw, r.tryRead
+		}
+	}
+}
+
+func plainSocket(c net.Conn) bool {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
+
+// buffered returns what has been read and not consumed. It is valid until the next fill.
+func (r *reader) buffered() []byte { return r.buf[r.r:r.w] }
+
+func (r *reader) consume(n int) { r.r += n }
+
+// fill reads at least one byte more, or returns an error: io.EOF at the end. A full buffer grows up to limit.
+func (r *reader) fill(limit int) error {
+	if r.waiting != nil {
+		if err := r.waiting(); err != nil {
+			return err
+		}
+	}
+	if err := r.room(limit); err != nil {
+		return err
+	}
+	if r.raw == nil {
+		return r.plainFill()
+	}
+	r.n, r.err = 0, nil
+	if err := r.raw.Read(r.try); err != nil {
+		return err
+	}
+	return r.took(r.n, r.err)
+}
+
+func (r *reader) plainFill() error {
+	r.hold()
+	n, err := r.conn.Read(r.buf[r.w:])
+	if n > 0 {
+		err = nil
+	}
+	return r.took(n, err)
+}
+
+func (r *reader) took(n int, err error) error {
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return io.EOF
+	}
+	r.w += n
+	return nil
+}
+
+// tryRead reads without waiting; false means that nothing was there.
+func (r *reader) tryRead(fd uintptr) bool {
+	r.hold()
+	for {
+		n, err := syscall.Read(int(fd), r.buf[r.w:])
+		switch err { //nolint:errorlint // a bare errno
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			r.release()
+			return false
+		case nil:
+			r.n = n
+		default:
+			r.err = err
+		}
+		return true
+	}
+}
+
+// hold makes sure that there is a buffer.
+func (r *reader) hold() {
+	if r.buf == nil {
+		r.box = r.pool.take()
+		r.buf, r.r, r.w = *r.box, 0, 0
+	}
+}
+
+// release gives the buffer back if it holds nothing.
+func (r *reader) release() {
+	if r.box == nil || r.r != r.w {
+		return
+	}
+	r.pool.give(r.box)
+	r.box, r.buf, r.r, r.w = nil, nil, 0, 0
+}
+
+// room makes space behind w.
+func (r *reader) room(limit int) error {
+	if r.r == r.w {
+		r.r, r.w = 0, 0
+	}
+	if r.w < len(r.buf) || r.buf == nil {
+		return nil
+	}
+	if r.r > 0 {
+		r.w = copy(r.buf, r.buf[r.r:r.w])
+		r.r = 0
+		return nil
+	}
+	if len(r.buf) >= limit {
+		return errHeadTooLarge
+	}
+	bigger := make([]byte, min(2*len(r.buf), limit))
+	copy(bigger, r.buf)
+	r.pool.give(r.box)
+	r.box, r.buf = &bigger, bigger
+	return nil
+}
+
+// head reads until a whole head is buffered and returns its length. The bytes stay buffered.
+func (r *reader) head(limit int) (int, error) {
+	searched := 0
+	for {
+		end, next, err := headEnd(r.buffered(), searched)
+		if err != nil {
+			return 0, err
+		}
+		if end > limit || end == 0 && len(r.buffered()) >= limit {
+			return 0, errHeadTooLarge
+		}
+		if end > 0 {
+			return end, nil
+		}
+		searched = next
+		if err := r.fill(limit); err != nil {
+			return 0, err
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Server accepts clients and serves their requests. Safe for concurrent use.
+type Server struct {
+	o      ServerOptions
+	limits Limits
+	log    *slog.Logger
+	excess *prometheus.CounterVec
+
+	heads   buffers // of client readers
+	works   sync.Pool
+	census  census
+	watch   func() *watch
+	closing atomic.Bool
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	clients   map[*client]struct{}
+	running   sync.WaitGroup
+}
+
+// NewServer returns a Server that is ready to Serve.
+func NewServer(o ServerOptions) *Server {
+	s := &Server{
+		o: o, limits: o.Limits.orDefault(), log: logger(o.Log),
+		excess: counter(o.Metrics, "limit_exceeded_total", "Requests and connections over a limit.", "limit"),
+		heads:  buffers{size: 16 << 10},
+
+		listeners: make(map[net.Listener]struct{}),
+		clients:   make(map[*client]struct{}),
+	}
+	s.census.limit = s.limits.ConnectionsPerClient
+	l := &s.limits
+	shortest := min(l.HeaderTimeout, l.IdleTimeout, l.BodyTimeout, l.WriteTimeout)
+	s.watch = sync.OnceValue(func() *watch { return newWatch(tickFor(shortest)) })
+	return s
+}
+
+// Serve serves l until ctx is done or Shutdown is called, and closes it; several calls with different
+// listeners may run at once. Connections outlive it: Shutdown ends them. It returns nil unless l fails.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	if !s.enlist(l) {
+		return errors.Join(errClosing, l.Close())
+	}
+	defer s.delist(l)
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	for {
+		c, err := l.Accept()
+		switch {
+		case err == nil:
+			s.welcome(c)
+		case s.closing.Load() || ctx.Err() != nil || errors.Is(err, net.ErrClosed):
+			return nil
+		case !passing(err):
+			return err
+		default:
+			s.log.Warn("cannot accept a connection", "error", err)
+			if !pause(ctx) {
+				return nil
+			}
+		}
+	}
+}
+
+// passing reports whether an accept error goes away by itself, like too many open files.
+func passing(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
+}
+
+func pause(ctx context.Context) bool {
+	t := time.NewTimer(50 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+func (s *Server) enlist(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Load() {
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	return true
+}
+
+func (s *Server) delist(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+	_ = l.Close() // it is closed already, or nobody can do anything about it
+}
+
+// welcome serves c in a goroutine that ends with the connection; Shutdown awaits it.
+func (s *Server) welcome(c net.Conn) {
+	k := s.newClient(c)
+	if !s.join(k) {
+		_ = c.Close()
+		return
+	}
+	s.running.Go(func() {
+		defer s.part(k)
+		k.serve()
+	})
+}
+
+// join admits k unless the server is closing or full.
+func (s *Server) join(k *client) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Load() {
+		return false
+	}
+	if len(s.clients) >= s.limits.Connections {
+		s.excess.WithLabelValues("connections").Inc()
+		return false
+	}
+	s.clients[k] = struct{}{}
+	return true
+}
+
+func (s *Server) part(k *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, k)
+}
+
+// orDefault fills the zero values of l.
+func (l Limits) orDefault() Limits {
+	d := DefaultLimits()
+	for _, p := range []struct{ have, want *time.Duration }{
+		{&l.HeaderTimeout, &d.HeaderTimeout}, {&l.IdleTimeout, &d.IdleTimeout},
+		{&l.BodyTimeout, &d.BodyTimeout}, {&l.WriteTimeout, &d.WriteTimeout},
+	} {
+		if *p.have <= 0 {
+			*p.have = *p.want
+		}
+	}
+	for _, p := range []struct{ have, want *int }{
+		{&l.MinProgress, &d.MinProgress}, {&l.HeaderBytes, &d.HeaderBytes},
+		{&l.HeaderFields, &d.HeaderFields}, {&l.TargetBytes, &d.TargetBytes},
+		{&l.ConnectionsPerClient, &d.ConnectionsPerClient}, {&l.Connections, &d.Connections},
+	} {
+		if *p.have <= 0 {
+			*p.have = *p.want
+		}
+	}
+	return l
+}

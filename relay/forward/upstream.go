@@ -1,0 +1,170 @@
+package forward
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+)
+
+// Upstream is the instance behind the gateway, with the connections kept to it. Safe for concurrent use.
+type Upstream struct {
+	o                UpstreamOptions
+	network, address string
+	dialer           net.Dialer
+	log              *slog.Logger
+	failures         *prometheus.CounterVec
+
+	pool    pool
+	replies buffers
+	hops    sync.Pool
+	watch   *watch
+	closes  atomic.Bool // it closes kept connections without saying so
+
+	stop  chan struct{}
+	ended chan struct{}
+}
+
+// NewUpstream returns the Upstream at o.URL. It does not dial yet. Close it when its last request is over.
+func NewUpstream(o UpstreamOptions) (*Upstream, error) {
+	network, address, err := parseURL(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	o = o.orDefault()
+	u := &Upstream{
+		o: o, network: network, address: address, log: logger(o.Log),
+		failures: counter(o.Metrics, "upstream_errors_total", "Requests the instance did not answer as it should.", "kind"),
+		pool:     pool{limit: o.MaxIdle, all: make(map[*link]struct{})},
+		replies:  buffers{size: 32 << 10},
+		watch:    newWatch(tickFor(min(o.HeaderTimeout, o.StallTimeout, o.IdleTimeout))),
+		stop:     make(chan struct{}), ended: make(chan struct{}),
+	}
+	go u.tidy()
+	return u, nil
+}
+
+func (o UpstreamOptions) orDefault() UpstreamOptions {
+	for _, p := range []struct {
+		have *time.Duration
+		want time.Duration
+	}{
+		{&o.DialTimeout, 5 * time.Second},
+		{&o.HeaderTimeout, 60 * time.Second},
+		{&o.StallTimeout, 5 * time.Minute},
+		{&o.IdleTimeout, 15 * time.Second},
+	} {
+		if *p.have <= 0 {
+			*p.have = p.want
+		}
+	}
+	if o.MaxIdle <= 0 {
+		o.MaxIdle = 256
+	}
+	if o.HeaderBytes <= 0 {
+		o.HeaderBytes = 256 << 10
+	}
+	return o
+}
+
+// tidy drops links that were unused for too long, before the upstream does.
+func (u *Upstream) tidy() {
+	defer close(u.ended)
+	t := time.NewTicker(max(u.o.IdleTimeout/4, u.watch.tick))
+	defer t.Stop()
+	for {
+		select {
+		case <-u.stop:
+			return
+		case <-t.C:
+			for _, l := range u.pool.old(u.watch.now.Load() - int64(u.o.IdleTimeout)) {
+				l.drop()
+			}
+		}
+	}
+}
+
+// Close cuts all connections to the upstream; requests that still run fail. Call it once.
+func (u *Upstream) Close() error {
+	close(u.stop)
+	<-u.ended
+	u.pool.close()
+	u.watch.close()
+	return nil
+}
+
+// Pass forwards the request of ctx and its reply, streaming both bodies; upgrades become tunnels.
+// ctx must come from a Server. When it returns, the reply is written or given up.
+func (u *Upstream) Pass(ctx *fasthttp.RequestCtx) { u.serve(ctx, manner{}) }
+
+// PassBody is Pass for a request whose body was read whole from ctx.RequestBodyStream: body, as it came.
+func (u *Upstream) PassBody(ctx *fasthttp.RequestCtx, body []byte) {
+	u.serve(ctx, manner{body: body, read: true})
+}
+
+// manner is how one request is passed on.
+type manner struct {
+	body []byte // if read
+	read bool   // the body was taken from the client already
+	edit Edit   // if its Document is not nil
+}
+
+// reuse says which connections may carry a request.
+type reuse uint8
+
+const (
+	never    reuse = iota // it cannot be sent twice: a new one
+	checked               // a kept one that shows no sign of its end
+	whatever              // any kept one: the request can be sent again
+)
+
+// serve forwards one request and turns a failure into an answer.
+func (u *Upstream) serve(ctx *fasthttp.RequestCtx, how manner) {
+	x, ok := ctx.Conn().(exchange)
+	if !ok {
+		panic("bug: the context was not made by forward.Server")
+	}
+	h := u.takeHop()
+	h.x, h.how = x, how
+	err := h.run()
+	status := h.status
+	u.giveHop(h)
+	if err == nil {
+		ctx.Response.SetStatusCode(status)
+		return
+	}
+	u.answer(ctx, x, err)
+}
+
+// answer tells the client what went wrong, if it has not been told anything yet.
+func (u *Upstream) answer(ctx *fasthttp.RequestCtx, x exchange, err error) {
+	var f *failure
+	if errors.As(err, &f) {
+		u.failures.WithLabelValues(f.kind).Inc()
+		u.log.Warn("upstream failed", "kind", f.kind, "error", f.err)
+	}
+	var g *givenUp
+	if errors.As(err, &g) {
+		x.abort()
+		ctx.Response.SetStatusCode(g.status)
+		return
+	}
+	switch {
+	case f != nil && f.status == 504:
+		problem(ctx, rejection{504, "The instance behind the gateway did not answer in time."})
+		ctx.Response.Header.Set("Retry-After", "10")
+	case f != nil:
+		problem(ctx, rejection{502, "The instance behind the gateway cannot be reached or answered nonsense."})
+		ctx.Response.Header.Set("Retry-After", "10")
+	case errors.Is(err, errSlow):
+		problem(ctx, rejection{408, "The request body took too long."})
+	default:
+		problem(ctx, rejection{400, "The request body is malformed or was cut short."})
+	}
+	ctx.SetConnectionClose()
+}

@@ -1,0 +1,151 @@
+package forward
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"log/slog"
+
+	"github.com/valyala/fasthttp"
+)
+
+// work is what serving one request needs besides its connection. It is reused.
+type work struct {
+	raw    []byte // the request head
+	head   head
+	out    []byte // the reply on its way to the client
+	ctx    fasthttp.RequestCtx
+	stream stream
+
+	plainHead []byte // raw without Trailer lines
+	bytes     bytes.Reader
+	br        *bufio.Reader
+	bw        *bufio.Writer
+}
+
+const outSize = 8 << 10 // reply bytes gathered before they are written
+
+func (s *Server) takeWork() *work {
+	if w, ok := s.works.Get().(*work); ok {
+		return w
+	}
+	w := &work{out: make([]byte, 0, outSize)}
+	w.br = bufio.NewReaderSize(&w.bytes, s.limits.HeaderBytes)
+	w.bw = bufio.NewWriterSize(io.Discard, outSize)
+	return w
+}
+
+func (s *Server) giveWork(w *work) {
+	if cap(w.out) > 4*outSize || cap(w.raw) > 4*outSize {
+		return
+	}
+	w.stream = stream{}
+	w.bw.Reset(io.Discard)
+	s.works.Put(w)
+}
+
+// begin makes the request visible to fasthttp handlers.
+func (w *work) begin(c *client) {
+	w.ctx.Init2(c, silent{}, false)
+	w.ctx.Request.Header.DisableNormalizing()
+	w.ctx.Response.Header.DisableNormalizing()
+	w.ctx.Request.Header.SetNoDefaultContentType(true)
+	w.ctx.Response.Header.SetNoDefaultContentType(true)
+}
+
+// parse fills fasthttp's view of the head. The hop has checked it already; what fasthttp refuses beyond
+// that is refused.
+func (w *work) parse(c *client) error {
+	w.bytes.Reset(w.withoutTrailer())
+	w.br.Reset(&w.bytes)
+	if err := w.ctx.Request.Header.Read(w.br); err != nil {
+		return err
+	}
+	if c.in.framing != noBody {
+		w.stream = stream{c: c}
+		w.ctx.Request.SetBodyStream(&w.stream, w.size())
+	}
+	return nil
+}
+
+func (w *work) size() int {
+	if w.head.chunked {
+		return -1
+	}
+	return int(w.head.length)
+}
+
+// withoutTrailer returns the head without Trailer lines, of which fasthttp refuses some.
+func (w *work) withoutTrailer() []byte {
+	h := &w.head
+	if !h.announces {
+		return w.raw
+	}
+	w.plainHead = append(w.plainHead[:0], h.raw[:h.line]...)
+	for i := range h.fields {
+		if f := &h.fields[i]; f.kind != trailer {
+			w.plainHead = append(w.plainHead, h.raw[f.start:f.end]...)
+		}
+	}
+	w.plainHead = append(w.plainHead, '\r', '\n')
+	return w.plainHead
+}
+
+func (w *work) end() {
+	w.ctx.Request.Reset()
+	w.ctx.Response.Reset()
+}
+
+// silent is fasthttp's logger: what it says may quote what strangers sent.
+type silent struct{}
+
+// Printf says nothing.
+func (silent) Printf(string, ...any) {}
+
+// stream is the request body as an io.Reader, for handlers that read it themselves.
+type stream struct {
+	c    *client
+	rest []byte
+	err  error
+}
+
+// Read reads the body; a client that waits for 100 Continue gets it first.
+func (s *stream) Read(p []byte) (int, error) {
+	for len(s.rest) == 0 {
+		if s.err != nil {
+			return 0, s.err
+		}
+		if s.err = s.c.tell100(); s.err != nil {
+			continue
+		}
+		s.rest, s.err = s.c.in.next()
+	}
+	n := copy(p, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+// handle runs the handler and answers for it if it panics.
+func (c *client) handle() {
+	defer func() {
+		if p := recover(); p != nil {
+			c.s.log.Error("handler panicked", slog.Any("panic", p))
+			c.keep = false
+			if c.replied {
+				c.abort()
+				return
+			}
+			problem(&c.w.ctx, rejection{500, "The gateway failed."})
+			c.writeOwn()
+		}
+	}()
+	if err := c.w.parse(c); err != nil {
+		c.reject(err)
+		c.replied, c.keep = true, false
+		return
+	}
+	c.s.o.Handler(&c.w.ctx)
+	if !c.replied && !c.tunnel {
+		c.writeOwn()
+	}
+}
