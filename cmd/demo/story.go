@@ -178,7 +178,7 @@ func (s *story) invite(directory string) {
 		fmt.Sprintf("curl -s -H 'Authorization: Bearer %s' '%s?after=0'", s.token, s.document.Messages),
 		"", "# The same without a token, and what the gateway says to it:",
 		fmt.Sprintf("curl -si '%s'", s.document.Messages),
-		"", "# Bob's actor document: what the instance wrote, and four things more:",
+		"", "# Bob's actor document: what the instance wrote, and what the gateway adds:",
 		fmt.Sprintf("curl -s -H 'Accept: application/activity+json' '%s'", s.bob.Actor),
 		"", "# Everything else goes to the instance as it came:",
 		fmt.Sprintf("curl -si '%s/@bob'", s.here.gateway.URL),
