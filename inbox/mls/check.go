@@ -88,7 +88,8 @@ func (k *KeyPackage) checkKeys() error {
 	if err := k.Suite.checkKEMKey(k.Leaf.EncryptionKey); err != nil {
 		return fmt.Errorf("%w: encryption_key: %w", ErrKey, err)
 	}
-	return k.Suite.checkSignatureKey(k.Leaf.SignatureKey)
+	_, err := k.Suite.signatureKey(k.Leaf.SignatureKey)
+	return err
 }
 
 func (l Lifetime) check(o CheckOptions) error {

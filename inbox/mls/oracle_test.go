@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"log/slog"
 	"os"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ const (
 	bob   = "https://two.example/users/bob"
 )
 
-// conversation is one entry of the files in testdata: what two real clients said to each
+// conversation is one entry of testdata/mlsgo.json: what two real clients said to each
 // other, in hex. Messages are framed, the key package is bare.
 type conversation struct {
 	Client     string            `json:"client"`
@@ -138,7 +139,7 @@ func agreeOnKeyPackage(t *testing.T, raw []byte) *mls.KeyPackage {
 
 func newClient(t *testing.T, identity string, suite ciphersuite.CipherSuite) *mlsgo.Client {
 	t.Helper()
-	c, err := mlsgo.NewClient([]byte(identity), suite)
+	c, err := mlsgo.NewClient([]byte(identity), suite, mlsgo.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}

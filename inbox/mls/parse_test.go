@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -44,19 +43,14 @@ func must[T any](v T, err error) func(testing.TB) T {
 	}
 }
 
-// conversations reads the project's own vectors.
+// conversations reads the vectors made with mls-go.
 func conversations(t testing.TB) (all []conversation) {
 	t.Helper()
-	files := must(filepath.Glob("testdata/*.json"))(t)
-	if len(files) == 0 {
-		t.Fatal("testdata has no conversations")
+	if err := json.Unmarshal(must(os.ReadFile("testdata/mlsgo.json"))(t), &all); err != nil {
+		t.Fatal(err)
 	}
-	for _, f := range files {
-		var some []conversation
-		if err := json.Unmarshal(must(os.ReadFile(f))(t), &some); err != nil {
-			t.Fatalf("%s: %v", f, err)
-		}
-		all = append(all, some...)
+	if len(all) != 4 {
+		t.Fatalf("%d conversations, want 4", len(all))
 	}
 	return all
 }
@@ -98,18 +92,31 @@ func (c *conversation) check(t *testing.T, kind string, b, ref []byte) {
 
 // A message cut anywhere, or with anything after it, is none.
 func TestTruncatedAndTrailing(t *testing.T) {
-	for _, c := range conversations(t) {
-		c.Messages["bare"] = c.KeyPackage
-		for kind, message := range c.Messages {
-			b := unhex(t, message)
-			for n := range b {
-				if _, err := mls.Parse(b[:n]); !errors.Is(err, mls.ErrMalformed) {
-					t.Fatalf("%s %s: the first %d of %d bytes: %v", c.Client, kind, n, len(b), err)
-				}
-			}
-			if _, err := mls.Parse(append(b, 0)); !errors.Is(err, mls.ErrMalformed) {
-				t.Fatalf("%s %s with a byte after its end: %v", c.Client, kind, err)
+	for _, b := range samples(t) {
+		for n := range b {
+			if _, err := mls.Parse(b[:n]); !errors.Is(err, mls.ErrMalformed) {
+				t.Fatalf("the first %d of %d bytes of %x: %v", n, len(b), b, err)
 			}
 		}
+		if _, err := mls.Parse(append(bytes.Clone(b), 0)); !errors.Is(err, mls.ErrMalformed) {
+			t.Fatalf("a byte after the end of %x: %v", b, err)
+		}
 	}
+}
+
+// samples gives every message in testdata.
+func samples(t testing.TB) (all [][]byte) {
+	t.Helper()
+	for _, c := range conversations(t) {
+		all = append(all, unhex(t, c.KeyPackage))
+		for _, m := range c.Messages {
+			all = append(all, unhex(t, m))
+		}
+	}
+	for _, f := range peerFiles(t) {
+		for _, v := range f.Vectors {
+			all = append(all, v.Hex)
+		}
+	}
+	return all
 }

@@ -1,7 +1,6 @@
 package mls
 
 import (
-	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -28,7 +27,8 @@ var (
 // VerifyWithLabel checks a signature made by SignWithLabel (RFC 9420 §5.1.2) with the suite's
 // scheme. It fails with ErrSignatureKey, ErrSignature or ErrUnknownSuite, whatever the bytes.
 func (s Suite) VerifyWithLabel(key []byte, label string, content, signature []byte) error {
-	if err := s.checkSignatureKey(key); err != nil {
+	key, err := s.signatureKey(key)
+	if err != nil {
 		return err
 	}
 	if !s.verify(key, signContent(label, content), signature) {
@@ -43,41 +43,46 @@ func signContent(label string, content []byte) []byte {
 	return appendVector(appendVector(b, []byte(label)), content)
 }
 
-// checkSignatureKey comes before every verification because go-mls panics on an Ed25519 key
-// of the wrong length and on a point that is not on its curve.
-func (s Suite) checkSignatureKey(key []byte) error {
+// signatureKey gives key in the form the schemes take. It comes before every verification
+// because go-mls panics on an Ed25519 key of the wrong length and on a point that is not on
+// its curve.
+func (s Suite) signatureKey(key []byte) ([]byte, error) {
 	switch s {
 	case X25519Aes128Ed25519, X25519ChachaEd25519:
-		return checkLength(key, ed25519.PublicKeySize)
+		return ofLength(key, ed25519.PublicKeySize)
 	case X448Aes256Ed448, X448ChachaEd448:
-		return checkLength(key, ed448.PublicKeySize)
+		return ofLength(key, ed448.PublicKeySize)
 	case P256Aes128:
-		return checkPoint(ecdh.P256(), key)
+		return uncompressed(elliptic.P256(), key)
 	case P384Aes256:
-		return checkPoint(ecdh.P384(), key)
+		return uncompressed(elliptic.P384(), key)
 	case P521Aes256:
-		return checkPoint(ecdh.P521(), key)
+		return uncompressed(elliptic.P521(), key)
 	default:
-		return fmt.Errorf("%w %s", ErrUnknownSuite, s)
+		return nil, fmt.Errorf("%w %s", ErrUnknownSuite, s)
 	}
 }
 
-func checkLength(key []byte, want int) error {
+func ofLength(key []byte, want int) ([]byte, error) {
 	if len(key) != want {
-		return fmt.Errorf("%w: %d bytes, not %d", ErrSignatureKey, len(key), want)
+		return nil, fmt.Errorf("%w: %d bytes, not %d", ErrSignatureKey, len(key), want)
 	}
-	return nil
+	return key, nil
 }
 
-// checkPoint uses crypto/ecdh, whose parser takes uncompressed points of the curve alone.
-func checkPoint(curve ecdh.Curve, key []byte) error {
-	if _, err := curve.NewPublicKey(key); err != nil {
-		return fmt.Errorf("%w: %w", ErrSignatureKey, err)
+// uncompressed gives the point in the one form of RFC 9420 §5.1.1. The compressed form is
+// read too: ts-mls 1.6.4 writes its keys so, and its peers verify them.
+func uncompressed(curve elliptic.Curve, key []byte) ([]byte, error) {
+	if x, y := elliptic.UnmarshalCompressed(curve, key); x != nil {
+		return (&ecdsa.PublicKey{Curve: curve, X: x, Y: y}).Bytes()
 	}
-	return nil
+	if _, err := ecdsa.ParseUncompressedPublicKey(curve, key); err != nil {
+		return nil, fmt.Errorf("%w: not a point of %s", ErrSignatureKey, curve.Params().Name)
+	}
+	return key, nil
 }
 
-// verify expects a key that passed checkSignatureKey.
+// verify expects a key that signatureKey gave.
 func (s Suite) verify(key, content, signature []byte) bool {
 	switch s {
 	case X25519Aes128Ed25519, X25519ChachaEd25519:
