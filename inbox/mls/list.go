@@ -16,14 +16,18 @@ type item[T any] interface {
 // parsed and is decoded again by every range over it: it owns no memory.
 type List[T item[T]] struct{ raw []byte }
 
+// readList lends r to the items, for a reader of each list's own would cost memory per list.
 func readList[T item[T]](r *reader, field string) List[T] {
 	raw := r.vector(field)
-	items := &reader{rest: raw, end: r.offset(), err: r.err}
-	for items.err == nil && len(items.rest) > 0 {
+	rest, end := r.rest, r.end
+	r.rest, r.end = raw, r.offset()
+	for r.err == nil && len(r.rest) > 0 {
 		var t T
-		t.decode(items)
+		t.decode(r)
 	}
-	r.err = items.err
+	if r.err == nil {
+		r.rest, r.end = rest, end
+	}
 	return List[T]{raw}
 }
 

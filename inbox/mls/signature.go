@@ -74,7 +74,12 @@ func ofLength(key []byte, want int) ([]byte, error) {
 // read too: ts-mls 1.6.4 writes its keys so, and its peers verify them.
 func uncompressed(curve elliptic.Curve, key []byte) ([]byte, error) {
 	if x, y := elliptic.UnmarshalCompressed(curve, key); x != nil {
-		return (&ecdsa.PublicKey{Curve: curve, X: x, Y: y}).Bytes()
+		size := (curve.Params().BitSize + 7) / 8
+		point := make([]byte, 1+2*size)
+		point[0] = 4
+		x.FillBytes(point[1 : 1+size])
+		y.FillBytes(point[1+size:])
+		return point, nil
 	}
 	if _, err := ecdsa.ParseUncompressedPublicKey(curve, key); err != nil {
 		return nil, fmt.Errorf("%w: not a point of %s", ErrSignatureKey, curve.Params().Name)
