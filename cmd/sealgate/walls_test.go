@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sealgate/sealgate"
+
+// listed is what `go list -json` says of a package; test files do not count.
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func list(t *testing.T, pattern string) []listed {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,Deps", pattern)
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatalf("read go list: %v", err)
+		}
+		all = append(all, p)
+	}
+}
+
+// within tells whether path is prefix or below it.
+func within(path, prefix string) bool {
+	return path == prefix || strings.HasPrefix(path, prefix+"/")
+}
+
+func withinAny(path string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return within(path, prefix) })
+}
+
+// walls says which rooms alone may import a package or what is below it.
+func walls() map[string][]string {
+	return map[string][]string{
+		"github.com/valyala/fasthttp":    {"relay"},
+		"github.com/dgraph-io/badger":    {"storage"},
+		"github.com/cisco/go-mls":        {"inbox/mls"},
+		"github.com/go-fed/httpsig":      {"policy/signature"},
+		"github.com/goccy/go-yaml":       {"configs"},
+		"github.com/spf13/cobra":         {"cmd/sealgate"},
+		"github.com/thomas-vilte/mls-go": {"cmd/demo"},
+		"testing":                        {"inbox/inboxtest"},
+		module + "/cmd/demo":             {"cmd/demo"},
+		module + "/configs":              {"cmd/sealgate"},
+		module + "/storage":              {"cmd/sealgate", "storage"},
+		module + "/relay":                {"cmd/sealgate", "relay"},
+		module + "/policy":               {"cmd", "relay", "policy", "storage"},
+		module + "/inbox":                {"cmd", "relay", "inbox", "storage"},
+		module + "/inbox/inboxtest":      {},
+	}
+}
+
+// TestWalls keeps docs/architecture.md true.
+func TestWalls(t *testing.T) {
+	stands := map[string]bool{}
+	for _, p := range list(t, "./...") {
+		room := strings.TrimPrefix(p.ImportPath, module+"/")
+		for _, imported := range p.Imports {
+			for wall, rooms := range walls() {
+				if !within(imported, wall) {
+					continue
+				}
+				stands[wall] = true
+				if !withinAny(room, rooms) {
+					t.Errorf("%s imports %s, which only %v may", room, imported, rooms)
+				}
+			}
+		}
+	}
+	for wall, rooms := range walls() {
+		if len(rooms) > 0 && !stands[wall] {
+			t.Errorf("nobody imports %s: is its name still right?", wall)
+		}
+	}
+}
+
+// TestPureRooms: what decides about foreign bytes reaches neither network nor disk.
+func TestPureRooms(t *testing.T) {
+	forbidden := []string{"net", "os", "os/exec", "syscall", "unsafe", "plugin"}
+	for _, room := range []string{"inbox", "inbox/activity", "inbox/mls", "policy/signature", "policy/ratelimit"} {
+		for _, p := range list(t, "./"+room) {
+			for _, imported := range p.Imports {
+				if slices.Contains(forbidden, imported) {
+					t.Errorf("%s imports %s", room, imported)
+				}
+				if room != "inbox" && within(imported, module) {
+					t.Errorf("%s is a leaf and imports %s", room, imported)
+				}
+			}
+		}
+	}
+}
+
+// TestGatewayCannotDecrypt: no MLS client, nothing of the demonstration and no
+// test library is linked into the binary.
+func TestGatewayCannotDecrypt(t *testing.T) {
+	gateway := list(t, "./cmd/sealgate")
+	if len(gateway) != 1 || len(gateway[0].Deps) < 100 {
+		t.Fatalf("go list does not know what the gateway links: %d packages", len(gateway))
+	}
+	strangers := []string{
+		"github.com/thomas-vilte/mls-go", module + "/cmd/demo", module + "/inbox/inboxtest",
+		"github.com/yaronf/httpsign", "github.com/letsencrypt/pebble", "pgregory.net/rapid", "testing",
+	}
+	for _, dep := range gateway[0].Deps {
+		if withinAny(dep, strangers) {
+			t.Errorf("the gateway links %s", dep)
+		}
+	}
+}
