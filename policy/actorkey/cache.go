@@ -1,0 +1,89 @@
+package actorkey
+
+import (
+	"errors"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+)
+
+// cache remembers answers, good and bad, within a fixed weight of bytes. The
+// times are kept in the entries and judged by the caller's clock.
+type cache struct {
+	entries   *otter.Cache[string, entry]
+	refreshes *otter.Cache[string, refresh]
+}
+
+type entry struct {
+	key   Key
+	err   error
+	until time.Time
+}
+
+// entryBytes is what an entry takes besides its strings: an RSA key and the
+// tables' own share.
+const entryBytes = 1024
+
+func newCache() *cache {
+	c := &cache{
+		entries: otter.Must(&otter.Options[string, entry]{
+			MaximumWeight: maxCacheBytes,
+			Weigher:       func(id string, e entry) uint32 { return uint32(len(id)+len(e.key.Actor)) + entryBytes },
+			Logger:        &otter.NoopLogger{},
+			Executor:      inPlace,
+		}),
+		refreshes: otter.Must(&otter.Options[string, refresh]{
+			MaximumWeight: maxCacheBytes / 4,
+			Weigher:       func(id string, _ refresh) uint32 { return uint32(len(id)) + 128 },
+			Logger:        &otter.NoopLogger{},
+			Executor:      inPlace,
+		}),
+	}
+	return c
+}
+
+func (c *cache) get(id string) (entry, bool) { return c.entries.GetIfPresent(id) }
+
+// put remembers an answer. Not reaching the server does not unmake a key that
+// is still good.
+func (c *cache) put(id string, key Key, err error, now time.Time) {
+	keep := keepKey
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		if old, ok := c.get(id); ok && old.err == nil && now.Before(old.until) {
+			return
+		}
+		keep = keepUnavailable
+	case err != nil:
+		keep = keepNoKey
+	}
+	c.entries.Set(id, entry{key: key, err: err, until: now.Add(keep)})
+}
+
+// A refresh is a forced fetch: when, and what kept it from its answer.
+type refresh struct {
+	at  time.Time
+	err error
+}
+
+// mayRefresh says whether five minutes have passed since the last refresh, and
+// if so, starts them anew; if not, what the last one failed with. Calls for one
+// id must not overlap.
+func (c *cache) mayRefresh(id string, now time.Time) (may bool, last error) {
+	if r, ok := c.refreshes.GetIfPresent(id); ok && now.Sub(r.at) < refreshEvery {
+		return false, r.err
+	}
+	c.refreshes.Set(id, refresh{at: now})
+	return true, nil
+}
+
+// refreshFailed notes that the last refresh of id did not reach the server.
+func (c *cache) refreshFailed(id string, err error) {
+	c.refreshes.ComputeIfPresent(id, func(r refresh) (refresh, otter.ComputeOp) {
+		return refresh{at: r.at, err: err}, otter.WriteOp
+	})
+}
+
+// inPlace runs the caches' upkeep in the caller, so that no goroutine is left
+// that nobody owns.
+func inPlace(fn func()) { fn() }

@@ -1,0 +1,197 @@
+package actorkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// accept asks for ActivityPub and nothing else: an "*/*" at the end would get
+// HTML from Mastodon.
+const accept = `application/activity+json, application/ld+json; profile="https://www.w3.org/ns/activitystreams"`
+
+// fetcher gets documents and settles who owns a key.
+type fetcher struct {
+	client *http.Client
+	sign   func(*http.Request) error
+	max    int64
+}
+
+func newFetcher(o Options) *fetcher {
+	c := *o.Client
+	next := c.CheckRedirect
+	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+		if !sameOrigin(req.URL, via[0].URL) {
+			return fmt.Errorf("%w: redirected from %q to another host, %q", errRefused, via[0].URL.Host, req.URL.Host)
+		}
+		if next != nil {
+			return next(req, via)
+		}
+		return nil
+	}
+	return &fetcher{client: &c, sign: o.Sign, max: o.MaxBytes}
+}
+
+// key fetches the document that a key id leads to and, if that is not the
+// actor's own, the actor's.
+func (f *fetcher) key(ctx context.Context, id string) (Key, error) {
+	url, err := documentURL(id)
+	if err != nil {
+		return Key{}, err
+	}
+	first, err := f.document(ctx, url.String())
+	if err != nil {
+		return Key{}, err
+	}
+	if first.id == url.String() && first.actorLike() {
+		return first.owned(id, document{})
+	}
+	actor := first.claims(id)
+	if actor == "" {
+		return Key{}, fmt.Errorf("%w: %q names no actor for %q", ErrNoKey, url, id)
+	}
+	if err := sameHost(actor, id); err != nil {
+		return Key{}, err
+	}
+	own, err := f.document(ctx, actor)
+	if err != nil {
+		return Key{}, err
+	}
+	if own.id != actor {
+		return Key{}, fmt.Errorf("%w: the document at %q calls itself %q", ErrNoKey, actor, own.id)
+	}
+	return own.owned(id, first)
+}
+
+// document fetches one, unsigned at first: signing costs a private key, and
+// most servers do not ask for it.
+func (f *fetcher) document(ctx context.Context, url string) (document, error) {
+	doc, err := f.get(ctx, url, nil)
+	if errors.Is(err, errForbidden) && f.sign != nil {
+		doc, err = f.get(ctx, url, f.sign)
+	}
+	return doc, err
+}
+
+func (f *fetcher) get(ctx context.Context, url string, sign func(*http.Request) error) (document, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return document{}, fmt.Errorf("%w: %w", ErrNoKey, err)
+	}
+	req.Header.Set("Accept", accept)
+	client := *f.client
+	if sign != nil {
+		client.Transport = signing{next: client.Transport, sign: sign}
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return document{}, classify(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if err := checkAnswer(resp); err != nil {
+		return document{}, err
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, f.max+1))
+	if err != nil {
+		return document{}, classify(err)
+	}
+	if int64(len(body)) > f.max {
+		return document{}, fmt.Errorf("%w: document of more than %d bytes", ErrNoKey, f.max)
+	}
+	return readDocument(body)
+}
+
+// signing signs every request of a fetch, redirected ones too, each for the
+// URL it really goes to.
+type signing struct {
+	next http.RoundTripper
+	sign func(*http.Request) error
+}
+
+func (s signing) RoundTrip(req *http.Request) (*http.Response, error) {
+	signed := req.Clone(req.Context())
+	if err := s.sign(signed); err != nil {
+		return nil, fmt.Errorf("sign the fetch: %w", err)
+	}
+	if s.next == nil {
+		return nil, errors.New("bug: a client without a transport")
+	}
+	return s.next.RoundTrip(signed)
+}
+
+// errForbidden is an ErrUnavailable that a signature may cure.
+var errForbidden = fmt.Errorf("%w: the server wants to know who asks", ErrUnavailable)
+
+// checkAnswer sorts statuses and media types.
+func checkAnswer(resp *http.Response) error {
+	switch code := resp.StatusCode; {
+	case code == http.StatusOK:
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+		return errForbidden
+	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests, code >= 500:
+		return fmt.Errorf("%w: status %d", ErrUnavailable, code)
+	default:
+		return fmt.Errorf("%w: status %d", ErrNoKey, code)
+	}
+	media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err == nil {
+		switch media {
+		case "application/activity+json", "application/ld+json", "application/json":
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: content type %.80q", ErrNoKey, resp.Header.Get("Content-Type"))
+}
+
+// classify tells what can never work from what may work later.
+func classify(err error) error {
+	if errors.Is(err, errRefused) || errors.Is(err, errTooLarge) {
+		return fmt.Errorf("%w: %w", ErrNoKey, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// documentURL is where the document of a key or actor id is: the id without its
+// fragment.
+func documentURL(id string) (*url.URL, error) {
+	if len(id) > maxKeyID {
+		return nil, fmt.Errorf("%w: id of %d bytes", ErrNoKey, len(id))
+	}
+	u, err := url.Parse(id)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %.200q is not a URL", ErrNoKey, id)
+	}
+	if (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.Opaque != "" {
+		return nil, fmt.Errorf("%w: %.200q is not an https URL", ErrNoKey, id)
+	}
+	u.Fragment, u.RawFragment = "", ""
+	if before, _, _ := strings.Cut(id, "#"); u.String() != before {
+		return nil, fmt.Errorf("%w: %.200q is not written as a URL should be", ErrNoKey, id)
+	}
+	return u, nil
+}
+
+// sameHost refuses ids that would let one host speak for another.
+func sameHost(actor, key string) error {
+	a, err := documentURL(actor)
+	if err != nil {
+		return err
+	}
+	k, err := documentURL(key)
+	if err != nil {
+		return err
+	}
+	if !sameOrigin(a, k) {
+		return fmt.Errorf("%w: %q claims to be a key of %q, on another host", ErrNoKey, key, actor)
+	}
+	return nil
+}
+
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Host, b.Host)
+}
