@@ -4,6 +4,7 @@
 # Idempotent; without anything to do it touches no network.
 #   .ci/peers.sh          install what is missing
 #   .ci/peers.sh --check  say what is missing, install nothing
+#   .ci/peers.sh --snac   print where snac is
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -86,7 +87,9 @@ install_snac() {
 need node "the peers are npm packages: install Node 20 or newer with npm"
 modules=$(modules_dir)
 snac=$cache/snac2
-if [ "${1:-}" = --check ]; then
+if [ "${1:-}" = --snac ]; then
+	printf '%s\n' "$snac/usr/bin/snac"
+elif [ "${1:-}" = --check ]; then
 	[ -d "$modules/node_modules" ] || die "the npm peers are not installed: run .ci/peers.sh"
 	[ -x "$snac/usr/bin/snac" ] || die "snac2 is not installed: run .ci/peers.sh"
 else

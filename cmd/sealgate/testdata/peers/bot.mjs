@@ -50,7 +50,11 @@ const commands = {
   // post signs `body` with one scheme of the bot and sends `send` instead.
   async post({ inbox, body, scheme, send }) {
     const digester = new Digester(logger)
-    const headers = { date: new Date().toUTCString(), 'content-type': 'application/activity+json' }
+    const headers = {
+      date: new Date().toUTCString(),
+      'user-agent': 'activitypub.bot',
+      'content-type': 'application/activity+json',
+    }
     const what = {
       privateKey: await keyStorage.getPrivateKey(username),
       keyId: formatter.format({ username, type: 'publickey' }),
