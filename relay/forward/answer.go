@@ -90,9 +90,13 @@ func (c *client) finish(trailers []byte) error {
 	return c.flush()
 }
 
-// abort gives the connection up in the middle of a reply.
+// abort gives the connection up in the middle of a reply. Where the end of the connection would look like the
+// end of the body, it is reset.
 func (c *client) abort() {
 	c.replied, c.keep, c.broken = true, false, true
+	if c.framing == byClose || c.framing == byChunks && !c.modern() {
+		reset(c.Conn)
+	}
 }
 
 func (c *client) hijack() (net.Conn, []byte) {

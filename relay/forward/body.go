@@ -46,6 +46,9 @@ type body struct {
 // start prepares b for a body; it needs no cleaning up.
 func (b *body) start(f framing, length int64) {
 	b.framing, b.left, b.inChunk, b.excess, b.got = f, length, false, 0, 0
+	if f == byChunks {
+		b.left = 0
+	}
 	b.lines, b.err = b.lines[:0], nil
 	if f == byLength && length == 0 {
 		b.framing = noBody

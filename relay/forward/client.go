@@ -81,13 +81,10 @@ func (c *client) serveAll() {
 	}
 }
 
-// leave closes the connection: gently, unless the reply was broken off.
+// leave closes the connection, unless it has become a tunnel, which ends by itself.
 func (c *client) leave() {
 	if c.tunnel {
 		return
-	}
-	if c.broken {
-		reset(c.Conn)
 	}
 	_ = c.Close() // nothing is left to lose
 	c.rd.r = c.rd.w
@@ -160,7 +157,7 @@ func (c *client) serveOne() bool {
 
 // expectReply forgets the reply before.
 func (c *client) expectReply() {
-	c.replied, c.broken, c.told100 = false, false, false
+	c.replied, c.broken, c.told100, c.framing = false, false, false, noBody
 	c.keep = c.w.head.persistent()
 	c.w.out = c.w.out[:0]
 }

@@ -337,7 +337,7 @@ func (h *hop) copyBody() error {
 			return toClient(h.x.finish(h.l.in.trailers()))
 		}
 		if err != nil {
-			return err
+			return errors.Join(err, toClient(h.x.flush())) // what did arrive, arrives
 		}
 		if err := h.x.write(p); err != nil {
 			return toClient(err)

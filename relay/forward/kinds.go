@@ -87,7 +87,9 @@ func longKind(name []byte) kind {
 			return k
 		}
 	case 16:
-		return pick(name, "proxy-connection", hopByHop)
+		if k := pick(name, "proxy-connection", hopByHop); k != plain {
+			return k
+		}
 	case 17:
 		if k := pick(name, "transfer-encoding", transferEncoding); k != plain {
 			return k
