@@ -12,8 +12,8 @@ import (
 
 // maxFileBytes and maxFileNesting keep a file that is not a configuration from costing anything.
 const (
-	maxFileBytes   = 256 << 10
-	maxFileNesting = 200 // brackets of flow style open at once
+	maxFileBytes   = 64 << 10
+	maxFileNesting = 200
 )
 
 var (
@@ -190,17 +190,24 @@ func scalar(n ast.Node) (string, error) {
 	return "", errNested
 }
 
-// nesting bounds how deep flow style nests, by brackets alone: the parser recurses on them.
+// nesting bounds how deep a file nests in ways that cost the parser recursion and, in block style, the
+// square of the depth: brackets open at once, and "- " or "? " on one line.
 func nesting(text []byte) int {
-	open, most := 0, 0
-	for _, c := range text {
+	open, line, most := 0, 0, 0
+	for i, c := range text {
 		switch c {
+		case '\n':
+			line = 0
 		case '[', '{':
 			open++
-			most = max(most, open)
 		case ']', '}':
 			open = max(0, open-1)
+		case ' ':
+			if i > 0 && (text[i-1] == '-' || text[i-1] == '?') {
+				line++
+			}
 		}
+		most = max(most, open, line)
 	}
 	return most
 }

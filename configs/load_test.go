@@ -201,3 +201,18 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestFilesThatAreNoConfiguration(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.yaml")
+	for _, text := range []string{
+		strings.Repeat("- ", 30_000), strings.Repeat("[", 10_000), strings.Repeat("{a: ", 10_000), strings.Repeat("# long\n", 20_000),
+		"\x00", "\xff\xfe", "domain: \xff\xfe", "%", "<<: 1", "? [a]: b", "domain: |\n  social.example\n  x\n", "1: 2", "domain: social.example\n\tlisten: x",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := configs.Load(file, none); err == nil {
+			t.Errorf("%.40q loads", text)
+		}
+	}
+}
