@@ -1,0 +1,206 @@
+package forward_test
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealgate/sealgate/relay/forward"
+)
+
+// ambiguous are requests that two parsers could read differently: 400, closed, and never forwarded.
+var ambiguous = map[string]string{
+	"both lengths":               "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	"two lengths":                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+	"the same length twice":      "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nabcde",
+	"a list of lengths":          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nabcde",
+	"a signed length":            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nabcde",
+	"an empty length":            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n",
+	"a huge length":              "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
+	"length with underscore":     "POST / HTTP/1.1\r\nHost: a\r\nContent_Length: 5\r\n\r\n",
+	"coding with underscore":     "POST / HTTP/1.1\r\nHost: a\r\nTransfer_Encoding: chunked\r\n\r\n",
+	"folded line":                "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n",
+	"folded first line":          "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+	"bare line feed":             "GET / HTTP/1.1\nHost: a\n\n",
+	"bare line feed inside":      "GET / HTTP/1.1\r\nHost: a\r\nX: 1\nY: 2\r\n\r\n",
+	"bare carriage return":       "GET / HTTP/1.1\r\nHost: a\r\nX: 1\rY: 2\r\n\r\n",
+	"CR in the request line":     "GET /\rX HTTP/1.1\r\nHost: a\r\n\r\n",
+	"NUL":                        "GET / HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n",
+	"space before the colon":     "GET / HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n",
+	"space in a name":            "GET / HTTP/1.1\r\nHost: a\r\nX Y: 1\r\n\r\n",
+	"no name":                    "GET / HTTP/1.1\r\nHost: a\r\n: 1\r\n\r\n",
+	"no colon":                   "GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n",
+	"HTTP/2.0":                   "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+	"HTTP/2 preface":             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+	"HTTP/1.2":                   "GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+	"HTTP/0.9":                   "GET /\r\n\r\n",
+	"lower-case version":         "GET / http/1.1\r\nHost: a\r\n\r\n",
+	"no target":                  "GET HTTP/1.1\r\nHost: a\r\n\r\n",
+	"two spaces":                 "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+	"tab in the request line":    "GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n",
+	"space in the target":        "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+	"bad method":                 "G(T / HTTP/1.1\r\nHost: a\r\n\r\n",
+	"asterisk without OPTIONS":   "GET * HTTP/1.1\r\nHost: a\r\n\r\n",
+	"relative target":            "GET a HTTP/1.1\r\nHost: a\r\n\r\n",
+	"CONNECT":                    "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+	"CONNECT in origin form":     "CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n",
+	"no host":                    "GET / HTTP/1.1\r\n\r\n",
+	"two hosts":                  "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+	"empty host":                 "GET / HTTP/1.1\r\nHost:\r\n\r\n",
+	"host with a path":           "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+	"unknown coding":             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+	"identity coding":            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n",
+	"chunked twice":              "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	"chunked with a tab in name": "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n",
+	"chunked in HTTP/1.0":        "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+}
+
+func TestAmbiguousRequestsAreRefused(t *testing.T) {
+	t.Parallel()
+	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+		defer c.Close()
+		b, _ := io.ReadAll(c)
+		t.Errorf("the upstream got %q", b)
+	})
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
+	for name, send := range ambiguous {
+		t.Run(name, func(t *testing.T) {
+			c := dial(t, g.address)
+			io.WriteString(c, send+next)
+			b, err := io.ReadAll(c)
+			if !strings.HasPrefix(string(b), "HTTP/1.1 400 Bad Request\r\n") || err != nil {
+				t.Fatalf("got %q, %v", b, err)
+			}
+			if strings.Count(string(b), "HTTP/1.1 ") != 1 || !strings.Contains(string(b), "\r\nConnection: close\r\n") {
+				t.Errorf("the connection went on: %q", b)
+			}
+		})
+	}
+}
+
+// badChunks are chunked bodies, each after a good first chunk.
+var badChunks = map[string]string{
+	"not hexadecimal":         "xyz\r\n",
+	"empty size":              "\r\n",
+	"signed":                  "-1\r\n",
+	"0x":                      "0x1\r\na\r\n0\r\n\r\n",
+	"space before":            " 1\r\na\r\n0\r\n\r\n",
+	"space after":             "1 \r\na\r\n0\r\n\r\n",
+	"too many digits":         "10000000000000001\r\n",
+	"bare line feed":          "1\na\n0\n\n",
+	"extension with CR":       "1;a=\rb\r\na\r\n0\r\n\r\n",
+	"extension with NUL":      "1;a=\x00\r\na\r\n0\r\n\r\n",
+	"empty extension":         "1;\r\na\r\n0\r\n\r\n",
+	"endless extension":       "1;" + strings.Repeat("a", 5000) + "\r\na\r\n0\r\n\r\n",
+	"data longer than size":   "1\r\nab\r\n0\r\n\r\n",
+	"bad trailer":             "0\r\nX : 1\r\n\r\n",
+	"folded trailer":          "0\r\nX: 1\r\n 2\r\n\r\n",
+	"mostly framing":          strings.Repeat("1;"+strings.Repeat("a", 1000)+"\r\na\r\n", 30) + "0\r\n\r\n",
+	"too many trailers":       "0\r\n" + strings.Repeat("X: 1\r\n", 100) + "\r\n",
+	"trailers over the limit": "0\r\nX: " + strings.Repeat("a", 20000) + "\r\n\r\n",
+}
+
+func TestBadChunksEndBothConnections(t *testing.T) {
+	t.Parallel()
+	for name, chunks := range badChunks {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := make(chan string, 1)
+			l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+				defer c.Close()
+				b, _ := io.ReadAll(c)
+				got <- string(b)
+			})
+			g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
+			c := dial(t, g.address)
+			go io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"+chunks)
+			b, _ := io.ReadAll(c)
+			if !strings.HasPrefix(string(b), "HTTP/1.1 400 ") {
+				t.Errorf("the client got %q", b)
+			}
+			if b := <-got; strings.Contains(b, "\r\n0\r\n") {
+				t.Errorf("the upstream got a whole request: %q", b)
+			}
+			if metric(t, g, "sealgate_upstream_errors_total", "closed") != 0 {
+				t.Error("the upstream was blamed")
+			}
+		})
+	}
+}
+
+// nonsense are replies that become 502, or 504 where they never come.
+var nonsense = []struct {
+	name, reply, kind string
+	status            string
+}{
+	{"both lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "malformed", "502"},
+	{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "malformed", "502"},
+	{"unknown coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "malformed", "502"},
+	{"folded line", "HTTP/1.1 200 OK\r\nA: 1\r\n b\r\n\r\n", "malformed", "502"},
+	{"bare line feeds", "HTTP/1.1 200 OK\nContent-Length: 0\n\n", "malformed", "502"},
+	{"bare carriage return", "HTTP/1.1 200 OK\r\nA: 1\rB: 2\r\n\r\n", "malformed", "502"},
+	{"garbage", "SSH-2.0-OpenSSH_9.2\r\n\r\n", "malformed", "502"},
+	{"a page without a head", "<html>\r\n\r\n", "malformed", "502"},
+	{"HTTP/2", "HTTP/2.0 200 OK\r\n\r\n", "malformed", "502"},
+	{"status of four digits", "HTTP/1.1 2000 OK\r\n\r\n", "malformed", "502"},
+	{"status below 100", "HTTP/1.1 099 OK\r\n\r\n", "malformed", "502"},
+	{"a switch nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", "malformed", "502"},
+	{"endless interim replies", strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 100), "too_large", ""},
+	{"endless header lines", "HTTP/1.1 200 OK\r\n" + strings.Repeat("A: 1\r\n", 5000), "too_large", "502"},
+	{"one endless header line", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 100000), "too_large", "502"},
+	{"nothing", "", "closed", "502"},
+	{"half a head", "HTTP/1.1 200 OK\r\nA:", "closed", "502"},
+	{"silence", "", "timeout", "504"},
+}
+
+func TestNonsenseFromTheUpstream(t *testing.T) {
+	t.Parallel()
+	for _, n := range nonsense {
+		t.Run(n.name, func(t *testing.T) {
+			t.Parallel()
+			l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+				defer c.Close()
+				readHead(c)
+				io.WriteString(c, n.reply)
+				if n.kind == "timeout" {
+					io.Copy(io.Discard, c)
+				}
+			})
+			g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l), HeaderTimeout: 300 * time.Millisecond, HeaderBytes: 16 << 10}}, nil)
+			c := dial(t, g.address)
+			io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			b, _ := io.ReadAll(c)
+			if n.status != "" && !strings.HasPrefix(string(b), "HTTP/1.1 "+n.status+" ") ||
+				!strings.Contains(string(b), "\r\nContent-Type: application/problem+json\r\n") ||
+				!strings.Contains(string(b), "\r\nRetry-After: 10\r\n") {
+				t.Errorf("got %.300q", b)
+			}
+			if metric(t, g, "sealgate_upstream_errors_total", n.kind) != 1 {
+				t.Errorf("not counted as %s", n.kind)
+			}
+		})
+	}
+}
+
+func TestDeadUpstream(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	for _, url := range []string{urlOf(l), "unix:" + t.TempDir() + "/none"} {
+		g := open(t, setup{upstream: forward.UpstreamOptions{URL: url}}, nil)
+		c := dial(t, g.address)
+		io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+		b, _ := io.ReadAll(c)
+		if !strings.HasPrefix(string(b), "HTTP/1.1 502 Bad Gateway\r\n") || !strings.Contains(string(b), "\r\nRetry-After: 10\r\n") {
+			t.Errorf("got %q", b)
+		}
+		if metric(t, g, "sealgate_upstream_errors_total", "dial") != 1 {
+			t.Error("not counted")
+		}
+	}
+}
