@@ -2,6 +2,7 @@ package peers_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,9 +34,7 @@ func (w *world) conversation(t *testing.T, c client) {
 	owners.call(t, "keyPackage", nil, &keyPackage)
 	address := args{"to": w.actor(c.owner), "conversation": w.alice.Actor + "/conversations/" + c.owner}
 	meant := func(more args) args {
-		for k, v := range address {
-			more[k] = v
-		}
+		maps.Copy(more, address)
 		return more
 	}
 	words := []string{"Grüße an " + c.owner + " 🔐", "after the commit " + strings.Repeat("x", 4000)}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"os/exec"
 	"strconv"
@@ -156,9 +157,7 @@ func (p *peer) try(t *testing.T, command string, a args, into any) string {
 	t.Helper()
 	p.calls++
 	line := args{"id": p.calls, "do": command}
-	for k, v := range a {
-		line[k] = v
-	}
+	maps.Copy(line, a)
 	b, err := json.Marshal(line)
 	if err != nil {
 		t.Fatal(err)
