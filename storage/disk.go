@@ -19,7 +19,10 @@ const logSuffix = ".mem" // Badger's write-ahead logs: 00001.mem, 00002.mem
 // disk stands between the committer and a full disk. Badger writes through
 // memory maps of sparse files, where a full disk is not an error but SIGBUS. So
 // nothing is written while less than reserve is free, and the blocks of each
-// write-ahead log are claimed before it is relied on.
+// write-ahead log are claimed before it is relied on. What this cannot prevent:
+// another program that takes all of the reserve in the moments Badger needs to
+// write out a table after such a check. The process then dies of SIGBUS; nothing
+// acknowledged is lost.
 type disk struct {
 	path    string
 	reserve int64
@@ -41,13 +44,19 @@ func newDisk(o Options, db *badger.DB) (*disk, error) {
 }
 
 // room refuses when less than the reserve is free. It may be called concurrently.
-func (d *disk) room() error {
+func (d *disk) room() error { return d.atLeast(d.reserve) }
+
+// spare asks for half the reserve, which is for what must be done although the
+// disk is filling: opening, closing, dropping what expired.
+func (d *disk) spare() error { return d.atLeast(d.reserve / 2) }
+
+func (d *disk) atLeast(want int64) error {
 	free, err := d.free(d.path)
 	if err != nil {
 		return fmt.Errorf("%w: ask for free space under storage.path: %w", inbox.ErrUnavailable, err)
 	}
-	if free < d.reserve {
-		return fmt.Errorf("%w: %d MiB free under storage.path, %d MiB are kept in reserve; free some space", inbox.ErrUnavailable, free>>20, d.reserve>>20)
+	if free < want {
+		return fmt.Errorf("%w: %d MiB free under storage.path, %d MiB are needed; free some space", inbox.ErrUnavailable, free>>20, want>>20)
 	}
 	return nil
 }

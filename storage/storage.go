@@ -89,7 +89,7 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := prepareDir(o.Path); err != nil {
+	if err := prepareDir(o); err != nil {
 		return nil, err
 	}
 	db, err := openBadger(o)
@@ -133,7 +133,8 @@ func newStore(o Options, db *badger.DB) (*Store, error) {
 }
 
 // Close refuses new work, finishes what was taken, and closes the files. Reads
-// under way finish first.
+// under way finish first. On a full disk it answers ErrUnavailable and leaves the
+// files as a kill would: nothing acknowledged is lost, the next Open replays it.
 func (s *Store) Close() error {
 	s.life.Lock()
 	if s.closed {
@@ -145,6 +146,9 @@ func (s *Store) Close() error {
 	close(s.stop)
 	<-s.done
 	s.metrics.unregister(s.opt.Metrics)
+	if err := s.disk.spare(); err != nil {
+		return fmt.Errorf("close the store %s: %w", s.opt.Path, err) // Badger would write a table
+	}
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("close the store %s: %w", s.opt.Path, err)
 	}
@@ -209,14 +213,18 @@ func orDefault(n, preset int64) int64 {
 	return n
 }
 
-func prepareDir(path string) error {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+func prepareDir(o Options) error {
+	if err := os.MkdirAll(o.Path, 0o700); err != nil {
 		return fmt.Errorf("make the store's directory (storage.path): %w", err)
 	}
-	if err := probeLock(path); err != nil {
+	if err := probeLock(o.Path); err != nil {
 		return err
 	}
-	return syncLogs(path)
+	d := disk{path: o.Path, reserve: o.Reserve, free: freeBytes}
+	if err := d.spare(); err != nil {
+		return err
+	}
+	return syncLogs(o.Path)
 }
 
 // Sweep drops what has expired and gives its disk space back. The committer does

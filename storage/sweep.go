@@ -2,7 +2,7 @@ package storage
 
 import (
 	"errors"
-	"fmt"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -17,42 +17,59 @@ func (s *Store) sweepQuietly() {
 }
 
 // sweepNow drops expired buckets whole and takes them out of the registry. Their
-// messages stopped being read when they expired; a crash between the steps only
-// means that an empty bucket is dropped again.
+// messages stopped being read when they expired; a bucket that could not be
+// emptied, or a crash on the way, only means that the next sweep does it again.
 func (s *Store) sweepNow() error {
 	if err := s.broken.Load(); err != nil {
 		return *err
 	}
-	var prefixes [][]byte
 	expired := s.buckets.expired(s.now())
-	for i := range expired {
-		if !expired[i].dropped {
-			prefixes = append(prefixes, bucketPrefix(expired[i].serial))
-		}
+	if len(expired) == 0 {
+		return nil
 	}
-	if len(prefixes) > 0 {
-		if err := s.drop(expired, prefixes); err != nil {
-			return err
-		}
-	}
-	return s.unregister(expired)
-}
-
-// drop needs room itself: Badger writes the memtable out first, and reads wait
-// while it does. That is once per bucket, a thirtieth of the retention.
-func (s *Store) drop(expired []bucket, prefixes [][]byte) error {
-	if free, err := s.disk.free(s.opt.Path); err != nil || free < s.opt.Reserve/2 {
-		return errors.Join(fmt.Errorf("%w: no room under storage.path to drop expired messages", inbox.ErrUnavailable), err)
+	if err := s.disk.spare(); err != nil {
+		return err // Badger writes the memtable out before it drops
 	}
 	for i := range expired {
 		expired[i].dropped, expired[i].messages, expired[i].bytes = true, 0, 0
 		s.buckets.put(expired[i])
 	}
+	if err := s.drop(expired); err != nil {
+		return err
+	}
+	return s.unregister(slices.DeleteFunc(expired, s.hasRows))
+}
+
+// drop makes Badger forget the messages of expired buckets. Reads wait while it
+// does; that is once per bucket, a thirtieth of the retention.
+func (s *Store) drop(expired []bucket) error {
+	var prefixes [][]byte
+	for _, one := range expired {
+		if s.hasRows(one) {
+			prefixes = append(prefixes, bucketPrefix(one.serial))
+		}
+	}
+	if len(prefixes) == 0 {
+		return nil
+	}
 	if err := s.db.DropPrefix(prefixes...); err != nil {
 		return s.breakDown(err) // Badger is left without a memtable
 	}
+	if err := s.disk.follow(); err != nil {
+		return s.breakDown(err)
+	}
 	s.opt.Log.Debug("expired messages dropped", "buckets", len(prefixes))
 	return nil
+}
+
+// hasRows says whether the engine still has messages of the bucket.
+func (s *Store) hasRows(one bucket) bool {
+	txn := s.db.NewTransactionAt(s.durable.Load(), false)
+	defer txn.Discard()
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: bucketPrefix(one.serial)})
+	defer it.Close()
+	it.Rewind()
+	return it.Valid()
 }
 
 // unregister forgets dropped buckets but for the newest, whose serial must not

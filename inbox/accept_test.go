@@ -1,0 +1,157 @@
+package inbox_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+)
+
+const alice = "https://peer.example/users/alice"
+
+// private is an MLSMessage holding a PrivateMessage (RFC 9420 §6.3) of group
+// "room", epoch 5, application data.
+var private = []byte("\x00\x01\x00\x02\x04room\x00\x00\x00\x00\x00\x00\x00\x05\x01\x00\x03abc\x03xyz")
+
+func create(id string) *activity.Activity {
+	return &activity.Activity{
+		ID: id, Type: "Create", Actor: alice,
+		Objects: []activity.Object{{AttributedTo: alice, Content: private}},
+		Raw:     []byte(`{"id":"` + id + `"}`),
+	}
+}
+
+func newInbox() (*inbox.Inbox, *prometheus.Registry) {
+	r := prometheus.NewRegistry()
+	return inbox.New(inbox.Options{Store: &inboxtest.Memory{}, Metrics: r}), r
+}
+
+func TestAcceptKeepsOncePerOwner(t *testing.T) {
+	in, metrics := newInbox()
+	d := inbox.Delivery{Signer: alice, Activity: create("https://peer.example/1"), Owners: []inbox.Owner{"1", "2"}}
+	rs, err := in.Accept(t.Context(), d)
+	if err != nil || len(rs) != 2 || rs[0] != (inbox.Result{Position: 1}) || rs[1] != (inbox.Result{Position: 1}) {
+		t.Fatalf("%+v, %v", rs, err)
+	}
+	rs, err = in.Accept(t.Context(), d)
+	if err != nil || !errors.Is(rs[0].Err, inbox.ErrDuplicate) || !errors.Is(rs[1].Err, inbox.ErrDuplicate) {
+		t.Errorf("again: %+v, %v", rs, err)
+	}
+	es, err := in.After(t.Context(), "2", 0, 10)
+	if err != nil || len(es) != 1 {
+		t.Fatalf("%+v, %v", es, err)
+	}
+	m := es[0].Message
+	if m.Kind != "application" || string(m.Group) != "room" || m.Epoch != 5 || m.Actor != alice || string(m.Activity) != string(d.Activity.Raw) {
+		t.Errorf("%+v", m)
+	}
+	if n := counted(t, metrics); n != 2 {
+		t.Errorf("%v messages counted, want 2", n)
+	}
+}
+
+// counted reads sealgate_mls_messages_total{direction="in",kind="application"}.
+func counted(t *testing.T, r *prometheus.Registry) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			l := m.GetLabel()
+			if f.GetName() == "sealgate_mls_messages_total" && l[0].GetValue() == "in" && l[1].GetValue() == "application" {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	return 0
+}
+
+func TestAcceptRefuses(t *testing.T) {
+	change := func(f func(*activity.Activity)) *activity.Activity {
+		a := create("https://peer.example/1")
+		f(a)
+		return a
+	}
+	content := func(b []byte) func(*activity.Activity) {
+		return func(a *activity.Activity) { a.Objects[0].Content = b }
+	}
+	tests := []struct {
+		name string
+		a    *activity.Activity
+		want error
+	}{
+		{"another actor", change(func(a *activity.Activity) { a.Actor = "https://peer.example/users/eve" }), inbox.ErrForbidden},
+		{"another author", change(func(a *activity.Activity) { a.Objects[0].AttributedTo = "https://peer.example/users/eve" }), inbox.ErrForbidden},
+		{"a second object's author", change(func(a *activity.Activity) {
+			a.Objects = append(a.Objects, activity.Object{AttributedTo: "https://x.example/", Content: private})
+		}), inbox.ErrForbidden},
+		{"another host's id", create("https://good.example/1"), inbox.ErrForbidden},
+		{"another host's id in capitals", create("HTTPS://good.example/1"), inbox.ErrForbidden},
+		{"another port's id", create("https://peer.example:8443/1"), inbox.ErrForbidden},
+		{"a host that only begins alike", create("https://peer.example.evil.example/1"), inbox.ErrForbidden},
+		{"a user that looks like the host", create("https://peer.example@evil.example/1"), inbox.ErrForbidden},
+		{"an https id without host", create("https:peer.example/1"), inbox.ErrForbidden},
+		{"an id that is no URL", create("https://peer.example/%zz"), inbox.ErrForbidden},
+		{"no MLS", change(content([]byte("hello"))), inbox.ErrMalformed},
+		{"empty", change(content([]byte{})), inbox.ErrMalformed},
+		{"truncated", change(content(private[:len(private)-1])), inbox.ErrMalformed},
+		{"trailing bytes", change(content(append(slices.Clone(private), 0))), inbox.ErrMalformed},
+		{"a broken second object", change(func(a *activity.Activity) {
+			a.Objects = append(a.Objects, activity.Object{Content: []byte{1}})
+		}), inbox.ErrMalformed},
+	}
+	for _, c := range tests {
+		t.Run(c.name, func(t *testing.T) {
+			in, _ := newInbox()
+			rs, err := in.Accept(t.Context(), inbox.Delivery{Signer: alice, Activity: c.a, Owners: []inbox.Owner{"1"}})
+			if !errors.Is(err, c.want) || rs != nil {
+				t.Errorf("%+v, %v, want %v", rs, err, c.want)
+			}
+			if u, _ := in.Usage(t.Context(), "1"); u != (inbox.Usage{}) {
+				t.Errorf("something was kept: %+v", u)
+			}
+		})
+	}
+}
+
+func TestAcceptIsLiberal(t *testing.T) {
+	for name, a := range map[string]*activity.Activity{
+		"same host, default port": create("https://peer.example:443/1"),
+		"host in capitals":        create("https://PEER.example/1"),
+		"a client's own id":       create("uri:uuid:4f0e"),
+		"nobody named as author":  {ID: "mls://x/1", Actor: alice, Objects: []activity.Object{{Content: private}}},
+		"a Delete has no bytes":   {ID: "https://peer.example/2", Type: "Delete", Actor: alice, Objects: []activity.Object{{ID: "https://peer.example/1"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in, _ := newInbox()
+			rs, err := in.Accept(t.Context(), inbox.Delivery{Signer: alice, Activity: a, Owners: []inbox.Owner{"1"}})
+			if err != nil || len(rs) != 1 || rs[0].Err != nil {
+				t.Errorf("%+v, %v", rs, err)
+			}
+		})
+	}
+}
+
+func TestAcceptWithoutID(t *testing.T) {
+	in, _ := newInbox()
+	accept := func(raw string) inbox.Result {
+		a := create("")
+		a.Raw = []byte(raw)
+		rs, err := in.Accept(t.Context(), inbox.Delivery{Signer: alice, Activity: a, Owners: []inbox.Owner{"1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rs[0]
+	}
+	first, again, other := accept("one"), accept("one"), accept("two")
+	if first.Err != nil || !errors.Is(again.Err, inbox.ErrDuplicate) || other.Err != nil || other.Position != 2 {
+		t.Errorf("%+v %+v %+v", first, again, other)
+	}
+}

@@ -1,0 +1,102 @@
+package storage_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/storage"
+)
+
+const (
+	benchWriters = 64
+	benchSize    = 4 << 10
+)
+
+// BenchmarkAppend: durable appends of 4 KiB from 64 writers. Beside it, in the same
+// run and with the same engine options, BenchmarkPlainPut: one synced Badger
+// transaction per put.
+func BenchmarkAppend(b *testing.B) {
+	o := options(b.TempDir())
+	o.Quota = 1 << 40
+	s, err := storage.Open(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	before := s.Transactions()
+	parallel(b, func(n int64, body []byte) error {
+		m := inboxtest.Sample(inbox.Owner(fmt.Sprint(n%1000)), int(n))
+		m.Activity = body
+		_, err := s.Append(b.Context(), []inbox.Message{m})
+		return err
+	})
+	b.ReportMetric(float64(b.N)/float64(s.Transactions()-before), "msgs/txn")
+}
+
+func BenchmarkPlainPut(b *testing.B) {
+	o := storage.BadgerOptions(options(b.TempDir()))
+	o.SyncWrites = true
+	db, err := badger.Open(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	parallel(b, func(n int64, body []byte) error {
+		return db.Update(func(txn *badger.Txn) error {
+			return txn.Set(fmt.Appendf(nil, "m%020d", n), append([]byte(nil), body...))
+		})
+	})
+}
+
+func parallel(b *testing.B, put func(n int64, body []byte) error) {
+	body := make([]byte, benchSize)
+	rand.Read(body)
+	var n atomic.Int64
+	var wg sync.WaitGroup
+	b.SetBytes(benchSize)
+	b.ResetTimer()
+	for range benchWriters {
+		wg.Go(func() {
+			for i := n.Add(1); i <= int64(b.N); i = n.Add(1) {
+				if err := put(i, body); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+}
+
+// BenchmarkAfter reads pages of 50 messages of 4 KiB.
+func BenchmarkAfter(b *testing.B) {
+	s, err := storage.Open(options(b.TempDir()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	ms := make([]inbox.Message, 2000)
+	for i := range ms {
+		ms[i] = inboxtest.Sample("bob", i)
+		ms[i].Activity = make([]byte, benchSize)
+	}
+	if _, err := s.Append(b.Context(), ms); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		es, err := s.After(b.Context(), "bob", inbox.Position(i*50%1950), 50)
+		if err != nil || len(es) != 50 {
+			b.Fatal(len(es), err)
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package storage
+
+import (
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// SetSync puts f in the place of Badger's sync, before anything is written.
+func (s *Store) SetSync(f func(real func() error) error) {
+	s.sync = func() error { return f(s.db.Sync) }
+}
+
+// SetFree lets a test say how much of the disk is free.
+func (s *Store) SetFree(f func() int64) {
+	s.disk.free = func(string) (int64, error) { return f(), nil }
+}
+
+// Transactions counts the synced transactions this store ever made.
+func (s *Store) Transactions() uint64 { return s.durable.Load() }
+
+// SetFormat overwrites the format record's version.
+func (s *Store) SetFormat(version byte) error {
+	txn := s.db.NewTransactionAt(s.durable.Load(), true)
+	defer txn.Discard()
+	if err := txn.Set([]byte{formatKey}, append([]byte{version}, s.keys.secret...)); err != nil {
+		return err
+	}
+	return s.persist(txn)
+}
+
+// MessageRows counts the message rows that a scan still finds, expired or not.
+func (s *Store) MessageRows() (n int, err error) {
+	err = s.view(func(txn *badger.Txn) error {
+		opt := badger.DefaultIteratorOptions
+		opt.Prefix = []byte{messageKey}
+		it := txn.NewIterator(opt)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
+// BadgerOptions are the engine's, for the benchmark's plain store.
+func BadgerOptions(o Options) badger.Options {
+	complete, err := o.complete()
+	if err != nil {
+		panic(err)
+	}
+	return badgerOptions(complete)
+}
+
+// WaitQueued returns once n requests wait for the committer.
+func (s *Store) WaitQueued(n int) {
+	for len(s.work) < n {
+		runtime.Gosched()
+	}
+}
+
+// WaitIdle returns once the engine has no table to write.
+func (s *Store) WaitIdle() {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for busy := true; busy; <-tick.C {
+		logs, _ := filepath.Glob(filepath.Join(s.opt.Path, "*"+logSuffix))
+		busy = len(logs) > 1
+		for _, l := range s.db.Levels() {
+			busy = busy || l.Adjusted >= 1
+		}
+	}
+}

@@ -1,0 +1,219 @@
+package storage_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/storage"
+)
+
+// TestFailedSync: after one failed fsync nothing is acknowledged, nothing unsynced
+// is read, and only a new start writes again.
+func TestFailedSync(t *testing.T) {
+	var logged bytes.Buffer
+	o := options(t.TempDir())
+	o.Log = slog.New(slog.NewTextHandler(&logged, nil))
+	s := open(t, o)
+	appendOne(t, s, inboxtest.Sample("bob", 1))
+
+	failures := 1
+	s.SetSync(func(real func() error) error {
+		if failures--; failures >= 0 {
+			return syscall.EIO
+		}
+		return real()
+	})
+	for n := 2; n < 5; n++ {
+		_, err := s.Append(t.Context(), []inbox.Message{inboxtest.Sample("bob", n)})
+		if !errors.Is(err, inbox.ErrUnavailable) || !errors.Is(err, syscall.EIO) {
+			t.Errorf("message %d: %v", n, err)
+		}
+	}
+	es, err := s.After(t.Context(), "bob", 0, 10)
+	if err != nil || len(es) != 1 {
+		t.Errorf("reads give %d messages, %v; want the synced one", len(es), err)
+	}
+	if err := s.Writable(); !errors.Is(err, inbox.ErrUnavailable) || !strings.Contains(err.Error(), "restarted") {
+		t.Errorf("Writable: %v", err)
+	}
+	if n := strings.Count(logged.String(), "level=ERROR"); n != 1 {
+		t.Errorf("%d error lines: %s", n, logged.String())
+	}
+	closeStore(t, s)
+
+	s = open(t, o)
+	appendOne(t, s, inboxtest.Sample("bob", 9))
+	es, err = s.After(t.Context(), "bob", 0, 10)
+	for i, e := range es {
+		if e.Position != inbox.Position(i+1) {
+			t.Errorf("entry %d at %d", i, e.Position)
+		}
+	}
+	if err != nil || len(es) < 2 || es[0].ActivityID != inboxtest.Sample("bob", 1).ActivityID {
+		t.Errorf("after restart: %d messages, %v", len(es), err)
+	}
+}
+
+// TestReserve: too little free space refuses writes, reads go on, and more space
+// is all it takes.
+func TestReserve(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	var free atomic.Int64
+	free.Store(1 << 40)
+	s.SetFree(free.Load)
+	appendOne(t, s, inboxtest.Sample("bob", 1))
+
+	free.Store(1 << 20)
+	_, err := s.Append(t.Context(), []inbox.Message{inboxtest.Sample("bob", 2)})
+	if !errors.Is(err, inbox.ErrUnavailable) || !strings.Contains(err.Error(), "storage.path") {
+		t.Errorf("Append: %v", err)
+	}
+	if err := s.Writable(); !errors.Is(err, inbox.ErrUnavailable) {
+		t.Errorf("Writable: %v", err)
+	}
+	if es, err := s.After(t.Context(), "bob", 0, 10); err != nil || len(es) != 1 {
+		t.Errorf("reads: %d, %v", len(es), err)
+	}
+
+	free.Store(1 << 40)
+	if err := s.Writable(); err != nil {
+		t.Errorf("Writable: %v", err)
+	}
+	appendOne(t, s, inboxtest.Sample("bob", 2))
+}
+
+// TestFullDisk fills a real, small file system to the last byte under a running
+// store at rest. Without the claimed log blocks and the reserve this is SIGBUS.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=160m"); err != nil {
+		t.Skipf("NOT TESTED: a really full disk needs the right to mount a tmpfs: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	o := options(filepath.Join(dir, "store"))
+	o.Reserve = 56 << 20
+	s := open(t, o)
+	kept := appendUntilRefused(t, s)
+	s.WaitIdle()
+
+	ballast := filepath.Join(dir, "ballast")
+	fillDisk(t, ballast)
+	if _, err := s.Append(t.Context(), []inbox.Message{inboxtest.Sample("bob", kept+2)}); !errors.Is(err, inbox.ErrUnavailable) {
+		t.Errorf("on a full disk: %v", err)
+	}
+	if es, err := s.After(t.Context(), "bob", 0, kept+10); err != nil || len(es) != kept {
+		t.Errorf("on a full disk: %d messages, %v, want %d", len(es), err, kept)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, "size=320m"); err != nil {
+		t.Fatal(err)
+	}
+	appendOne(t, s, inboxtest.Sample("bob", kept+3))
+}
+
+func appendUntilRefused(t *testing.T, s *storage.Store) (kept int) {
+	t.Helper()
+	for {
+		m := inboxtest.Sample("bob", kept+1)
+		m.Activity = bytes.Repeat([]byte{'x'}, 900<<10)
+		rs, err := s.Append(t.Context(), []inbox.Message{m})
+		if errors.Is(err, inbox.ErrUnavailable) {
+			if kept < 10 {
+				t.Fatalf("refused after %d messages: %v", kept, err)
+			}
+			return kept
+		}
+		if err != nil || rs[0].Err != nil {
+			t.Fatal(rs, err)
+		}
+		kept++
+	}
+}
+
+func fillDisk(t *testing.T, name string) {
+	t.Helper()
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, size := range []int{1 << 20, 4096} {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+		if !errors.Is(err, unix.ENOSPC) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestClosed(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	var wg sync.WaitGroup
+	for w := range 16 {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				rs, err := s.Append(t.Context(), []inbox.Message{inboxtest.Sample("bob", w<<20+n)})
+				if errors.Is(err, inbox.ErrUnavailable) {
+					return
+				}
+				if err != nil || rs[0].Err != nil {
+					t.Errorf("%v %v", rs, err)
+					return
+				}
+			}
+		})
+	}
+	for u := (inbox.Usage{}); u.Total < 50; {
+		u, _ = s.Usage(t.Context(), "bob")
+	}
+	closeStore(t, s)
+	wg.Wait()
+	if _, err := s.After(t.Context(), "bob", 0, 1); !errors.Is(err, inbox.ErrUnavailable) {
+		t.Errorf("After: %v", err)
+	}
+	if err := s.Writable(); err == nil {
+		t.Error("writable after Close")
+	}
+	closeStore(t, s) // twice is harmless
+}
+
+// TestCloseOnFullDisk: Close writes nothing then, and a copy of the files, which
+// is what a kill leaves, has all that was acknowledged.
+func TestCloseOnFullDisk(t *testing.T) {
+	o := options(t.TempDir())
+	s, err := storage.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendOne(t, s, inboxtest.Sample("bob", 1))
+	s.SetFree(func() int64 { return 0 })
+	if err := s.Close(); !errors.Is(err, inbox.ErrUnavailable) || !strings.Contains(err.Error(), "free some space") {
+		t.Errorf("Close: %v", err)
+	}
+	copied := options(filepath.Join(t.TempDir(), "copy"))
+	if err := os.CopyFS(copied.Path, os.DirFS(o.Path)); err != nil {
+		t.Fatal(err)
+	}
+	if es, err := open(t, copied).After(t.Context(), "bob", 0, 10); err != nil || len(es) != 1 {
+		t.Errorf("%d messages, %v", len(es), err)
+	}
+}

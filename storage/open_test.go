@@ -1,0 +1,182 @@
+package storage_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/storage"
+)
+
+func TestReopen(t *testing.T) {
+	path := t.TempDir()
+	want := inboxtest.Sample("bob", 1)
+	s := open(t, options(path))
+	appendOne(t, s, want)
+	closeStore(t, s)
+
+	s = open(t, options(path))
+	es, err := s.After(t.Context(), "bob", 0, 10)
+	if err != nil || len(es) != 1 || !reflect.DeepEqual(es[0].Message, want) {
+		t.Errorf("%+v, %v", es, err)
+	}
+	rs, err := s.Append(t.Context(), []inbox.Message{want, inboxtest.Sample("bob", 2)})
+	if err != nil || !errors.Is(rs[0].Err, inbox.ErrDuplicate) || rs[1].Position != 2 {
+		t.Errorf("%+v, %v", rs, err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	path := t.TempDir()
+	s := open(t, options(path))
+	second := options(path)
+	refuses(t, second, storage.ErrLocked, "storage.path")
+	if err := s.SetFormat(9); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+
+	wrong := options(path)
+	wrong.Key = key(2)
+	refuses(t, wrong, storage.ErrKey, "storage.encryption_key")
+	refuses(t, options(path), storage.ErrFormat, "format 9")
+
+	for field, o := range map[string]storage.Options{
+		"storage.encryption_key": {Path: path, Retention: 1e12, Quota: 1},
+		"mailbox.retention":      {Path: path, Key: key(1), Quota: 1},
+		"mailbox.quota":          {Path: path, Key: key(1), Retention: 1e12},
+		"mailbox.max_activity":   {Path: path, Key: key(1), Retention: 1e12, Quota: 1, MaxMessage: 1 << 40},
+		"storage.path":           {Path: filepath.Join(path, "KEYREGISTRY"), Key: key(1), Retention: 1e12, Quota: 1},
+	} {
+		refuses(t, o, nil, field)
+	}
+}
+
+func refuses(t *testing.T, o storage.Options, want error, says string) {
+	t.Helper()
+	s, err := storage.Open(o)
+	if err == nil {
+		closeStore(t, s)
+		t.Fatalf("opened, want a refusal that says %q", says)
+	}
+	if (want != nil && !errors.Is(err, want)) || !strings.Contains(err.Error(), says) {
+		t.Errorf("%v, want %v saying %q", err, want, says)
+	}
+}
+
+// TestNothingIsReadableOnDisk looks for every plain word of a message in every
+// file, in a store that runs, and closed, and with its tables written.
+func TestNothingIsReadableOnDisk(t *testing.T) {
+	path := t.TempDir()
+	o := options(path)
+	s := open(t, o)
+	m := inboxtest.Sample("owner-4711", 1)
+	m.Group = []byte("secret-group-id")
+	m.Activity = []byte(strings.Repeat("ciphertext as it came ", 40000)) // several parts
+	appendOne(t, s, m)
+	if err := s.Keep(t.Context(), "gateway", []byte("BEGIN PRIVATE KEY")); err != nil {
+		t.Fatal(err)
+	}
+	words := []string{"owner-4711", "secret-group-id", "ciphertext", "peer.example", "BEGIN PRIVATE", string(key(1))}
+	grep(t, path, words)
+	closeStore(t, s)
+	grep(t, path, words)
+	if names, _ := filepath.Glob(filepath.Join(path, "*.sst")); len(names) == 0 {
+		t.Error("no table was written, the test looked at logs only")
+	}
+}
+
+func grep(t *testing.T, path string, words []string) {
+	t.Helper()
+	var total int
+	err := filepath.WalkDir(path, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(name)
+		total += len(data)
+		for _, w := range words {
+			if bytes.Contains(data, []byte(w)) {
+				t.Errorf("%s contains %q", filepath.Base(name), w)
+			}
+		}
+		return err
+	})
+	if err != nil || total < 800000 {
+		t.Errorf("read %d bytes, %v", total, err)
+	}
+}
+
+func TestStoreIsPrivate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new", "store")
+	open(t, options(path))
+	fi, err := os.Stat(path)
+	if err != nil || fi.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", fi.Mode(), err)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	r := prometheus.NewRegistry()
+	o := options(t.TempDir())
+	o.Metrics, o.Quota = r, 100
+	s := open(t, o)
+	big := inboxtest.Sample("bob", 2)
+	big.Activity = make([]byte, 101)
+	small := inboxtest.Sample("bob", 1)
+	if _, err := s.Append(t.Context(), []inbox.Message{small, small, big}); err != nil {
+		t.Fatal(err)
+	}
+	got := gather(t, r)
+	want := map[string]float64{
+		"sealgate_mailbox_appends_total stored":    1,
+		"sealgate_mailbox_appends_total duplicate": 1,
+		"sealgate_mailbox_appends_total full":      1,
+		"sealgate_mailbox_append_seconds":          1,
+		"sealgate_mailbox_bytes":                   float64(len(small.Activity)),
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	closeStore(t, s)
+	open(t, o) // the names are free again
+	if n := gather(t, r)["sealgate_mailbox_bytes"]; n != float64(len(small.Activity)) {
+		t.Errorf("%v bytes after reopening", n)
+	}
+}
+
+func gather(t *testing.T, r *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			out[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return out
+}
+
+func appendOne(t *testing.T, s *storage.Store, m inbox.Message) {
+	t.Helper()
+	rs, err := s.Append(t.Context(), []inbox.Message{m})
+	if err != nil || rs[0].Err != nil {
+		t.Fatalf("Append: %v %v", rs, err)
+	}
+}
