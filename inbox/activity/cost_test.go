@@ -13,7 +13,7 @@ import (
 func note(size int) []byte {
 	const p = `<p>Hello <a href="https://a.example/tags/x?a=1&b=2" class="mention">#<span>x</span></a>, "quoted", ünïcode 🌽</p>`
 	content, _ := json.Marshal(strings.Repeat(p, size/len(p)))
-	return []byte(with(`{"id":"https://a.example/2","type":"Note","mediaType":"text/html","content":` + string(content) + `}`))
+	return []byte(with(`{"id":"https://a.example/2","url":"https://a.example/@alice/a-rather-long-name-of-a-note-that-ends-in-e","type":"Note","mediaType":"text/html","content":` + string(content) + `}`))
 }
 
 func TestOrdinaryBodiesCostNoAllocation(t *testing.T) {

@@ -58,11 +58,20 @@ func couldBeType(raw []byte) bool {
 		return false
 	}
 	if bytes.IndexByte(raw, '\\') < 0 {
-		last := raw[len(raw)-1]
-		return (last == 'e' || last == 'o') && isTypeMLS(string(raw))
+		return endsAsType(raw) && isTypeMLS(string(raw))
 	}
 	var buf [6 * maxTerm]byte
 	return isTypeMLS(string(appendUnescaped(buf[:0], raw)))
+}
+
+// endsAsType spares other strings the copy.
+func endsAsType(raw []byte) bool {
+	for _, end := range [...]string{"Message", "Welcome", "GroupInfo", "KeyPackage"} {
+		if len(raw) >= len(end) && string(raw[len(raw)-len(end):]) == end {
+			return true
+		}
+	}
+	return false
 }
 
 func mentionsMedia(body []byte) bool {

@@ -48,8 +48,8 @@ func isMediaMLS(s string) bool {
 	return string(lowerASCII([]byte(strings.TrimSpace(s)))) == mediaMLS
 }
 
-// chainKeys lead from a node to further nodes that count as "the object" of an activity: collections of
-// objects, and the forms JSON-LD has for saying the same.
+// isChainKey names the members that lead from a node to further nodes that count as "the object" of an
+// activity: collections of objects, and the forms JSON-LD has for saying the same.
 func isChainKey(name string) bool {
 	switch name {
 	case "object", "items", "orderedItems", "first",
