@@ -19,12 +19,11 @@ func (c *client) trailers() []byte      { return c.in.trailers() }
 func (c *client) whole() ([]byte, bool) { return c.in.whole() }
 func (c *client) done() bool            { return c.in.consumed.Load() }
 func (c *client) cancel()               { _ = c.SetReadDeadline(c.g.w.start) } // fails only when closed
+
 func (c *client) attach(b io.Closer) {
-	if b == nil {
-		c.behind.Store(nil)
-		return
-	}
-	c.behind.Store(&b)
+	c.behindMu.Lock()
+	defer c.behindMu.Unlock()
+	c.behind = b
 }
 
 // interim passes a 1xx reply on.

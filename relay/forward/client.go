@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 )
 
@@ -26,7 +27,8 @@ type client struct {
 	in       body
 	from     *via
 	phase    atomic.Uint32
-	behind   atomic.Pointer[io.Closer]
+	behindMu sync.Mutex
+	behind   io.Closer // what to close with it: the link; nil: nothing
 
 	served int   // requests so far
 	w      *work // of the current request; nil between requests
@@ -100,9 +102,11 @@ func reset(c net.Conn) {
 
 // sever ends the connection from outside.
 func (c *client) sever() {
-	_ = c.Close()
-	if b := c.behind.Load(); b != nil {
-		_ = (*b).Close()
+	_ = c.Close() // its owner notices
+	c.behindMu.Lock()
+	defer c.behindMu.Unlock()
+	if c.behind != nil {
+		_ = c.behind.Close()
 	}
 }
 

@@ -329,8 +329,8 @@ func (h *hop) carryPlain(hd *head, f framing) error {
 
 // copyBody passes the body on. What was gathered is flushed whenever the upstream makes it wait.
 func (h *hop) copyBody() error {
-	h.l.rd.waiting = h.x.flush
-	defer func() { h.l.rd.waiting = nil }()
+	h.l.rd.onWait = h.x
+	defer func() { h.l.rd.onWait = nil }()
 	for {
 		p, err := h.l.in.next()
 		if errors.Is(err, io.EOF) {

@@ -17,13 +17,16 @@ type reader struct {
 	buf  []byte
 	r, w int
 
-	// waiting, if set, runs before a read that may block.
-	waiting func() error
+	// onWait, if set, is flushed before a read that may block.
+	onWait flusher
 
 	try func(uintptr) bool // tryRead, made once
 	n   int
 	err error
 }
+
+// flusher holds bytes back until flush.
+type flusher interface{ flush() error }
 
 func (r *reader) open(c net.Conn, pool *buffers) {
 	r.conn, r.pool = c, pool
@@ -49,8 +52,8 @@ func (r *reader) consume(n int) { r.r += n }
 
 // fill reads at least one byte more, or returns an error: io.EOF at the end. A full buffer grows up to limit.
 func (r *reader) fill(limit int) error {
-	if r.waiting != nil {
-		if err := r.waiting(); err != nil {
+	if r.onWait != nil {
+		if err := r.onWait.flush(); err != nil {
 			return err
 		}
 	}
