@@ -34,25 +34,37 @@ var (
 // ActivityPub form of it is looked at.
 func (r *Relay) actorDocument(ctx *fasthttp.RequestCtx) {
 	accept := ctx.Request.Header.Peek(fasthttp.HeaderAccept)
-	path := pathOf(ctx.Request.Header.RequestURI())
-	if !wantsActivity(accept) && !bytes.HasSuffix(path, []byte(".json")) {
+	if !wantsActivity(accept, pathOf(ctx.Request.Header.RequestURI())) {
 		r.web.Pass(ctx)
+		r.forgetRefused(ctx)
 		return
 	}
 	r.web.PassEdited(ctx, forward.Edit{Document: r.editReply})
 }
 
-// wantsActivity tells whether an Accept header names a form of ActivityPub.
-func wantsActivity(accept []byte) bool {
-	lower := bytes.ToLower(accept)
-	return bytes.Contains(lower, []byte("application/activity+json")) ||
-		bytes.Contains(lower, []byte("application/ld+json")) ||
-		bytes.Contains(lower, []byte("application/json"))
+// wantsActivity tells whether a form of ActivityPub is asked for. Mastodon takes
+// plain JSON, and .json in the path, for it; on a path of one segment that may be
+// anybody's file.
+func wantsActivity(accept, path []byte) bool {
+	if containsFold(accept, "application/activity+json") || containsFold(accept, "application/ld+json") {
+		return true
+	}
+	isMastodons := bytes.HasPrefix(path, []byte("/@")) || bytes.Count(path, []byte("/")) > 1
+	return isMastodons && (containsFold(accept, "application/json") || bytes.HasSuffix(path, []byte(".json")))
+}
+
+// containsFold looks for a lower-case text in any case, without allocating.
+func containsFold(b []byte, text string) bool {
+	for i := 0; i+len(text) <= len(b); i++ {
+		if b[i]|0x20 == text[0] && strings.EqualFold(string(b[i:i+len(text)]), text) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Relay) editReply(reply forward.Reply) ([]byte, bool) {
-	kind := bytes.ToLower(reply.Header(fasthttp.HeaderContentType))
-	if reply.Status != fasthttp.StatusOK || !bytes.Contains(kind, []byte("json")) {
+	if reply.Status != fasthttp.StatusOK || !containsFold(reply.Header(fasthttp.HeaderContentType), "json") {
 		return nil, false
 	}
 	return r.editActor(reply.Body)

@@ -57,6 +57,8 @@ var answers = []struct {
 		"and its id must be on that actor's host.", false},
 	{inbox.ErrFull, 429, "The recipient's mailbox is full (mailbox.quota): try again later.", false},
 	{inbox.ErrUnavailable, 503, "The message cannot be stored now: try again later.", false},
+	// Before the signature's own: a key that could not be had anew also carries the mismatch.
+	{policy.ErrKeyUnavailable, 503, "The sender's key cannot be fetched now: try again later.", false},
 	{signature.ErrUnsigned, 401, "MLS messages must carry an HTTP signature of their sender.", false},
 	{signature.ErrMalformed, 401, "The HTTP signature cannot be read.", true},
 	{signature.ErrUnsupported, 401, "The HTTP signature uses something this server does not support.", true},
@@ -66,7 +68,7 @@ var answers = []struct {
 	{signature.ErrDigest, 401, "The digest does not match the body.", true},
 	{signature.ErrMismatch, 401, "The HTTP signature does not match the sender's key.", false},
 	{actorkey.ErrNoKey, 401, "The key that the HTTP signature names does not exist or is not the sender's.", false},
-	{policy.ErrKeyUnavailable, 503, "The sender's key cannot be fetched now: try again later.", false},
+	{policy.ErrSignature, 401, "The HTTP signature does not prove who sent this.", false},
 	{errNoToken, 401, "Show the access token of the person whose mailbox this is: Authorization: Bearer.", false},
 	{errNotOwner, 404, "There is nothing here for this access token.", false},
 	{errBadPage, 404, "There is no such page.", false},
@@ -81,8 +83,7 @@ var answers = []struct {
 func describe(err error) problem {
 	var limit *policy.LimitError
 	if errors.As(err, &limit) {
-		return problem{Status: fasthttp.StatusTooManyRequests, RetryAfter: limit.RetryAfter,
-			Detail: "Too much at once (" + limit.Key + "): try again later."}
+		return describeLimit(limit)
 	}
 	for _, a := range answers {
 		if errors.Is(err, a.err) {
@@ -94,6 +95,16 @@ func describe(err error) problem {
 		}
 	}
 	return problem{Status: fasthttp.StatusServiceUnavailable, Detail: "This cannot be done now: try again later."}
+}
+
+// describeLimit tells one client's excess (429) from everybody's (503).
+func describeLimit(limit *policy.LimitError) problem {
+	if errors.Is(limit, policy.ErrBusy) {
+		return problem{Status: fasthttp.StatusServiceUnavailable, RetryAfter: limit.RetryAfter,
+			Detail: "There is more to verify than this server can: try again later."}
+	}
+	return problem{Status: fasthttp.StatusTooManyRequests, RetryAfter: limit.RetryAfter,
+		Detail: "Too much of this from one address (" + limit.Key + "): try again later."}
 }
 
 // fail answers with the status of an error; the log gets the whole chain, at a
@@ -160,6 +171,13 @@ func write(ctx *fasthttp.RequestCtx, a reply) {
 	ctx.SetBody(a.body)
 }
 
+// writeEmpty answers with a status alone.
+func writeEmpty(ctx *fasthttp.RequestCtx, status int) {
+	ctx.SetStatusCode(status)
+	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
+	ctx.Response.Header.SetNoDefaultContentType(true)
+}
+
 const (
 	activityJSON = "application/activity+json"
 	linkedJSON   = `application/ld+json; profile="https://www.w3.org/ns/activitystreams"`
@@ -168,8 +186,8 @@ const (
 // writeActivity answers with an ActivityStreams document in the form asked for.
 func writeActivity(ctx *fasthttp.RequestCtx, cache string, body []byte) {
 	kind := activityJSON
-	accept := bytes.ToLower(ctx.Request.Header.Peek(fasthttp.HeaderAccept))
-	if bytes.Contains(accept, []byte("application/ld+json")) && !bytes.Contains(accept, []byte(activityJSON)) {
+	accept := ctx.Request.Header.Peek(fasthttp.HeaderAccept)
+	if containsFold(accept, "application/ld+json") && !containsFold(accept, activityJSON) {
 		kind = linkedJSON
 	}
 	ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAccept)

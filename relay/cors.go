@@ -22,6 +22,5 @@ func preflight(ctx *fasthttp.RequestCtx) {
 	h.Set(fasthttp.HeaderAccessControlAllowHeaders, allowedHeaders)
 	h.Set(fasthttp.HeaderAccessControlMaxAge, "86400")
 	h.Set(fasthttp.HeaderAllow, readMethods)
-	h.Set(fasthttp.HeaderCacheControl, "no-store")
-	ctx.SetStatusCode(fasthttp.StatusNoContent)
+	writeEmpty(ctx, fasthttp.StatusNoContent)
 }

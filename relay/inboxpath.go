@@ -14,7 +14,7 @@ const shortPath = 256
 // and, when it is not MLS, forwarded as it came.
 func (r *Relay) isInbox(path []byte) bool {
 	named := r.named.load()
-	if len(named) == 0 && bytes.IndexByte(path, '%') < 0 && !mentionsInbox(path) {
+	if len(named) == 0 && bytes.IndexByte(path, '%') < 0 && !containsFold(path, "inbox") {
 		return false
 	}
 	var buf [shortPath]byte
@@ -24,16 +24,6 @@ func (r *Relay) isInbox(path []byte) bool {
 	}
 	_, ok := named[string(plain)]
 	return ok
-}
-
-// mentionsInbox looks for "inbox" in any case.
-func mentionsInbox(path []byte) bool {
-	for i := 0; i+5 <= len(path); i++ {
-		if path[i]|0x20 == 'i' && bytes.EqualFold(path[i:i+5], []byte("inbox")) {
-			return true
-		}
-	}
-	return false
 }
 
 func endsInInbox(plain []byte) bool {

@@ -20,6 +20,9 @@ import (
 func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
 	body, err := r.readActivity(ctx)
 	if err != nil {
+		if errors.Is(err, errTooLarge) {
+			r.metrics.tooLarge.Inc()
+		}
 		ctx.SetConnectionClose() // the rest of the body is not waited for
 		r.fail(ctx, err)
 		return
@@ -36,8 +39,7 @@ func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
 		r.fail(ctx, err)
 		return
 	}
-	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
-	ctx.SetStatusCode(fasthttp.StatusAccepted)
+	writeEmpty(ctx, fasthttp.StatusAccepted)
 }
 
 // readActivity reads the body up to mailbox.max_activity into memory of its own.

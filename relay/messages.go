@@ -32,7 +32,12 @@ func (r *Relay) messages(work context.Context, ctx *fasthttp.RequestCtx, name st
 		r.fail(ctx, err)
 		return
 	}
-	box := mailbox{owner: inbox.Owner(caller.Account), url: r.personURL(caller.Name, "messages")}
+	r.showMailbox(work, ctx, caller.Person)
+}
+
+// showMailbox answers with the part of a mailbox that the query asks for.
+func (r *Relay) showMailbox(work context.Context, ctx *fasthttp.RequestCtx, p mastodon.Person) {
+	box := mailbox{owner: inbox.Owner(p.Account), url: r.personURL(p.Name, "messages")}
 	body, err := r.view(work, box, ctx.QueryArgs())
 	if err != nil {
 		r.fail(ctx, err)
@@ -57,11 +62,28 @@ func (r *Relay) owner(work context.Context, ctx *fasthttp.RequestCtx, name strin
 	return caller, caller.MayRead()
 }
 
-// bearer is the token of RFC 6750 §2.1.
-func bearer(ctx *fasthttp.RequestCtx) (string, bool) {
-	scheme, token, ok := strings.Cut(string(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)), " ")
-	token = strings.TrimSpace(token)
-	return token, ok && strings.EqualFold(scheme, "Bearer") && token != ""
+// ownInbox answers an owner's GET of their inbox as it would their messages: what
+// a client finds who knows only ActivityPub. Everybody else's is the instance's
+// to answer.
+func (r *Relay) ownInbox(work context.Context, ctx *fasthttp.RequestCtx) {
+	token, ok := bearer(ctx)
+	if !ok {
+		r.web.Pass(ctx)
+		return
+	}
+	caller, err := r.people.Caller(work, token)
+	if err != nil || caller.MayRead() != nil || !r.isInboxOf(work, ctx, caller.Person) {
+		r.web.Pass(ctx)
+		return
+	}
+	allowOrigin(ctx)
+	r.showMailbox(work, ctx, caller.Person)
+}
+
+func (r *Relay) isInboxOf(work context.Context, ctx *fasthttp.RequestCtx, p mastodon.Person) bool {
+	id := r.inboxOwner(pathOf(ctx.Request.Header.RequestURI()))
+	owner, err := r.people.Person(work, id)
+	return err == nil && owner.Account == p.Account
 }
 
 // view is the document that the query asks for.

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	dropped  prometheus.Counter
+	tooLarge prometheus.Counter // limit_exceeded_total of mailbox.max_activity
 	routes   map[route]*routeMetrics
 }
 
@@ -37,14 +39,38 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 10),
 	}, []string{"route"})
 	for _, name := range []route{
-		routeForward, routeStreaming, routeInbox, routeActor, routeMessages, routeKeyPackages, routeOwnActor, routeWebFinger,
+		routeForward, routeStreaming, routeInbox, routeActor, routeMessages, routeKeyPackages,
+		routeOwnActor, routeWebFinger, routeOwnInbox, routeRevoke,
 	} {
 		m.routes[name] = &routeMetrics{seconds: seconds.WithLabelValues(string(name))}
 	}
 	if registry != nil {
 		registry.MustRegister(m.requests, m.dropped, seconds)
 	}
+	m.tooLarge = limits(registry).WithLabelValues("mailbox.max_activity")
 	return m
+}
+
+// limits is the counter of everything over a limit, shared with the others who
+// count there: whoever registers first, all use one.
+func limits(registry prometheus.Registerer) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sealgate_limit_exceeded_total", Help: "Requests and connections over a limit.",
+	}, []string{"limit"})
+	if registry == nil {
+		return c
+	}
+	var already prometheus.AlreadyRegisteredError
+	err := registry.Register(c)
+	if errors.As(err, &already) {
+		if shared, ok := already.ExistingCollector.(*prometheus.CounterVec); ok {
+			return shared
+		}
+	}
+	if err != nil {
+		panic("bug: sealgate_limit_exceeded_total is registered as something else: " + err.Error())
+	}
+	return c
 }
 
 // request counts one answer.

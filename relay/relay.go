@@ -135,15 +135,24 @@ func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
 		r.streaming.Pass(ctx)
 	case routeWebFinger:
 		r.webFinger(ctx)
-	case routeMessages, routeKeyPackages, routeOwnActor:
+	case routeRevoke:
+		r.revoke(ctx)
+	case routeOwnInbox, routeMessages, routeKeyPackages, routeOwnActor:
 		r.own(ctx, d)
 	default:
 		r.web.Pass(ctx)
+		r.forgetRefused(ctx)
 	}
 }
 
 // own answers for a URL of the gateway's own: preflight, then reading.
 func (r *Relay) own(ctx *fasthttp.RequestCtx, d destination) {
+	work, cancel := context.WithTimeout(context.Background(), workTimeout)
+	defer cancel()
+	if d.route == routeOwnInbox { // ours for its owner alone
+		r.ownInbox(work, ctx)
+		return
+	}
 	allowOrigin(ctx)
 	switch method := string(ctx.Method()); {
 	case method == fasthttp.MethodOptions:
@@ -154,8 +163,6 @@ func (r *Relay) own(ctx *fasthttp.RequestCtx, d destination) {
 		r.refuse(ctx, problem{Status: fasthttp.StatusMethodNotAllowed, Detail: "This address can only be read."})
 		return
 	}
-	work, cancel := context.WithTimeout(context.Background(), workTimeout)
-	defer cancel()
 	switch d.route {
 	case routeMessages:
 		r.messages(work, ctx, string(d.name))

@@ -12,6 +12,8 @@ const (
 	routeActor       route = "actor"        // perhaps an actor document: the upstream's, with ours added
 	routeMessages    route = "messages"     // a person's mailbox
 	routeKeyPackages route = "key_packages" // a person's key packages
+	routeOwnInbox    route = "own_inbox"    // GET of a personal inbox: its owner's messages, else the upstream's
+	routeRevoke      route = "revoke"       // the upstream's; a token ends
 	routeOwnActor    route = "own_actor"    // the actor that signs the gateway's fetches
 	routeWebFinger   route = "webfinger"    // ours for one resource, else the upstream's
 )
@@ -30,6 +32,9 @@ func (r *Relay) routeOf(method, target []byte) destination {
 		if r.isInbox(path) {
 			return destination{route: routeInbox}
 		}
+		if string(path) == "/oauth/revoke" {
+			return destination{route: routeRevoke}
+		}
 	}
 	if rest, ok := bytes.CutPrefix(path, []byte("/e2ee/")); ok {
 		return ownRoute(rest)
@@ -42,6 +47,9 @@ func (r *Relay) routeOf(method, target []byte) destination {
 	}
 	if isActorPath(path) {
 		return destination{route: routeActor}
+	}
+	if bytes.HasSuffix(path, []byte("/inbox")) {
+		return destination{route: routeOwnInbox}
 	}
 	return r.passing(path)
 }

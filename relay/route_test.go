@@ -35,6 +35,8 @@ func TestRouteOf(t *testing.T) {
 		"POST /api/v1/media?next=/inbox":            routeForward,
 		"POST https://social.example/inbox":         routeInbox,
 		"GET /.well-known/webfinger?resource=x":     routeWebFinger,
+		"GET /users/alice/inbox":                    routeOwnInbox,
+		"POST /oauth/revoke":                        routeRevoke,
 		"GET /e2ee/actor":                           routeOwnActor,
 		"GET /e2ee/users/alice/messages?after=x":    routeMessages,
 		"OPTIONS /e2ee/users/alice/messages":        routeMessages,

@@ -84,6 +84,8 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/users/bob":
 		w.WriteHeader(http.StatusUnauthorized)
 		fmt.Fprint(w, `{"error":"Request not signed"}`)
+	case r.URL.Path == "/api/v1/refuses":
+		w.WriteHeader(http.StatusUnauthorized)
 	case r.URL.Path == "/.well-known/webfinger":
 		http.NotFound(w, r)
 	default:
@@ -186,6 +188,15 @@ func (b *broken) Usage(context.Context, inbox.Owner) (inbox.Usage, error) {
 	return inbox.Usage{}, errOnFire
 }
 
+// ownKey is the key of every world's /e2ee/actor: making one takes longer than a test.
+var ownKey = sync.OnceValue(func() *rsa.PublicKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return &key.PublicKey
+})
+
 func newWorld(t *testing.T, store inbox.Store, g relay.Gate) *world {
 	t.Helper()
 	up := &upstream{}
@@ -201,14 +212,10 @@ func newWorld(t *testing.T, store inbox.Store, g relay.Gate) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = web.Close() })
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := &world{upstream: up, store: store, registry: prometheus.NewRegistry()}
 	r, err := relay.New(relay.Options{
 		Domain: domain, Web: web, Gate: g, Inbox: inbox.New(inbox.Options{Store: store}), People: people,
-		Key: &key.PublicKey, Limits: activity.Limits{Depth: 32, Keys: 1000}, Metrics: w.registry,
+		Key: ownKey(), Limits: activity.Limits{Depth: 32, Keys: 1000}, Metrics: w.registry,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,71 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+)
+
+// maxRevocation bounds the body of a POST to /oauth/revoke that is read on its
+// way; a larger or unmeasured one passes unread, and the token is asked about
+// again within a minute anyway.
+const maxRevocation = 16 << 10
+
+// bearer is the token of RFC 6750 §2.1.
+func bearer(ctx *fasthttp.RequestCtx) (string, bool) {
+	scheme, token, ok := strings.Cut(string(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)), " ")
+	token = strings.TrimSpace(token)
+	return token, ok && strings.EqualFold(scheme, "Bearer") && token != ""
+}
+
+// revoke passes a revocation on and forgets the token it names, whatever the
+// instance answers: to ask once too often is safe.
+func (r *Relay) revoke(ctx *fasthttp.RequestCtx) {
+	size := ctx.Request.Header.ContentLength()
+	stream := ctx.RequestBodyStream()
+	if stream == nil || size <= 0 || size > maxRevocation {
+		r.web.Pass(ctx)
+		return
+	}
+	body, err := io.ReadAll(io.LimitReader(stream, maxRevocation))
+	if err != nil {
+		ctx.SetConnectionClose()
+		r.fail(ctx, errTruncated)
+		return
+	}
+	token := revoked(ctx.Request.Header.ContentType(), body)
+	r.web.PassBody(ctx, body)
+	if token != "" {
+		r.people.Forget(token)
+	}
+}
+
+// revoked is the token in the body of a revocation (RFC 7009 §2.1), which
+// Mastodon also takes as JSON.
+func revoked(kind, body []byte) string {
+	if bytes.Contains(bytes.ToLower(kind), []byte("json")) {
+		var form struct {
+			Token string `json:"token"`
+		}
+		_ = json.Unmarshal(body, &form)
+		return form.Token
+	}
+	form := fasthttp.AcquireArgs()
+	defer fasthttp.ReleaseArgs(form)
+	form.ParseBytes(body)
+	return string(form.Peek("token"))
+}
+
+// forgetRefused drops what is remembered about a token that the instance has
+// just answered with 401.
+func (r *Relay) forgetRefused(ctx *fasthttp.RequestCtx) {
+	if ctx.Response.StatusCode() != fasthttp.StatusUnauthorized {
+		return
+	}
+	if token, ok := bearer(ctx); ok {
+		r.people.Forget(token)
+	}
+}
