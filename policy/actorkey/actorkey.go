@@ -64,7 +64,7 @@ const (
 	maxCacheBytes  = 16 << 20
 	maxFlights     = 1024 // fetches begun and not ended, waiting ones included
 	maxHostFlights = 64   // of these for one host
-	maxFetches     = 64   // fetches that are really under way
+	maxFetches     = 128  // fetches that are really under way
 	maxHostFetches = 8    // of these at one host
 )
 

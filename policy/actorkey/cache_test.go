@@ -226,10 +226,10 @@ func TestCloseEndsFetches(t *testing.T) {
 func TestTheCacheIsBounded(t *testing.T) {
 	c := &http.Client{Transport: answer(func(r *http.Request) (*http.Response, error) { return reply(r, 404, ""), nil })}
 	k := newKeys(t, actorkey.Options{Client: c})
-	for i := range 40_000 {
+	for i := range 15_000 {
 		mustFail(t, k, fmt.Sprintf("https://h%d.example/%01000d#k", i%97, i), actorkey.ErrNoKey)
 	}
-	if n := k.Remembered(); n > 16_384 {
+	if n := k.Remembered(); n > 8_200 {
 		t.Errorf("%d answers remembered", n)
 	}
 }

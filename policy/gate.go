@@ -1,0 +1,169 @@
+package policy
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sealgate/sealgate/policy/actorkey"
+	"github.com/sealgate/sealgate/policy/ratelimit"
+	"github.com/sealgate/sealgate/policy/signature"
+)
+
+// failedSignatures is the configuration key of the budget.
+const failedSignatures = "limits.failed_signatures"
+
+// Options configure a Gate. Domain and Keys are required.
+type Options struct {
+	Domain           string         // our host, with its port where it has one
+	Keys             *actorkey.Keys // whose lifetime the caller minds
+	FailedSignatures ratelimit.Rate // per client address; zero: 10 per minute
+	Verifiers        int            // signatures checked at once; 0: one per CPU
+	Queue            int            // requests waiting to be; 0: 1,024
+	Clock            func() time.Time
+	Log              *slog.Logger
+	Metrics          prometheus.Registerer
+}
+
+// Gate decides who comes in. Its methods may be called concurrently.
+type Gate struct {
+	domain   string
+	keys     *actorkey.Keys
+	failures *ratelimit.Limiter
+	pool     *pool
+	lookups  *lookups
+	clock    func() time.Time
+	log      *slog.Logger
+	metrics  gateMetrics
+}
+
+// New returns a Gate. It starts nothing.
+func New(o Options) *Gate {
+	if o.FailedSignatures == (ratelimit.Rate{}) {
+		o.FailedSignatures = ratelimit.Rate{Max: 10, Every: time.Minute}
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Gate{
+		domain:   o.Domain,
+		keys:     o.Keys,
+		failures: ratelimit.New(ratelimit.Options{Rate: o.FailedSignatures}),
+		pool:     newPool(o.Verifiers, o.Queue),
+		lookups:  newLookups(),
+		clock:    o.Clock,
+		log:      o.Log,
+		metrics:  newGateMetrics(o.Metrics),
+	}
+}
+
+// Admit returns who signed the arrival. Errors are *LimitError, or match
+// ErrSignature or ErrKeyUnavailable; the end of ctx is the latter or ErrBusy,
+// whichever it was waiting for. It asks the cheap questions first: the client's
+// budget, then what needs no key, then the key, then the arithmetic.
+func (g *Gate) Admit(ctx context.Context, a Arrival) (Signer, error) {
+	client := g.failures.OfAddr(a.Client)
+	if wait := g.failures.Wait(client, g.clock()); wait > 0 {
+		g.metrics.limited.WithLabelValues("failed_signatures").Inc()
+		return Signer{}, &LimitError{RetryAfter: wait, Key: failedSignatures, Reason: ErrTooMany}
+	}
+	scheme, signer, err := g.identify(ctx, a, client)
+	g.metrics.checks.WithLabelValues(resultOf(err), scheme).Inc()
+	if err == nil {
+		return signer, nil
+	}
+	if chargeable(err) {
+		g.failures.Take(client, g.clock())
+	}
+	g.log.Debug("signature not accepted", "scheme", scheme, "error", err)
+	return Signer{}, err
+}
+
+// chargeable says whether an error goes on the client's account: everything
+// that comes of what the client sent. A key server that was down before we knew
+// better does not; a signature that a key has failed already does, whatever
+// became of the refresh.
+func chargeable(err error) bool {
+	return errors.Is(err, ErrSignature) || errors.Is(err, signature.ErrMismatch)
+}
+
+// identify goes from the request to its signer.
+func (g *Gate) identify(ctx context.Context, a Arrival, client ratelimit.Key) (string, Signer, error) {
+	sig, err := g.parse(ctx, &a.Request)
+	if err != nil {
+		return schemeOf(&a.Request), Signer{}, err
+	}
+	leave, err := g.lookups.enter(client, sig.KeyID)
+	if err != nil {
+		return sig.Scheme, Signer{}, err
+	}
+	key, err := g.keys.Key(ctx, sig.KeyID)
+	leave()
+	if err != nil {
+		return sig.Scheme, Signer{}, keyError(err)
+	}
+	if key, err = g.verify(ctx, sig, key); err != nil {
+		return sig.Scheme, Signer{}, err
+	}
+	return sig.Scheme, Signer{Actor: key.Actor, KeyID: key.ID, Scheme: sig.Scheme}, nil
+}
+
+// parse checks all that needs no key, digest included, in the pool.
+func (g *Gate) parse(ctx context.Context, r *signature.Request) (*signature.Signature, error) {
+	var sig *signature.Signature
+	err := g.pool.do(ctx, func() (err error) {
+		sig, err = signature.Parse(r, signature.Rules{Domain: g.domain, Now: g.clock()})
+		return err
+	})
+	return sig, signatureError(err)
+}
+
+// verify holds the signature against the key, and once more against a fresh one
+// when the key has changed since it was remembered.
+func (g *Gate) verify(ctx context.Context, sig *signature.Signature, key actorkey.Key) (actorkey.Key, error) {
+	check := func(public crypto.PublicKey) error {
+		return g.pool.do(ctx, func() error { return sig.Verify(public) })
+	}
+	err := check(key.Public)
+	if !errors.Is(err, signature.ErrMismatch) {
+		return key, signatureError(err)
+	}
+	fresh, refreshErr := g.keys.Refresh(ctx, sig.KeyID)
+	if refreshErr != nil {
+		return key, fmt.Errorf("%w after %w", keyError(refreshErr), err)
+	}
+	if equal(fresh.Public, key.Public) {
+		return key, signatureError(err)
+	}
+	return fresh, signatureError(check(fresh.Public))
+}
+
+// equal compares public keys.
+func equal(a, b crypto.PublicKey) bool {
+	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.Equal(b)
+}
+
+// signatureError makes an error of package signature an ErrSignature, and
+// leaves the pool's own alone.
+func signatureError(err error) error {
+	if err == nil || errors.Is(err, ErrBusy) || errors.Is(err, ErrKeyUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrSignature, err)
+}
+
+// keyError sorts what package actorkey answers.
+func keyError(err error) error {
+	if errors.Is(err, actorkey.ErrNoKey) {
+		return fmt.Errorf("%w: %w", ErrSignature, err)
+	}
+	return fmt.Errorf("%w: %w", ErrKeyUnavailable, err)
+}

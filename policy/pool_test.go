@@ -1,0 +1,65 @@
+package policy_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sealgate/sealgate/policy"
+)
+
+func TestThePoolBoundsWorkAndQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		do := policy.NewPool(2, 3)
+		gate := make(chan struct{})
+		var running, done, busy atomic.Int64
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				err := do(t.Context(), func() error { running.Add(1); <-gate; done.Add(1); return nil })
+				if limit, ok := errors.AsType[*policy.LimitError](err); ok && errors.Is(err, policy.ErrBusy) && limit.RetryAfter > 0 {
+					busy.Add(1)
+				} else if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if running.Load() != 2 || busy.Load() != 5 {
+			t.Errorf("%d at once and %d turned away, want 2 and 5", running.Load(), busy.Load())
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		close(gate)
+		wg.Wait()
+		if done.Load() != 5 {
+			t.Errorf("%d done, want 5", done.Load())
+		}
+		if err := do(ctx, func() error { return nil }); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+func TestWaitingForThePoolEndsWithTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		do := policy.NewPool(1, 8)
+		gate := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = do(t.Context(), func() error { <-gate; return nil }) })
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		err := do(ctx, func() error { t.Error("ran"); return nil })
+		if !errors.Is(err, policy.ErrBusy) || time.Since(start) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		close(gate)
+		wg.Wait()
+	})
+}
