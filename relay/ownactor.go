@@ -67,6 +67,7 @@ func (r *Relay) serveOwnActor(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	writeActivity(ctx, "public, max-age=180", r.ownActor)
+	tellSeen(ctx)
 }
 
 // webFinger answers for the gateway's own actor and passes everything else on.

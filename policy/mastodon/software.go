@@ -37,6 +37,9 @@ func known(nodeinfo string) string {
 	}
 }
 
+// Software asks the instance what it calls itself, as in nodeinfo; ErrUnavailable when it does not answer.
+func (i *Instance) Software(ctx context.Context) (string, error) { return i.nodeinfo(ctx) }
+
 // nodeinfo asks for the software's name, following the one link of the
 // well-known document only to our own host.
 func (i *Instance) nodeinfo(ctx context.Context) (string, error) {

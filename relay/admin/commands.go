@@ -18,9 +18,11 @@ type Has struct {
 // Commands is for `admin.socket`: what the program's own subcommands ask the
 // running gateway.
 //
+//	GET /readyz                                as on admin.listen
 //	GET /mailbox/{name}/has?id={activity id}   Has; 400 without id, 503 with Error
 func (a *Admin) Commands() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /readyz", a.ready)
 	if a.mailbox != nil {
 		mux.HandleFunc("GET /mailbox/{name}/has", a.has)
 	}

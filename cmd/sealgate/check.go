@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/sealgate/sealgate/configs"
+	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/relay"
+	"github.com/sealgate/sealgate/storage"
+	"github.com/spf13/cobra"
+)
+
+// checkTimeout bounds each question of `sealgate check`.
+const checkTimeout = 10 * time.Second
+
+// finding is one line of `sealgate check`. Cure is empty when nothing is wrong.
+type finding struct {
+	About string `json:"about"`
+	State string `json:"state"` // ok, note or wrong
+	Found string `json:"found"`
+	Cure  string `json:"cure,omitempty"`
+}
+
+// The states of a finding: only wrong makes the command fail.
+const (
+	stateOK    = "ok"
+	stateNote  = "note"
+	stateWrong = "wrong"
+)
+
+// errFindings is how a check with something wrong ends; the findings were printed.
+var errFindings = errors.New("check: something is wrong; each line above says what cures it")
+
+func checkCommand() *cobra.Command {
+	var (
+		s      settings
+		asJSON bool
+		send   string
+	)
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Say what is wrong with the configuration, the instance and the proxy in front",
+		Args:  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := s.load()
+			if err != nil {
+				return err
+			}
+			c := newChecker(config)
+			if send != "" {
+				c.send(cmd.Context(), send)
+			} else {
+				c.all(cmd.Context())
+			}
+			return report(cmd.OutOrStdout(), c.findings, asJSON)
+		},
+	}
+	s.bind(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&send, "send", "", "pass a test message to the mailbox of `NAME` through the public front")
+	return cmd
+}
+
+func report(w io.Writer, findings []finding, asJSON bool) error {
+	var failed error
+	for _, f := range findings {
+		if f.State == stateWrong {
+			failed = errFindings
+		}
+	}
+	if asJSON {
+		return errors.Join(json.NewEncoder(w).Encode(findings), failed)
+	}
+	for _, f := range findings {
+		if _, err := fmt.Fprintf(w, "%-6s %s: %s\n", f.State, f.About, f.Found); err != nil {
+			return err
+		}
+		if f.Cure != "" {
+			if _, err := fmt.Fprintf(w, "       %s\n", f.Cure); err != nil {
+				return err
+			}
+		}
+	}
+	return failed
+}
+
+// checker asks everything that can be asked from outside the running gateway.
+type checker struct {
+	config   configs.Config
+	base     string
+	public   *http.Client // through the proxy in front, as everybody
+	socket   *http.Client // the running gateway
+	findings []finding
+}
+
+func newChecker(config configs.Config) *checker {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", config.Admin.Socket)
+	}
+	return &checker{
+		config: config, base: publicBase(config),
+		public: &http.Client{Timeout: checkTimeout, CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		}},
+		socket: &http.Client{Timeout: checkTimeout, Transport: &http.Transport{DialContext: dial}},
+	}
+}
+
+func (c *checker) ok(about, found string)          { c.add(stateOK, about, found, "") }
+func (c *checker) note(about, found, cure string)  { c.add(stateNote, about, found, cure) }
+func (c *checker) wrong(about, found, cure string) { c.add(stateWrong, about, found, cure) }
+
+func (c *checker) add(state, about, found, cure string) {
+	c.findings = append(c.findings, finding{About: about, State: state, Found: found, Cure: cure})
+}
+
+func (c *checker) all(ctx context.Context) {
+	c.ok("configuration", "every key is valid")
+	c.upstream(ctx)
+	serving := c.serving(ctx)
+	c.store(ctx, serving)
+	if serving {
+		c.front(ctx)
+	}
+	c.note("signing", "source "+c.config.Signing.Source+": people receive here, and cannot yet write to other servers",
+		"sending comes with signing.source in a later version")
+}
+
+func (c *checker) upstream(ctx context.Context) {
+	people, err := newPeople(c.config, nobody{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		c.wrong("upstream", err.Error(), "set upstream.web")
+		return
+	}
+	defer people.Close()
+	name, err := people.Software(ctx)
+	if err != nil {
+		c.wrong("upstream", fmt.Sprintf("%s does not answer (%v)", c.config.Upstream.Web, err),
+			"start the instance, or set upstream.web to where it listens")
+		return
+	}
+	c.ok("upstream", fmt.Sprintf("%s answers at %s", name, c.config.Upstream.Web))
+}
+
+// nobody is the Register of a command that must not open the store.
+type nobody struct{}
+
+func (nobody) Remember(context.Context, mastodon.Person) error { return nil }
+
+func (nobody) Recall(context.Context, string) (mastodon.Person, error) {
+	return mastodon.Person{}, mastodon.ErrNoPerson
+}
+
+// serving tells whether the gateway runs, by its socket.
+func (c *checker) serving(ctx context.Context) bool {
+	err := c.ask(ctx, "/readyz", new(struct{ Ready bool }))
+	switch {
+	case err == nil:
+		c.ok("gateway", "it is running ("+c.config.Admin.Socket+")")
+		return true
+	case errors.Is(err, os.ErrPermission):
+		c.wrong("gateway", "admin.socket "+c.config.Admin.Socket+" may not be opened", "run this command as the user the gateway runs as")
+	default:
+		c.note("gateway", "it is not running: nobody answers at "+c.config.Admin.Socket, "start it with: sealgate serve")
+	}
+	return false
+}
+
+func (c *checker) store(ctx context.Context, serving bool) {
+	if serving {
+		var state struct{ Checks map[string]string }
+		if err := c.ask(ctx, "/readyz", &state); err != nil {
+			c.wrong("store", err.Error(), "look into the gateway's log")
+			return
+		}
+		if said := state.Checks["store"]; said != "ok" {
+			c.wrong("store", said, "look into the gateway's log")
+			return
+		}
+		c.ok("store", "it can be written")
+		return
+	}
+	if _, err := os.Stat(c.config.Storage.Path); errors.Is(err, os.ErrNotExist) {
+		c.note("store", "there is none yet at "+c.config.Storage.Path, "the first start makes it")
+		return
+	}
+	if err := c.openStore(); err != nil {
+		c.wrong("store", err.Error(), "")
+		return
+	}
+	c.ok("store", "it opens with storage.encryption_key")
+}
+
+func (c *checker) openStore() error {
+	key, err := storeKey(c.config.Storage)
+	if err != nil {
+		return err
+	}
+	s, err := storage.Open(storage.Options{
+		Path: c.config.Storage.Path, Key: key,
+		Retention: time.Duration(c.config.Mailbox.Retention), Quota: int64(c.config.Mailbox.Quota),
+		MaxMessage: int64(c.config.Mailbox.MaxActivity),
+	})
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// ask gets a JSON answer, of any status, from the running gateway's socket.
+func (c *checker) ask(ctx context.Context, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://sealgate"+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.socket.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it is only read
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(into); err != nil {
+		return fmt.Errorf("read what the gateway says: %w", err)
+	}
+	return nil
+}
+
+// front asks for the gateway's own actor as everybody would, and looks at what the proxy in front
+// has made of question and answer.
+func (c *checker) front(ctx context.Context) {
+	address := relay.OwnActor(c.base)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		c.wrong("public front", err.Error(), "set domain")
+		return
+	}
+	req.Header.Set("Accept", "application/activity+json")
+	req.Header.Set(relay.SeenHeader, "?")
+	resp, err := c.public.Do(req)
+	if err != nil {
+		c.wrong("public front", fmt.Sprintf("%s cannot be fetched (%v)", address, err),
+			"point the proxy in front at the gateway (listen), and look at DNS and certificate")
+		return
+	}
+	defer resp.Body.Close() //nolint:errcheck // it is only read
+	seen, err := relay.ParseSeen(resp.Header.Get(relay.SeenHeader))
+	if resp.StatusCode != http.StatusOK || err != nil {
+		c.wrong("public front", fmt.Sprintf("%s is not answered by this gateway (status %d)", address, resp.StatusCode),
+			"in the proxy in front, send everything to the gateway (listen) instead of the instance")
+		return
+	}
+	c.ok("public front", address+" is answered by this gateway")
+	c.proxy(seen, resp.Header)
+}
+
+// proxy judges the proxy in front by what reached the gateway and what came back.
+func (c *checker) proxy(seen relay.Seen, answer http.Header) {
+	if seen.Host != c.config.Domain {
+		c.wrong("proxy in front", fmt.Sprintf("it sends Host %q", seen.Host), "nginx: proxy_set_header Host $host;")
+	}
+	if c.base[:5] == "https" && seen.Proto != "https" {
+		c.wrong("proxy in front", fmt.Sprintf("X-Forwarded-Proto reached the gateway as %q", seen.Proto),
+			"nginx: proxy_set_header X-Forwarded-Proto $scheme; and list the proxy in trusted_proxies")
+	}
+	if answer.Get("Age") != "" || answer.Get("Cache-Control") != seen.CacheControl {
+		c.wrong("proxy in front", "it caches, or changes Cache-Control of, the gateway's own answers",
+			"nginx: no proxy_cache and no proxy_ignore_headers for /e2ee/")
+	}
+	if seen.Forwarded == "no" && c.config.TLS.Mode == "off" && c.base[:5] == "https" {
+		c.wrong("proxy in front", "X-Forwarded-For did not reach the gateway",
+			"nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;")
+	}
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sealgate/sealgate/relay/forward"
+	"golang.org/x/sync/errgroup"
+)
+
+// adminHeaderTimeout bounds a request's head on the operator's listeners.
+const adminHeaderTimeout = 5 * time.Second
+
+// run listens, serves until ctx ends, and stops in order: readiness red, public requests drained,
+// the operator's listeners, the store last.
+func (g *gateway) run(ctx context.Context) error {
+	public, err := g.listenPublic(ctx)
+	if err != nil {
+		return errors.Join(err, g.close())
+	}
+	operator, err := g.listenOperator(ctx)
+	if err != nil {
+		return errors.Join(err, closeAll(public), g.close())
+	}
+	group, running := errgroup.WithContext(ctx)
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	for _, l := range public {
+		group.Go(func() error { return g.front.Serve(serving, l) })
+		g.log.Info("listening", "address", l.Addr().String())
+	}
+	for _, o := range operator {
+		group.Go(func() error { return serveOperator(o) })
+	}
+	g.log.Info("ready", "domain", g.config.Domain, "version", version, "admin", string(g.config.Admin.Listen))
+	group.Go(func() error {
+		<-running.Done()
+		return g.drain(operator)
+	})
+	err = group.Wait()
+	return errors.Join(err, g.close())
+}
+
+// drain lets what is under way finish within shutdown_timeout.
+func (g *gateway) drain(operator []endpoint) error {
+	g.log.Info("stopping", "timeout", g.config.ShutdownTimeout.String())
+	g.admin.Drain()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(g.config.ShutdownTimeout))
+	defer cancel()
+	err := g.front.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		g.log.Warn("connections were cut at shutdown_timeout")
+		err = nil
+	}
+	for _, o := range operator {
+		err = errors.Join(err, o.server.Close())
+	}
+	return err
+}
+
+func (g *gateway) listenPublic(ctx context.Context) ([]net.Listener, error) {
+	var open []net.Listener
+	for _, address := range g.config.Listen {
+		l, err := forward.Listen(ctx, string(address))
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("listen on %s (listen): %w", address, err), closeAll(open))
+		}
+		if g.config.ProxyProtocol == "trusted" {
+			l = forward.ProxyProtocol(l, g.config.TrustedProxies)
+		}
+		open = append(open, l)
+	}
+	return open, nil
+}
+
+func closeAll(open []net.Listener) error {
+	var errs []error
+	for _, l := range open {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// endpoint is one of the operator's two listeners with its server.
+type endpoint struct {
+	listener net.Listener
+	server   *http.Server
+}
+
+func (g *gateway) listenOperator(ctx context.Context) ([]endpoint, error) {
+	tcp, err := forward.Listen(ctx, string(g.config.Admin.Listen))
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s (admin.listen): %w", g.config.Admin.Listen, err)
+	}
+	socket, err := listenSocket(ctx, g.config.Admin.Socket)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on %s (admin.socket): %w", g.config.Admin.Socket, err), tcp.Close())
+	}
+	return []endpoint{
+		{tcp, &http.Server{Handler: g.admin.Handler(), ReadHeaderTimeout: adminHeaderTimeout}},
+		{socket, &http.Server{Handler: g.admin.Commands(), ReadHeaderTimeout: adminHeaderTimeout}},
+	}, nil
+}
+
+// listenSocket opens the socket of the program's own commands, for its owner alone: the directory
+// and the socket let nobody else in.
+func listenSocket(ctx context.Context, path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	l, err := forward.Listen(ctx, "unix:"+path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func serveOperator(o endpoint) error {
+	if err := o.server.Serve(o.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", o.listener.Addr(), err)
+	}
+	return nil
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/sealgate/sealgate/configs"
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/policy"
+	"github.com/sealgate/sealgate/policy/actorkey"
+	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/policy/ratelimit"
+	"github.com/sealgate/sealgate/policy/signature"
+	"github.com/sealgate/sealgate/relay"
+	"github.com/sealgate/sealgate/relay/admin"
+	"github.com/sealgate/sealgate/relay/forward"
+	"github.com/sealgate/sealgate/storage"
+)
+
+// gateway is the running program: every package's part, built from one configuration.
+type gateway struct {
+	config  configs.Config
+	log     *slog.Logger
+	metrics *prometheus.Registry
+
+	store  *storage.Store
+	people *mastodon.Instance
+	keys   *actorkey.Keys
+	inbox  *inbox.Inbox
+	relay  *relay.Relay
+	front  *forward.Server
+	admin  *admin.Admin
+
+	closers []func() error // in the order of opening; closed from the last
+}
+
+// newGateway opens the store and makes everything that stands on it. It listens nowhere yet; after an
+// error nothing is left open.
+func newGateway(config configs.Config, log *slog.Logger) (*gateway, error) {
+	g := &gateway{config: config, log: log, metrics: prometheus.NewRegistry()}
+	g.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, step := range []func() error{g.openStore, g.meetPeople, g.openFront} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, g.close())
+		}
+	}
+	return g, nil
+}
+
+// later has close run f, before everything opened earlier.
+func (g *gateway) later(f func() error) { g.closers = append(g.closers, f) }
+
+// close ends everything, the store last.
+func (g *gateway) close() error {
+	var errs []error
+	for len(g.closers) > 0 {
+		last := len(g.closers) - 1
+		errs = append(errs, g.closers[last]())
+		g.closers = g.closers[:last]
+	}
+	return errors.Join(errs...)
+}
+
+func (g *gateway) openStore() error {
+	key, err := storeKey(g.config.Storage)
+	if err != nil {
+		return err
+	}
+	g.store, err = storage.Open(storage.Options{
+		Path: g.config.Storage.Path, Key: key,
+		Retention:  time.Duration(g.config.Mailbox.Retention),
+		Quota:      int64(g.config.Mailbox.Quota),
+		MaxMessage: int64(g.config.Mailbox.MaxActivity),
+		Log:        g.log, Metrics: g.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	g.later(g.store.Close)
+	g.inbox = inbox.New(inbox.Options{Store: g.store, Log: g.log, Metrics: g.metrics})
+	return nil
+}
+
+// storeKey reads storage.encryption_key, which a first start makes when it is a file.
+func storeKey(c configs.Storage) ([]byte, error) {
+	if path, ok := c.EncryptionKey.File(); ok {
+		return storage.LoadOrCreateKey(path, c.Path)
+	}
+	text, err := c.EncryptionKey.Reveal()
+	if err != nil {
+		return nil, fmt.Errorf("storage.encryption_key: %w", err)
+	}
+	return storage.ParseKey(text)
+}
+
+func (g *gateway) meetPeople() error {
+	people, err := newPeople(g.config, g.store, g.log)
+	if err != nil {
+		return err
+	}
+	g.people = people
+	g.later(func() error { people.Close(); return nil })
+	return nil
+}
+
+func newPeople(config configs.Config, register mastodon.Register, log *slog.Logger) (*mastodon.Instance, error) {
+	return mastodon.New(mastodon.Options{
+		Domain: config.Domain, Web: config.Upstream.Web, Software: config.Upstream.Software,
+		Register: register, Log: log,
+	})
+}
+
+func (g *gateway) openFront() error {
+	own, err := loadOrCreateActorKey(actorKeyFile(g.config))
+	if err != nil {
+		return err
+	}
+	gate := g.newGate(own)
+	web, err := g.newUpstream(g.config.Upstream.Web)
+	if err != nil {
+		return fmt.Errorf("upstream.web: %w", err)
+	}
+	streaming := web
+	if g.config.Upstream.Streaming != "" {
+		if streaming, err = g.newUpstream(g.config.Upstream.Streaming); err != nil {
+			return fmt.Errorf("upstream.streaming: %w", err)
+		}
+	}
+	g.relay, err = relay.New(relay.Options{
+		Domain: g.config.Domain, Base: publicBase(g.config), Web: web, Streaming: streaming,
+		Gate: gate, Inbox: g.inbox, People: g.people, Key: &own.PublicKey,
+		Limits:      activity.Limits{Depth: g.config.Limits.JSONDepth, Keys: g.config.Limits.JSONKeys},
+		MaxActivity: int64(g.config.Mailbox.MaxActivity),
+		Log:         g.log, Metrics: g.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	g.front = forward.NewServer(forward.ServerOptions{
+		Handler: g.relay.Handle, TrustedProxies: g.config.TrustedProxies, Limits: frontLimits(g.config.Limits),
+		Log: g.log, Metrics: g.metrics,
+	})
+	g.admin = g.newAdmin()
+	return nil
+}
+
+func (g *gateway) newUpstream(url string) (*forward.Upstream, error) {
+	u, err := forward.NewUpstream(forward.UpstreamOptions{
+		URL: url, HideCookie: relay.SessionCookie, Log: g.log, Metrics: g.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.later(u.Close)
+	return u, nil
+}
+
+// newGate makes the way from a signed request to its signer. Fetches that a peer refuses unsigned
+// are signed by the gateway's own actor.
+func (g *gateway) newGate(own *rsa.PrivateKey) *policy.Gate {
+	f := g.config.Federation
+	failed := g.config.Limits.FailedSignatures
+	base := publicBase(g.config)
+	keyID, actor := relay.OwnKeyID(base), relay.OwnActor(base)
+	client := actorkey.NewClient(actorkey.ClientOptions{
+		Timeout: time.Duration(f.Timeout), AllowPlainHTTP: f.AllowPlainHTTP, AllowNetworks: f.AllowNetworks,
+		UserAgent: "Sealgate/" + version + " (+" + actor + ")", Metrics: g.metrics,
+	})
+	g.keys = actorkey.New(actorkey.Options{
+		Client: client, Timeout: time.Duration(f.Timeout), Log: g.log, Metrics: g.metrics,
+		Local: func(id string) (actorkey.Key, bool) {
+			return actorkey.Key{ID: keyID, Actor: actor, Public: &own.PublicKey}, id == keyID
+		},
+		Sign: func(r *http.Request) error {
+			return signature.SignHTTP(r, nil, signature.Signer{KeyID: keyID, Key: own}, time.Now())
+		},
+	})
+	g.later(func() error { g.keys.Close(); client.CloseIdleConnections(); return nil })
+	return policy.New(policy.Options{
+		Keys: g.keys, Domain: g.config.Domain, FailedSignatures: ratelimit.Rate{Max: failed.Max, Every: failed.Every},
+		Log: g.log, Metrics: g.metrics,
+	})
+}
+
+func frontLimits(l configs.Limits) forward.Limits {
+	return forward.Limits{
+		HeaderTimeout: time.Duration(l.HeaderTimeout), IdleTimeout: time.Duration(l.IdleTimeout),
+		BodyTimeout: time.Duration(l.BodyTimeout), WriteTimeout: time.Duration(l.WriteTimeout),
+		HeaderBytes: int(l.HeaderBytes), HeaderFields: l.HeaderCount, TargetBytes: int(l.URIBytes),
+		ConnectionsPerClient: l.ConnectionsPerClient, Connections: l.Connections,
+	}
+}
+
+// newAdmin answers the operator, and the program's own commands.
+func (g *gateway) newAdmin() *admin.Admin {
+	return admin.New(admin.Options{
+		Checks: []admin.Check{
+			{Name: "store", Probe: func(context.Context) error { return g.store.Writable() }},
+			{Name: "upstream", Probe: g.people.Reachable},
+		},
+		Gatherer: g.metrics, Mailbox: g.holds, Log: g.log,
+	})
+}
+
+// holds tells whether the person called name has a message with this activity id.
+func (g *gateway) holds(ctx context.Context, name, activityID string) (bool, error) {
+	person, err := g.people.Person(ctx, name)
+	if err != nil {
+		return false, err
+	}
+	_, err = g.inbox.Find(ctx, inbox.Owner(person.Account), activityID)
+	if errors.Is(err, inbox.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/sealgate/sealgate/configs"
+	"github.com/spf13/cobra"
+)
+
+// settings are the flags every command with a configuration has.
+type settings struct {
+	file  string
+	flags configs.Flags
+}
+
+func (s *settings) bind(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&s.file, "config", "", "configuration `FILE` (default ./sealgate.yaml, then /etc/sealgate/sealgate.yaml)")
+	f.StringVar(&s.flags.Domain, "domain", "", "the `HOST` in your actors' ids (domain)")
+	f.StringVar(&s.flags.Listen, "listen", "", "`ADDRESS` to listen on (listen)")
+	f.StringVar(&s.flags.Upstream, "upstream", "", "`URL` of the instance (upstream.web)")
+	f.StringVar(&s.flags.Data, "data", "", "`DIRECTORY` of everything kept (storage.path and its neighbours)")
+}
+
+// load reads the configuration: file, environment, flags. Its error has a line for every problem.
+func (s *settings) load() (configs.Config, error) {
+	lookup, err := s.flags.Over(os.LookupEnv) //nolint:forbidigo // configs is handed the environment here
+	if err != nil {
+		return configs.Config{}, err
+	}
+	config, err := configs.Load(s.file, lookup)
+	unknown := configs.UnknownVariables(os.Environ(), programVariables()...) //nolint:forbidigo // as above
+	return config, errors.Join(err, unknown)
+}
+
+// programVariables are the SEALGATE_ variables that the tests and the build of this project use.
+func programVariables() []string { return []string{"SEALGATE_VECTORS", "SEALGATE_CACHE"} }
+
+func serveCommand() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gateway",
+		Args:  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := s.load()
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), config, newLog(cmd.ErrOrStderr(), config.Log))
+		},
+	}
+	s.bind(cmd)
+	return cmd
+}
+
+func serve(ctx context.Context, config configs.Config, log *slog.Logger) error {
+	g, err := newGateway(config, log)
+	if err != nil {
+		return err
+	}
+	if err := g.run(ctx); err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// newLog writes to w as log.level and log.format say; Validate has checked both.
+func newLog(w io.Writer, c configs.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(strings.ToUpper(c.Level))); err != nil {
+		panic("bug: log.level was not validated: " + err.Error())
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
