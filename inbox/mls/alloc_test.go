@@ -9,6 +9,29 @@ import (
 	"github.com/sealgate/sealgate/inbox/mls"
 )
 
+func BenchmarkParsePrivateMessage(b *testing.B) {
+	message := vec(private()[:len(private())-11], make([]byte, 4096)) // its ciphertext made longer
+	for b.Loop() {
+		if _, err := mls.Parse(message); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkCheckKeyPackage(b *testing.B) {
+	for suite := mls.Suite(1); suite <= 7; suite++ {
+		encoded := newDraft(b, suite).bytes(b)
+		b.Run(suite.String(), func(b *testing.B) {
+			for b.Loop() {
+				o := mls.CheckOptions{Identity: bob, Now: start, MaxLifetime: 400 * 24 * time.Hour}
+				if _, err := parse(b, encoded).KeyPackage.Check(o); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // What stands on the way of every message: the Message, its body, and the reader.
 func TestParsePrivateMessageAllocates(t *testing.T) {
 	b := private()
@@ -21,9 +44,9 @@ func TestParsePrivateMessageAllocates(t *testing.T) {
 	}
 }
 
-// Lists of a third of a million items cost no memory and, checked, no more than linear time.
+// Lists of a hundred thousand items cost no memory and, checked, no more than linear time.
 func TestHostileListsCostNothing(t *testing.T) {
-	const size = 1 << 20
+	const size = 1 << 18
 	for name, b := range hostileLists(t, size) {
 		if grown := allocated(func() { _, _ = mls.Parse(b) }); grown > 4<<10 {
 			t.Errorf("%s: parsing %d bytes allocates %d", name, len(b), grown)
@@ -37,7 +60,7 @@ func TestHostileListsCostNothing(t *testing.T) {
 			_, _ = m.KeyPackage.Check(mls.CheckOptions{Identity: bob, Now: start, MaxLifetime: time.Hour})
 			_ = m.KeyPackage.LastResort()
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > 2*time.Second {
 			t.Errorf("%s: checked in %s", name, took)
 		}
 		if refs := allocated(func() { _ = m.WelcomeRefs() }); refs > 10*uint64(len(b)) {
@@ -54,7 +77,7 @@ func hostileLists(t *testing.T, size int) map[string][]byte {
 	d = newDraft(t, 1)
 	d.extensionTypes = make([]uint16, size/2)
 	d.leafExtensions = nil
-	for i := range 1 << 16 {
+	for i := range 1 << 15 {
 		d.leafExtensions = append(d.leafExtensions, extension(uint16(i))...)
 	}
 	capabilities := d.bytes(t)
@@ -73,8 +96,13 @@ func hostileLists(t *testing.T, size int) map[string][]byte {
 	}
 }
 
-// allocated counts the bytes that f takes from the heap.
+// allocated counts the bytes that f takes from the heap: the least of a few runs, for the
+// runtime allocates at times of its own.
 func allocated(f func()) uint64 {
+	return min(allocatedOnce(f), allocatedOnce(f), allocatedOnce(f))
+}
+
+func allocatedOnce(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	f()

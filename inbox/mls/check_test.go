@@ -57,6 +57,7 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 		"two leaf extensions of a type":   {func(d *draft) { d.leafExtensions = append(extension(0xdada), extension(0xdada, 1)...) }, mls.ErrDuplicateExtension},
 		"two extensions of a type":        {func(d *draft) { d.extensions = append(extension(10), extension(10)...) }, mls.ErrDuplicateExtension},
 		"leaf extension not listed":       {func(d *draft) { d.leafExtensions = extension(0xeaea) }, mls.ErrCapabilities},
+		"extension 6 not listed":          {func(d *draft) { d.leafExtensions = extension(6) }, mls.ErrCapabilities},
 		"extension 0 not listed":          {func(d *draft) { d.leafExtensions = extension(0) }, mls.ErrCapabilities},
 		"version not listed":              {func(d *draft) { d.versions = nil }, mls.ErrCapabilities},
 		"suite not listed":                {func(d *draft) { d.suites = []uint16{0x0a0a} }, mls.ErrCapabilities},
@@ -83,6 +84,22 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 			c.spoil(d)
 			if verdict, err := d.check(t); verdict != "" || !errors.Is(err, c.want) {
 				t.Errorf("%s, %s: %q %v, want %v", name, suite, verdict, err, c.want)
+			}
+		}
+	}
+}
+
+// Where the curve does not take every string of the right length, a key must be a point of it.
+func TestCheckPointsOfTheCurve(t *testing.T) {
+	for _, suite := range []mls.Suite{2, 5, 7} {
+		for name, spoil := range map[string]func(*draft){
+			"init key":       func(d *draft) { d.initKey[9] ^= 1 },
+			"encryption key": func(d *draft) { d.encKey[9] ^= 1 },
+		} {
+			d := newDraft(t, suite)
+			spoil(d)
+			if _, err := d.check(t); !errors.Is(err, mls.ErrKey) {
+				t.Errorf("suite %d, %s off the curve: %v", suite, name, err)
 			}
 		}
 	}
@@ -119,7 +136,7 @@ func TestCheckLifetimeBounds(t *testing.T) {
 func TestCheckIgnoresTheUnknown(t *testing.T) {
 	d := newDraft(t, 1)
 	d.extensionTypes = []uint16{0x0a0a, 0xeaea, 0xeaea}
-	d.leafExtensions = append(extension(0xeaea, 1, 2), extension(1, 3)...)
+	d.leafExtensions = append(append(extension(0xeaea, 1, 2), extension(1, 3)...), extension(5)...)
 	d.extensions = extension(0x1a1a, 0xff)
 	d.credentials = []uint16{0x2a2a, 1}
 	if verdict, err := d.check(t); verdict != mls.Verified || err != nil {

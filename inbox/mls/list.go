@@ -25,9 +25,7 @@ func readList[T item[T]](r *reader, field string) List[T] {
 		var t T
 		t.decode(r)
 	}
-	if r.err == nil {
-		r.rest, r.end = rest, end
-	}
+	r.rest, r.end = rest, end
 	return List[T]{raw}
 }
 

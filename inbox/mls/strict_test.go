@@ -125,6 +125,16 @@ func TestOddCapabilities(t *testing.T) {
 	}
 }
 
+// What is borrowed can be appended to without writing into the message.
+func TestAppendingToWhatIsBorrowed(t *testing.T) {
+	b := private()
+	m := parse(t, b)
+	id, _, _ := m.Group()
+	if _ = append(id, 0xff); !bytes.Equal(b, private()) {
+		t.Errorf("the message is now %x", b)
+	}
+}
+
 func TestGroupAndKind(t *testing.T) {
 	m := parse(t, private())
 	if id, epoch, ok := m.Group(); string(id) != "g" || epoch != 1 || !ok || m.Kind() != mls.KindApplication {
