@@ -117,14 +117,14 @@ func followUntil(ctx context.Context, t *testing.T, s *storage.Store) {
 	}
 }
 
-// TestChurnGivesSpaceBack writes six times the live size through a store.
+// TestChurnGivesSpaceBack writes ten times the live size through a store.
 func TestChurnGivesSpaceBack(t *testing.T) {
 	clock := inboxtest.NewClock()
 	o := options(t.TempDir())
 	o.Clock, o.Retention = clock.Now, 30*time.Hour
 	s := open(t, o)
-	const hours, perHour, size = 180, 40, 16 << 10
-	const live = 30 * perHour * size // some 19 MiB
+	const hours, perHour, size = 300, 20, 16 << 10
+	const live = 30 * perHour * size // some 9 MiB
 	body := make([]byte, size)
 	for hour := range hours {
 		ms := make([]inbox.Message, perHour)
@@ -137,7 +137,7 @@ func TestChurnGivesSpaceBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		clock.Advance(time.Hour)
-		if hour%12 == 0 {
+		if hour%20 == 0 {
 			sweep(t, s)
 		}
 	}
