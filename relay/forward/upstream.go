@@ -26,6 +26,7 @@ type Upstream struct {
 	watch   *watch
 	closes  atomic.Bool // it closes kept connections without saying so
 
+	once  sync.Once
 	stop  chan struct{}
 	ended chan struct{}
 }
@@ -89,9 +90,9 @@ func (u *Upstream) tidy() {
 	}
 }
 
-// Close cuts all connections to the upstream; requests that still run fail. Call it once.
+// Close cuts all connections to the upstream; requests that still run fail.
 func (u *Upstream) Close() error {
-	close(u.stop)
+	u.once.Do(func() { close(u.stop) })
 	<-u.ended
 	u.pool.close()
 	u.watch.close()

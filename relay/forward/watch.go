@@ -16,6 +16,7 @@ type watch struct {
 
 	mu    sync.Mutex
 	seen  []*guard
+	once  sync.Once
 	stop  chan struct{}
 	ended chan struct{}
 }
@@ -58,8 +59,9 @@ func (w *watch) run() {
 	}
 }
 
+// close stops looking; limits no longer fire. It may be called again.
 func (w *watch) close() {
-	close(w.stop)
+	w.once.Do(func() { close(w.stop) })
 	<-w.ended
 }
 
