@@ -20,7 +20,7 @@ func newGateMetrics(reg prometheus.Registerer) gateMetrics {
 			Name: "sealgate_signature_checks_total", Help: "HTTP signatures checked, by result and scheme.",
 		}, "result", "scheme"),
 		limited: counter(reg, prometheus.CounterOpts{
-			Name: "sealgate_limit_exceeded_total", Help: "Requests refused by a limit of the configuration.",
+			Name: "sealgate_limit_exceeded_total", Help: "Requests and connections over a limit.",
 		}, "limit"),
 	}
 }
