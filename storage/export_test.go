@@ -3,6 +3,7 @@ package storage
 import (
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -62,15 +63,21 @@ func (s *Store) WaitQueued(n int) {
 	}
 }
 
-// WaitIdle returns once the engine has no table to write.
+// WaitIdle returns once the engine has written all its tables: one log is left, no
+// level asks for compaction, and no file came or went for a second.
 func (s *Store) WaitIdle() {
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for busy := true; busy; <-tick.C {
-		logs, _ := filepath.Glob(filepath.Join(s.opt.Path, "*"+logSuffix))
-		busy = len(logs) > 1
+	last := ""
+	for calm := 0; calm < 50; <-tick.C {
+		files, _ := filepath.Glob(filepath.Join(s.opt.Path, "*"))
+		now := strings.Join(files, " ")
+		busy := now != last || strings.Count(now, logSuffix) > 1
 		for _, l := range s.db.Levels() {
 			busy = busy || l.Adjusted >= 1
+		}
+		if calm++; busy {
+			last, calm = now, 0
 		}
 	}
 }

@@ -3,6 +3,7 @@ package storage_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -97,36 +98,43 @@ func TestReserve(t *testing.T) {
 // TestFullDisk fills a real, small file system to the last byte under a running
 // store at rest. Without the claimed log blocks and the reserve this is SIGBUS.
 func TestFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=160m"); err != nil {
-		t.Skipf("NOT TESTED: a really full disk needs the right to mount a tmpfs: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount: %v", err)
-		}
-	})
+	dir := smallDisk(t, "size=208m")
 	o := options(filepath.Join(dir, "store"))
 	o.Reserve = 56 << 20
 	s := open(t, o)
+	spare, rest := filepath.Join(dir, "spare"), filepath.Join(dir, "rest")
+	if err := os.WriteFile(spare, make([]byte, 48<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	kept := appendUntilRefused(t, s)
 	s.WaitIdle()
-
-	ballast := filepath.Join(dir, "ballast")
-	fillDisk(t, ballast)
+	fillDisk(t, rest)
 	if _, err := s.Append(t.Context(), []inbox.Message{inboxtest.Sample("bob", kept+2)}); !errors.Is(err, inbox.ErrUnavailable) {
 		t.Errorf("on a full disk: %v", err)
 	}
 	if es, err := s.After(t.Context(), "bob", 0, kept+10); err != nil || len(es) != kept {
 		t.Errorf("on a full disk: %d messages, %v, want %d", len(es), err, kept)
 	}
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, "size=320m"); err != nil {
+	if err := errors.Join(os.Remove(spare), os.Remove(rest)); err != nil {
 		t.Fatal(err)
 	}
 	appendOne(t, s, inboxtest.Sample("bob", kept+3))
+}
+
+// smallDisk mounts a tmpfs that only this process can reach, through an open
+// descriptor: however the test ends, nothing stays mounted.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, size); err != nil {
+		t.Skipf("NOT TESTED: a really full disk needs the right to mount a tmpfs: %v", err)
+	}
+	root, err := os.Open(dir)
+	if err = errors.Join(err, unix.Unmount(dir, unix.MNT_DETACH)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	return fmt.Sprintf("/proc/self/fd/%d", root.Fd())
 }
 
 func appendUntilRefused(t *testing.T, s *storage.Store) (kept int) {
