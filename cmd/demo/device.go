@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/thomas-vilte/mls-go"
 	"github.com/thomas-vilte/mls-go/ciphersuite"
@@ -20,7 +21,7 @@ type device struct {
 // newDevice makes a device whose credential names actor. Suite 1 is the one
 // every known client of the field has.
 func newDevice(actor string) (*device, error) {
-	client, err := mls.NewClient([]byte(actor), ciphersuite.MLS128DHKEMX25519)
+	client, err := mls.NewClient([]byte(actor), ciphersuite.MLS128DHKEMX25519, mls.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return nil, fmt.Errorf("make a device for %s: %w", actor, err)
 	}

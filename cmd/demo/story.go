@@ -138,7 +138,7 @@ func (s *story) read(ctx context.Context) error {
 		return err
 	}
 	if len(kept) != 2 {
-		return fmt.Errorf("%w: %d of 2", errTooFew, len(kept))
+		return fmt.Errorf("%w: %d of 2\n%s", errTooFew, len(kept), s.here.gateway.Counted(ctx))
 	}
 	for _, a := range kept {
 		s.factf("the gateway kept, from %s:", a.Actor)

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"time"
@@ -74,7 +75,7 @@ func signOne(ctx context.Context, from, to *instance.Person, host, content strin
 
 // ciphertext is a PrivateMessage of about messageBytes from a group of one.
 func ciphertext(ctx context.Context, actor string) ([]byte, error) {
-	client, err := mls.NewClient([]byte(actor), ciphersuite.MLS128DHKEMX25519)
+	client, err := mls.NewClient([]byte(actor), ciphersuite.MLS128DHKEMX25519, mls.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return nil, fmt.Errorf("make an MLS client: %w", err)
 	}

@@ -150,7 +150,11 @@ func (p *Process) lastWords() string {
 	if err != nil {
 		return err.Error()
 	}
-	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
+	text := strings.TrimSpace(string(log))
+	if at := strings.Index(text, "panic:"); at >= 0 {
+		return text[at:min(len(text), at+1000)]
+	}
+	lines := strings.Split(text, "\n")
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")
 }
 
@@ -165,4 +169,28 @@ func (p *Process) Stop() error {
 		return fmt.Errorf("the gateway ended badly: %w\n%s", p.err, p.lastWords())
 	}
 	return nil
+}
+
+// Counted returns the gateway's own metrics that are not zero, to explain what
+// it did when it did not do what was expected.
+func (p *Process) Counted(ctx context.Context) string {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Admin+"/metrics", nil)
+	if err != nil {
+		return err.Error()
+	}
+	answer, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		return err.Error()
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err = errors.Join(err, answer.Body.Close()); err != nil {
+		return err.Error()
+	}
+	var lines []string
+	for line := range strings.Lines(string(body)) {
+		if strings.HasPrefix(line, "sealgate_") && !strings.HasSuffix(line, " 0\n") && !strings.Contains(line, "_bucket{") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "")
 }

@@ -21,6 +21,16 @@ func (i *Instance) serveLookup(w http.ResponseWriter, r *http.Request) {
 	writeTyped(w, "application/json; charset=utf-8", i.account(p))
 }
 
+// serveAccount knows account ids and no names.
+func (i *Instance) serveAccount(w http.ResponseWriter, r *http.Request) {
+	p := i.person(r.PathValue("id"))
+	if p == nil || p.Account != r.PathValue("id") {
+		serveMissing(w, r)
+		return
+	}
+	writeTyped(w, "application/json; charset=utf-8", i.account(p))
+}
+
 func (i *Instance) serveCredentials(w http.ResponseWriter, r *http.Request) {
 	g, ok := i.grant(bearer(r))
 	if !ok {

@@ -119,6 +119,7 @@ func (i *Instance) mux() *http.ServeMux {
 		"GET /nodeinfo/2.0":                       i.serveNodeInfo,
 		"GET /api/v1/accounts/lookup":             i.serveLookup,
 		"GET /api/v1/accounts/verify_credentials": i.serveCredentials,
+		"GET /api/v1/accounts/{id}":               i.serveAccount,
 		"GET /api/v1/instance":                    i.serveAbout,
 		"GET /oauth/token/info":                   i.serveTokenInfo,
 		"POST /oauth/revoke":                      i.serveRevoke,

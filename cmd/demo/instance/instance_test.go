@@ -67,6 +67,8 @@ func TestStatuses(t *testing.T) {
 	f(404, "GET /.well-known/webfinger?resource=acct:alice@elsewhere.example")
 	f(200, "GET /api/v1/accounts/lookup?acct=alice")
 	f(404, "GET /api/v1/accounts/lookup?acct=nobody")
+	f(200, "GET /api/v1/accounts/"+alice.Account)
+	f(404, "GET /api/v1/accounts/alice")
 	f(404, "GET /api/v1/accounts/lookup?acct=alice@elsewhere.example")
 	f(200, "GET /api/v1/accounts/verify_credentials", "Authorization", read)
 	f(403, "GET /api/v1/accounts/verify_credentials", "Authorization", write)
