@@ -128,11 +128,11 @@ func (h *hop) reuse() reuse {
 	case h.streamed:
 		return never
 	case h.x.request().idempotent():
-		return whatever
+		return repeatable
 	case h.u.closes.Load():
 		return never
 	default:
-		return checked
+		return unrepeated
 	}
 }
 
@@ -167,7 +167,7 @@ func (h *hop) again(r reuse) bool {
 		return false
 	}
 	h.u.noteClosed(h.l)
-	return r == whatever || h.l.untouched()
+	return r == repeatable || h.l.untouched()
 }
 
 // lose gives the connection up and ends the upload.

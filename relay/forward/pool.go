@@ -143,14 +143,15 @@ func (u *Upstream) dial() (*link, error) {
 	return l, nil
 }
 
-// link returns a connection for a request. A kept one only if the request may use it.
+// link returns a connection for a request: a kept one only if it shows no sign of its end and no bytes nobody
+// asked for, which would become the answer.
 func (u *Upstream) link(r reuse) (*link, error) {
 	for r != never {
 		l := u.pool.take()
 		if l == nil {
 			break
 		}
-		if r == whatever || l.probe.usable() {
+		if l.probe.usable() {
 			return l, nil
 		}
 		u.noteClosed(l)

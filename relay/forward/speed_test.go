@@ -78,21 +78,6 @@ const (
 	post = "POST /inbox HTTP/1.1\r\nHost: social.example\r\nContent-Type: application/activity+json\r\nContent-Length: 10240\r\n"
 )
 
-func TestForwardingDoesNotAllocate(t *testing.T) {
-	body := strings.Repeat("x", 10240)
-	for _, w := range []struct{ name, head, body, reply string }{
-		{"get", get, "", kilobyte}, {"post", post, body, ok}, {"chunked", get, "", chunks},
-	} {
-		l := mill(t, len(w.head+added+"\r\n"+w.body), w.reply)
-		g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
-		u := newTurn(t, g.address, w.head+"\r\n"+w.body, w.reply)
-		u.once(t)
-		if n := testing.AllocsPerRun(500, func() { u.once(t) }); n > 1 {
-			t.Errorf("%s allocates %v times", w.name, n)
-		}
-	}
-}
-
 func BenchmarkForward(b *testing.B) {
 	l := mill(b, len(get+added+"\r\n"), kilobyte)
 	g := open(b, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)

@@ -130,6 +130,34 @@ func TestUnaskedBytesSpoilAConnection(t *testing.T) {
 	}
 }
 
+func TestLateBytesSpoilAConnection(t *testing.T) {
+	t.Parallel()
+	late, sent := make(chan struct{}), make(chan struct{})
+	l := serveScript(t, "tcp", func(c net.Conn, n int) {
+		for {
+			if _, err := readHead(c); err != nil {
+				return
+			}
+			io.WriteString(c, ok)
+			if n == 0 {
+				<-late
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+				close(sent)
+			}
+		}
+	})
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
+	c := dial(t, g.address)
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	readN(c, ok)
+	close(late)
+	<-sent
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	if b, same := readN(c, ok); !same {
+		t.Errorf("got %q", b)
+	}
+}
+
 func TestIdleLinksAreDropped(t *testing.T) {
 	t.Parallel()
 	ended := make(chan struct{})

@@ -119,9 +119,9 @@ type manner struct {
 type reuse uint8
 
 const (
-	never    reuse = iota // it cannot be sent twice: a new one
-	checked               // a kept one that shows no sign of its end
-	whatever              // any kept one: the request can be sent again
+	never      reuse = iota // a new one
+	unrepeated              // a kept one; the request is sent again only if it was certainly not received
+	repeatable              // a kept one; the request may be sent again
 )
 
 // serve forwards one request and turns a failure into an answer.
