@@ -10,6 +10,9 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 project=$root/cmd/sealgate/testdata/peers
 cache=${SEALGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sealgate}
+snac=$cache/snac2
+
+trap 'exit 1' INT TERM # so that what EXIT cleans up is cleaned up
 
 say() { printf 'peers: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -28,7 +31,7 @@ install_modules() {
 	need python3 "sqlite3 is built from source: install make, g++ and python3"
 	mkdir -p "$cache"
 	work=$(mktemp -d "$cache/new-modules-XXXXXX")
-	trap 'rm -rf "$work"' EXIT INT TERM
+	trap 'rm -rf "$work"' EXIT
 	cp "$project/package.json" "$project/package-lock.json" "$project/.npmrc" "$work/"
 	say "installing the npm peers (once, about two minutes)"
 	(cd "$work" && npm ci --ignore-scripts --loglevel=error >&2) || die "npm ci failed: is the npm registry reachable?"
@@ -40,39 +43,45 @@ install_modules() {
 	rm -rf "$work/node_modules/sqlite3/build/Release/obj.target" "$work/node_modules/sqlite3/build/Release/.deps"
 	# A second run that was faster wins; both are equal.
 	mv -T "$work" "$1" 2>/dev/null || [ -d "$1/node_modules" ] || die "cannot write $1"
-	trap - EXIT INT TERM
+	trap - EXIT
 	rm -rf "$work"
 }
 
-# Fetches a .deb from the suite that has snac2: main where it is there, else
-# this release's backports, from the archive this machine already uses.
+# Fetches the .deb: from what apt knows already, else from this release's
+# backports, else from the release itself, of the archive this machine uses.
 download_snac() {
-	need apt-get "snac2 comes from Debian: on another system put a snac binary at $cache/snac2/usr/bin/snac"
+	need apt-get "snac2 comes from Debian: on another system put a snac binary at $snac/usr/bin/snac"
 	if apt-cache show snac2 2>/dev/null | grep -q '^Package: snac2$'; then
-		(cd "$1" && apt-get -q download snac2 >&2)
-		return
+		(cd "$1" && apt-get -q download snac2 >&2) && return
 	fi
-	suite=$(. /etc/os-release && printf %s "${VERSION_CODENAME:-}")
-	archive=$(apt-get indextargets --format '$(CODENAME) $(COMPONENT) $(REPO_URI)' "Created-By: Packages" |
-		awk -v s="$suite" '$1 == s && $2 == "main" { print $3; exit }')
-	[ -n "$archive" ] || die "apt knows no archive for $suite main: run apt-get update as root first"
-	mkdir -p "$1/lists/partial" "$1/archives/partial"
+	release=$(. /etc/os-release && printf %s "${VERSION_CODENAME:-}")
+	archive=$(apt-get indextargets --format '$(RELEASE) $(CODENAME) $(COMPONENT) $(REPO_URI)' "Created-By: Packages" |
+		awk -v r="$release" '($1 == r || $2 == r) && $3 == "main" { print $4; exit }')
+	[ -n "$archive" ] || die "apt has no source for $release main: snac2 cannot be fetched"
+	download_snac_from "$1" "$archive" "$release-backports" ||
+		download_snac_from "$1" "$archive" "$release" ||
+		die "neither $release-backports nor $release gave snac2: is the archive reachable?"
+}
+
+# A private apt directory: the machine's own lists stay as they are.
+download_snac_from() {
 	ring=/usr/share/keyrings/debian-archive-keyring.gpg
 	[ -r "$ring" ] || die "$ring is missing: install debian-archive-keyring"
-	echo "deb [signed-by=$ring] $archive $suite-backports main" >"$1/backports.list"
-	set -- "$1" -q -o "Dir::Etc::sourcelist=$1/backports.list" -o Dir::Etc::sourceparts=/dev/null \
-		-o "Dir::State::lists=$1/lists" -o "Dir::Cache=$1" -o APT::Sandbox::User=root
-	dir=$1
-	shift
-	apt-get "$@" update >&2 || die "the archive of $suite-backports did not answer"
-	(cd "$dir" && apt-get "$@" download snac2 >&2) || die "$suite-backports has no snac2"
+	apt=$1/apt-$3
+	mkdir -p "$apt/lists/partial" "$apt/archives/partial"
+	echo "deb [signed-by=$ring] $2 $3 main" >"$apt/sources.list"
+	private_apt() {
+		apt-get -q -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+			-o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt" -o APT::Sandbox::User=root "$@" >&2
+	}
+	private_apt update && (cd "$1" && private_apt download snac2)
 }
 
 install_snac() {
 	need dpkg "snac2 comes as a Debian package: install dpkg"
 	mkdir -p "$cache"
 	work=$(mktemp -d "$cache/new-snac-XXXXXX")
-	trap 'rm -rf "$work"' EXIT INT TERM
+	trap 'rm -rf "$work"' EXIT
 	say "fetching snac2"
 	download_snac "$work"
 	mkdir "$work/root"
@@ -81,12 +90,11 @@ install_snac() {
 		die "snac does not start: $(ldd "$work/root/usr/bin/snac" | grep 'not found' || true) (install libcurl4 and libssl3)"
 	mv -T "$work/root" "$1" 2>/dev/null || [ -x "$1/usr/bin/snac" ] || die "cannot write $1"
 	rm -rf "$work"
-	trap - EXIT INT TERM
+	trap - EXIT
 }
 
 need node "the peers are npm packages: install Node 20 or newer with npm"
 modules=$(modules_dir)
-snac=$cache/snac2
 if [ "${1:-}" = --snac ]; then
 	printf '%s\n' "$snac/usr/bin/snac"
 elif [ "${1:-}" = --check ]; then
@@ -95,5 +103,7 @@ elif [ "${1:-}" = --check ]; then
 else
 	[ -d "$modules/node_modules" ] || install_modules "$modules"
 	[ -x "$snac/usr/bin/snac" ] || install_snac "$snac"
-	ln -sfn "$modules/node_modules" "$project/node_modules"
+	# Somebody's own npm ci in the project is left alone.
+	[ -d "$project/node_modules" ] && [ ! -L "$project/node_modules" ] ||
+		ln -sfn "$modules/node_modules" "$project/node_modules"
 fi
