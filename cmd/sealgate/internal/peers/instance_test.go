@@ -54,6 +54,12 @@ func (w *world) actorDocument(t *testing.T, direct string) {
 			t.Errorf("%s changed from %v to %v", name, value, after[name])
 		}
 	}
+	// Node, and every proxy that speaks HTTP/2 in front, sends names in lower case.
+	lower := request(t, http.MethodGet, w.actor("bob"), nil)
+	lower.Header["accept"] = []string{"application/activity+json"}
+	if document := properties(t, do(t, lower, "")); !reflect.DeepEqual(document, after) {
+		t.Errorf("asked with a lower-case accept, the document is %v, want %v", document, after)
+	}
 	var found struct {
 		ID, Inbox string
 		Keys      []string
