@@ -1,0 +1,51 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"sealgate": main})
+}
+
+// TestScript runs the stories of testdata/script with the program as its users have it.
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
+}
+
+// TestExitCodes: 0 success, 1 failure, 2 usage.
+func TestExitCodes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, c := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"version"}, 0},
+		{[]string{"version", "--json"}, 0},
+		{[]string{"help"}, 0},
+		{nil, 0},
+		{[]string{"serve"}, 1},
+		{[]string{"serve", "--config", "absent.yaml"}, 1},
+		{[]string{"check", "--domain", "social.example", "--upstream", "http://127.0.0.1:1"}, 1},
+		{[]string{"swerve"}, 2},
+		{[]string{"serve", "now"}, 2},
+		{[]string{"serve", "--colour", "red"}, 2},
+		{[]string{"check", "--send"}, 2},
+		{[]string{"version", "please"}, 2},
+	} {
+		var stdout, stderr bytes.Buffer
+		if code := execute(t.Context(), c.args, &stdout, &stderr); code != c.code {
+			t.Errorf("sealgate %q exits with %d, want %d; stderr: %s", c.args, code, c.code, &stderr)
+		}
+		if (c.code == 0) != (stderr.Len() == 0) {
+			t.Errorf("sealgate %q: stderr is %q", c.args, &stderr)
+		}
+	}
+	if _, err := os.Stat("data"); err == nil {
+		t.Error("a command that failed left ./data behind")
+	}
+}
