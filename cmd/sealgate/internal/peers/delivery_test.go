@@ -92,6 +92,7 @@ func (w *world) fedifyDelivers(t *testing.T) {
 		if tampered == good {
 			t.Fatal("nothing was tampered with")
 		}
+		anothers := create(t, host+"/activities/anothers", w.robot.Actor, w.actor("bob"))
 		facts := []struct {
 			what   string
 			args   args
@@ -102,7 +103,7 @@ func (w *world) fedifyDelivers(t *testing.T) {
 			{"tampered", args{"body": good, "send": tampered}, http.StatusUnauthorized, tampered, false},
 			{"signed with a key of nobody", args{"body": good, "key": host + "/users/nobody#main-key"}, http.StatusUnauthorized, good, false},
 			{"signed in the name of another host's key", args{"body": good, "key": w.robot.Key}, http.StatusUnauthorized, good, false},
-			{"another's activity", args{"body": create(t, host+"/a", w.robot.Actor, w.actor("bob"))}, http.StatusForbidden, w.robot.Actor, false},
+			{"another's activity", args{"body": anothers}, http.StatusForbidden, anothers, false},
 			{"good", args{"body": good}, http.StatusAccepted, good, true},
 			{"redelivered", args{"body": good}, http.StatusAccepted, good, true},
 			{"to the shared inbox", args{"body": activity(scheme + "-shared"), "inbox": w.base + "/shared-inbox"}, http.StatusAccepted, activity(scheme + "-shared"), true},
