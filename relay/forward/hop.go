@@ -1,11 +1,8 @@
 package forward
 
 import (
-	"errors"
-	"io"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // hop is one request on its way to the upstream and the reply on its way back. It is reused.
@@ -49,15 +46,6 @@ func (u *Upstream) giveHop(h *hop) {
 	*h = hop{u: u, out: out, doc: doc, reply: reply} //nolint:govet // copylocks: nobody holds arming here
 	u.hops.Put(h)
 }
-
-// givenUp is a failure after the reply had begun.
-type givenUp struct {
-	status int
-	err    error
-}
-
-func (g *givenUp) Error() string { return "reply given up: " + g.err.Error() }
-func (g *givenUp) Unwrap() error { return g.err }
 
 // run forwards the request and the reply.
 func (h *hop) run() error {
@@ -184,56 +172,6 @@ func (h *hop) lose() {
 	h.l = nil
 }
 
-// failed says what went wrong, after the connection is given up.
-func (h *hop) failed(err error) error {
-	fault := h.fault.Load() // before lose makes the upload fail
-	slow := h.l != nil && h.l.g.readOut.Load()
-	h.lose()
-	if fault {
-		err = h.upErr
-	} else {
-		err = h.blame(err, slow)
-	}
-	if h.status != 0 {
-		return &givenUp{h.status, err}
-	}
-	return err
-}
-
-// blame turns a reading error of the link into a failure; others are the client's.
-func (h *hop) blame(err error, slow bool) error { //nolint:revive // flag-parameter: what the link knew
-	var f *failure
-	var c *clientError
-	switch {
-	case errors.As(err, &f), errors.As(err, &c):
-		return err
-	case slow && h.status == 0:
-		return &failure{kindTimeout, 504, errSlow}
-	case slow:
-		return &failure{kindStalled, 502, err}
-	case errors.Is(err, errHeadTooLarge), errors.Is(err, errTooManyHeads):
-		return &failure{kindTooLarge, 502, err}
-	case errors.Is(err, errMalformed), errors.Is(err, errChunk), errors.Is(err, errSwitch):
-		return &failure{kindMalformed, 502, err}
-	case h.headSeen:
-		return &failure{kindTruncated, 502, err}
-	}
-	return &failure{kindClosed, 502, err}
-}
-
-// clientError is a failure to reach the client.
-type clientError struct{ err error }
-
-func (c *clientError) Error() string { return "client: " + c.err.Error() }
-func (c *clientError) Unwrap() error { return c.err }
-
-func toClient(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &clientError{err}
-}
-
 const maxInterims = 32
 
 // readFinal reads reply heads, passing interim ones on, until the final one is in h.l.head.
@@ -277,100 +215,4 @@ func (h *hop) seen() {
 	defer h.arming.Unlock()
 	h.headSeen = true
 	h.l.g.read(0)
-}
-
-// carry passes the final reply on and settles the connection.
-func (h *hop) carry() error {
-	hd := &h.l.head
-	if hd.status == 101 {
-		return h.switchOver(hd)
-	}
-	f := h.replyFraming(hd)
-	keep := hd.persistent() && f != byClose
-	h.l.in.patience = h.u.o.StallTimeout
-	if is(hd.value("content-type"), "text/event-stream") {
-		h.l.in.patience = 0
-	}
-	h.l.in.start(f, hd.length)
-	var err error
-	if h.how.edit.Document != nil {
-		err = h.carryEdited(hd, f)
-	} else {
-		err = h.carryPlain(hd, f)
-	}
-	if err != nil {
-		return err
-	}
-	h.release(keep)
-	return nil
-}
-
-func (h *hop) replyFraming(hd *head) framing {
-	asked := h.x.request()
-	switch {
-	case hd.status == 204 || hd.status == 304, asked.isHead() && h.how.edit.Document == nil:
-		return noBody
-	case hd.chunked:
-		return byChunks
-	case hd.length >= 0:
-		return byLength
-	default:
-		return byClose
-	}
-}
-
-func (h *hop) carryPlain(hd *head, f framing) error {
-	h.status = hd.status
-	if err := h.x.start(hd, f); err != nil {
-		return toClient(err)
-	}
-	return h.copyBody()
-}
-
-// copyBody passes the body on. What was gathered is flushed whenever the upstream makes it wait.
-func (h *hop) copyBody() error {
-	h.l.rd.onWait = h.x
-	defer func() { h.l.rd.onWait = nil }()
-	for {
-		p, err := h.l.in.next()
-		if errors.Is(err, io.EOF) {
-			return toClient(h.x.finish(h.l.in.trailers()))
-		}
-		if err != nil {
-			return errors.Join(err, toClient(h.x.flush())) // what did arrive, arrives
-		}
-		if err := h.x.write(p); err != nil {
-			return toClient(err)
-		}
-	}
-}
-
-// release ends the upload and keeps the connection if it is clean.
-func (h *hop) release(keep bool) { //nolint:revive // flag-parameter: what the reply's head said
-	sent := h.settleUpload()
-	l := h.l
-	if keep && sent && l.in.consumed.Load() && len(l.rd.buffered()) == 0 && !l.g.readOut.Load() {
-		h.l = nil
-		l.keep()
-		return
-	}
-	h.lose()
-}
-
-// settleUpload waits for an upload whose end the client has sent, and reports whether all of it went out.
-func (h *hop) settleUpload() bool {
-	if h.pumped == nil {
-		return true
-	}
-	if !h.x.upload().done() {
-		return false
-	}
-	t := time.NewTimer(time.Second)
-	defer t.Stop()
-	select {
-	case <-h.pumped:
-		return h.upErr == nil
-	case <-t.C:
-		return false
-	}
 }

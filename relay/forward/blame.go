@@ -1,0 +1,62 @@
+package forward
+
+import "errors"
+
+// givenUp is a failure after the reply had begun.
+type givenUp struct {
+	status int
+	err    error
+}
+
+func (g *givenUp) Error() string { return "reply given up: " + g.err.Error() }
+func (g *givenUp) Unwrap() error { return g.err }
+
+// failed says what went wrong, after the connection is given up.
+func (h *hop) failed(err error) error {
+	fault := h.fault.Load() // before lose makes the upload fail
+	slow := h.l != nil && h.l.g.readOut.Load()
+	h.lose()
+	if fault {
+		err = h.upErr
+	} else {
+		err = h.blame(err, slow)
+	}
+	if h.status != 0 {
+		return &givenUp{h.status, err}
+	}
+	return err
+}
+
+// blame turns a reading error of the link into a failure; others are the client's.
+func (h *hop) blame(err error, slow bool) error { //nolint:revive // flag-parameter: what the link knew
+	var f *failure
+	var c *clientError
+	switch {
+	case errors.As(err, &f), errors.As(err, &c):
+		return err
+	case slow && h.status == 0:
+		return &failure{kindTimeout, 504, errSlow}
+	case slow:
+		return &failure{kindStalled, 502, err}
+	case errors.Is(err, errHeadTooLarge), errors.Is(err, errTooManyHeads):
+		return &failure{kindTooLarge, 502, err}
+	case errors.Is(err, errMalformed), errors.Is(err, errChunk), errors.Is(err, errSwitch):
+		return &failure{kindMalformed, 502, err}
+	case h.headSeen:
+		return &failure{kindTruncated, 502, err}
+	}
+	return &failure{kindClosed, 502, err}
+}
+
+// clientError is a failure to reach the client.
+type clientError struct{ err error }
+
+func (c *clientError) Error() string { return "client: " + c.err.Error() }
+func (c *clientError) Unwrap() error { return c.err }
+
+func toClient(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &clientError{err}
+}
