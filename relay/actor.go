@@ -33,7 +33,7 @@ var (
 // actorDocument passes a request for what may be an actor document; only the
 // ActivityPub form of it is looked at.
 func (r *Relay) actorDocument(ctx *fasthttp.RequestCtx) {
-	accept := ctx.Request.Header.Peek(fasthttp.HeaderAccept)
+	accept := joined(&ctx.Request.Header, fasthttp.HeaderAccept)
 	if !wantsActivity(accept, pathOf(ctx.Request.Header.RequestURI())) {
 		r.web.Pass(ctx)
 		r.forgetRefused(ctx)

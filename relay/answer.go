@@ -186,7 +186,7 @@ const (
 // writeActivity answers with an ActivityStreams document in the form asked for.
 func writeActivity(ctx *fasthttp.RequestCtx, cache string, body []byte) {
 	kind := activityJSON
-	accept := ctx.Request.Header.Peek(fasthttp.HeaderAccept)
+	accept := joined(&ctx.Request.Header, fasthttp.HeaderAccept)
 	if containsFold(accept, "application/ld+json") && !containsFold(accept, activityJSON) {
 		kind = linkedJSON
 	}

@@ -66,8 +66,8 @@ func (r *Relay) readActivity(ctx *fasthttp.RequestCtx) ([]byte, error) {
 }
 
 func isCoded(h *fasthttp.RequestHeader) bool {
-	for _, value := range h.PeekAll(fasthttp.HeaderContentEncoding) {
-		for coding := range bytes.SplitSeq(value, []byte(",")) {
+	for list := range values(h, fasthttp.HeaderContentEncoding) {
+		for coding := range bytes.SplitSeq(list, []byte(",")) {
 			coding = bytes.TrimSpace(coding)
 			if len(coding) > 0 && !bytes.EqualFold(coding, []byte("identity")) {
 				return true

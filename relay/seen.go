@@ -38,14 +38,14 @@ func ParseSeen(text string) (Seen, error) {
 // tellSeen adds the header to an answer that is complete otherwise.
 func tellSeen(ctx *fasthttp.RequestCtx) {
 	h := &ctx.Request.Header
-	if len(h.Peek(SeenHeader)) == 0 {
+	if len(value(h, SeenHeader)) == 0 {
 		return
 	}
 	s := Seen{
-		Host: string(h.Host()), Proto: string(h.Peek(fasthttp.HeaderXForwardedProto)), Forwarded: "no",
+		Host: string(h.Host()), Proto: string(value(h, fasthttp.HeaderXForwardedProto)), Forwarded: "no",
 		CacheControl: string(ctx.Response.Header.Peek(fasthttp.HeaderCacheControl)),
 	}
-	if len(h.Peek(fasthttp.HeaderXForwardedFor)) > 0 {
+	if len(value(h, fasthttp.HeaderXForwardedFor)) > 0 {
 		s.Forwarded = "yes"
 	}
 	ctx.Response.Header.Set(SeenHeader, s.String())

@@ -16,7 +16,7 @@ const maxRevocation = 16 << 10
 
 // bearer is the token of RFC 6750 §2.1.
 func bearer(ctx *fasthttp.RequestCtx) (string, bool) {
-	scheme, token, ok := strings.Cut(string(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)), " ")
+	scheme, token, ok := strings.Cut(string(value(&ctx.Request.Header, fasthttp.HeaderAuthorization)), " ")
 	token = strings.TrimSpace(token)
 	return token, ok && strings.EqualFold(scheme, "Bearer") && token != ""
 }

@@ -273,7 +273,7 @@ func (w *world) ask(t *testing.T, method, target string, body io.Reader, header 
 		t.Fatal(err)
 	}
 	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Add(header[i], header[i+1])
+		req.Header[header[i]] = append(req.Header[header[i]], header[i+1]) // spelled as given
 	}
 	res, err := w.Do(req)
 	if err != nil {

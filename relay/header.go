@@ -1,0 +1,41 @@
+package relay
+
+import (
+	"bytes"
+	"iter"
+
+	"github.com/valyala/fasthttp"
+)
+
+// values gives the value of every header line called name, in any case (RFC 9110 §5.1). Names are
+// kept as they came, so that fasthttp's own look-up would miss those spelled otherwise. The bytes
+// are borrowed from h.
+func values(h *fasthttp.RequestHeader, name string) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for n, v := range h.All() {
+			if len(n) == len(name) && bytes.EqualFold(n, []byte(name)) && !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+// value is the first of values, or nil.
+func value(h *fasthttp.RequestHeader, name string) []byte {
+	for v := range values(h, name) {
+		return v
+	}
+	return nil
+}
+
+// joined is all of values in one list (RFC 9110 §5.3).
+func joined(h *fasthttp.RequestHeader, name string) []byte {
+	var list []byte
+	for v := range values(h, name) {
+		if list != nil {
+			list = append(list, ',')
+		}
+		list = append(list, v...)
+	}
+	return list
+}
