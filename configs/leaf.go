@@ -59,14 +59,14 @@ func (l leaf) variable() string {
 func (l leaf) isList() bool { return l.value.Kind() == reflect.Slice }
 
 func (l leaf) isSecret() bool {
-	_, ok := l.value.Interface().(Secret)
+	_, ok := reflect.TypeAssert[Secret](l.value)
 	return ok
 }
 
 // secretSet reports a secret that is written in the configuration itself: its text does not tell it
 // from another.
 func (l leaf) secretSet() bool {
-	s, ok := l.value.Interface().(Secret)
+	s, ok := reflect.TypeAssert[Secret](l.value)
 	return ok && s.String() == redacted
 }
 

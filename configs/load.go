@@ -42,8 +42,7 @@ func Load(path string, lookup func(string) (string, bool)) (Config, error) {
 func (d *decoder) validate(config Config) []error {
 	unparsed := map[string]bool{}
 	for _, err := range d.problems {
-		var p *Problem
-		if errors.As(err, &p) {
+		if p, ok := errors.AsType[*Problem](err); ok {
 			unparsed[p.Key] = true
 		}
 	}

@@ -17,8 +17,7 @@ func newMessages() *prometheus.CounterVec {
 // direction is counted elsewhere under the same name.
 func registered(r prometheus.Registerer, c *prometheus.CounterVec) *prometheus.CounterVec {
 	err := r.Register(c)
-	var already prometheus.AlreadyRegisteredError
-	if errors.As(err, &already) {
+	if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
 		if shared, ok := already.ExistingCollector.(*prometheus.CounterVec); ok {
 			return shared
 		}

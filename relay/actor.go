@@ -7,8 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sealgate/sealgate/relay/forward"
 	"github.com/valyala/fasthttp"
+
+	"github.com/sealgate/sealgate/relay/forward"
 )
 
 // inlineContext defines our terms inside the document. A remote context that a

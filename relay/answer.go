@@ -8,13 +8,14 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/policy/actorkey"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/policy/signature"
-	"github.com/valyala/fasthttp"
 )
 
 // problem is an RFC 9457 answer. Detail is a sentence a person can act on.
@@ -81,8 +82,7 @@ var answers = []struct {
 // describe finds the answer for an error. What nobody foresaw is 503: the peer
 // keeps its message.
 func describe(err error) problem {
-	var limit *policy.LimitError
-	if errors.As(err, &limit) {
+	if limit, ok := errors.AsType[*policy.LimitError](err); ok {
 		return describeLimit(limit)
 	}
 	for _, a := range answers {
@@ -100,11 +100,15 @@ func describe(err error) problem {
 // describeLimit tells one client's excess (429) from everybody's (503).
 func describeLimit(limit *policy.LimitError) problem {
 	if errors.Is(limit, policy.ErrBusy) {
-		return problem{Status: fasthttp.StatusServiceUnavailable, RetryAfter: limit.RetryAfter,
-			Detail: "There is more to verify than this server can: try again later."}
+		return problem{
+			Status: fasthttp.StatusServiceUnavailable, RetryAfter: limit.RetryAfter,
+			Detail: "There is more to verify than this server can: try again later.",
+		}
 	}
-	return problem{Status: fasthttp.StatusTooManyRequests, RetryAfter: limit.RetryAfter,
-		Detail: "Too much of this from one address (" + limit.Key + "): try again later."}
+	return problem{
+		Status: fasthttp.StatusTooManyRequests, RetryAfter: limit.RetryAfter,
+		Detail: "Too much of this from one address (" + limit.Key + "): try again later.",
+	}
 }
 
 // fail answers with the status of an error; the log gets the whole chain, at a

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"maps"
 	"sync"
 	"sync/atomic"
 )
@@ -141,9 +142,7 @@ func (n *namedInboxes) learn(path []byte, actor string) {
 		return
 	}
 	m := make(map[string]string, len(old)+1)
-	for k, v := range old {
-		m[k] = v
-	}
+	maps.Copy(m, old)
 	m[string(plain)] = actor
 	n.paths.Store(&m)
 }

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/policy/signature"
 	"github.com/sealgate/sealgate/relay/forward"
-	"github.com/valyala/fasthttp"
 )
 
 // intercept reads a POST to an inbox whole. What is not MLS goes on as it came;

@@ -8,9 +8,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy/mastodon"
-	"github.com/valyala/fasthttp"
 )
 
 // pageSize is how many messages a page holds. Pages are numbered from the oldest

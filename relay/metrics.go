@@ -60,9 +60,8 @@ func limits(registry prometheus.Registerer) *prometheus.CounterVec {
 	if registry == nil {
 		return c
 	}
-	var already prometheus.AlreadyRegisteredError
 	err := registry.Register(c)
-	if errors.As(err, &already) {
+	if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
 		if shared, ok := already.ExistingCollector.(*prometheus.CounterVec); ok {
 			return shared
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -110,8 +111,8 @@ func (sh *shelf) down(p inbox.Position, limit int) ([]inbox.Entry, error) {
 		p = inbox.Position(sh.mailbox.last + 1)
 	}
 	var out []inbox.Entry
-	for i := len(sh.mailbox.runs) - 1; i >= 0; i-- {
-		r := sh.mailbox.runs[i]
+	for _, r := range slices.Backward(sh.mailbox.runs) {
+
 		if r.first >= uint64(p) || !sh.alive(r.serial) {
 			continue
 		}

@@ -12,11 +12,12 @@ import (
 	"os"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/relay"
 	"github.com/sealgate/sealgate/storage"
-	"github.com/spf13/cobra"
 )
 
 // checkTimeout bounds each question of `sealgate check`.

@@ -130,7 +130,7 @@ func (s *served) get(t *testing.T, path, token string) (status int, body string)
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := http.DefaultClient.Do(req) //nolint:forbidigo // loopback
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

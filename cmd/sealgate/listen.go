@@ -10,8 +10,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/sealgate/sealgate/relay/forward"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/sealgate/sealgate/relay/forward"
 )
 
 // adminHeaderTimeout bounds a request's head on the operator's listeners.

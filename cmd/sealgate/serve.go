@@ -9,8 +9,9 @@ import (
 	"os"
 	"strings"
 
-	"github.com/sealgate/sealgate/configs"
 	"github.com/spf13/cobra"
+
+	"github.com/sealgate/sealgate/configs"
 )
 
 // settings are the flags every command with a configuration has.

@@ -11,7 +11,7 @@ import (
 )
 
 // version is set by the linker when a release is built: -ldflags "-X main.version=…".
-var version = "devel" //nolint:gochecknoglobals // the linker can only set a package variable
+var version = "devel"
 
 // build is what `sealgate version` tells.
 type build struct {

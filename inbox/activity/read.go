@@ -2,6 +2,7 @@ package activity
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/valyala/fastjson"
@@ -91,17 +92,10 @@ func (r *reader) objects(a *Activity, v *fastjson.Value) {
 }
 
 func (r *reader) isMLS(v *fastjson.Value) bool {
-	for _, t := range r.types(v) {
-		if isTypeMLS(t) {
-			return true
-		}
+	if slices.ContainsFunc(r.types(v), isTypeMLS) {
+		return true
 	}
-	for _, m := range r.ids(v, "mediaType") {
-		if isMediaMLS(m) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.ids(v, "mediaType"), isMediaMLS)
 }
 
 func (r *reader) object(v *fastjson.Value) Object {

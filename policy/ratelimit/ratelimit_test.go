@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sealgate/sealgate/policy/ratelimit"
 	"pgregory.net/rapid"
+
+	"github.com/sealgate/sealgate/policy/ratelimit"
 )
 
 func at(d time.Duration) time.Time { return time.Unix(1_700_000_000, 0).Add(d) }

@@ -11,8 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sealgate/sealgate/policy/signature"
 	"github.com/yaronf/httpsign"
+
+	"github.com/sealgate/sealgate/policy/signature"
 )
 
 // yaronf/httpsign, written apart from ours, is the oracle for RFC 9421. It

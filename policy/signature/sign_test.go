@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/go-fed/httpsig"
+
 	"github.com/sealgate/sealgate/policy/signature"
 )
 

@@ -28,7 +28,7 @@ func (h *hop) failed(err error) error {
 }
 
 // blame turns a reading error of the link into a failure; others are the client's.
-func (h *hop) blame(err error, slow bool) error { //nolint:revive // flag-parameter: what the link knew
+func (h *hop) blame(err error, slow bool) error {
 	var f *failure
 	var c *clientError
 	switch {

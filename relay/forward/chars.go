@@ -34,10 +34,10 @@ var hexDigit = func() (t [256]byte) {
 		t[i] = 0xff
 	}
 	for i, c := range []byte("0123456789abcdef") {
-		t[c] = byte(i) //nolint:gosec // below 16
+		t[c] = byte(i)
 	}
 	for i, c := range []byte("ABCDEF") {
-		t[c] = byte(10 + i) //nolint:gosec // below 16
+		t[c] = byte(10 + i)
 	}
 	return t
 }()

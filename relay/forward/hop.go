@@ -43,7 +43,7 @@ func (u *Upstream) giveHop(h *hop) {
 		return
 	}
 	out, doc, reply := h.out[:0], h.doc[:0], h.reply[:0]
-	*h = hop{u: u, out: out, doc: doc, reply: reply} //nolint:govet // copylocks: nobody holds arming here
+	*h = hop{u: u, out: out, doc: doc, reply: reply}
 	u.hops.Put(h)
 }
 

@@ -194,7 +194,7 @@ func (l *link) write(p []byte) error {
 	l.g.write(l.u.o.StallTimeout)
 	n, err := l.Conn.Write(p)
 	l.g.write(0)
-	l.now += uint64(n) //nolint:gosec // not negative
+	l.now += uint64(n)
 	return err
 }
 

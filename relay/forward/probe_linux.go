@@ -33,7 +33,7 @@ func (p *probe) usable() bool {
 }
 
 func (p *probe) poll(fd uintptr) {
-	p.fds[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP} //nolint:gosec // a descriptor
+	p.fds[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}
 	n, err := unix.Poll(p.fds[:], 0)
 	p.quiet = n == 0 && err == nil
 }

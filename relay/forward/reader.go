@@ -95,7 +95,7 @@ func (r *reader) tryRead(fd uintptr) bool {
 	r.hold()
 	for {
 		n, err := syscall.Read(int(fd), r.buf[r.w:])
-		switch err { //nolint:errorlint // a bare errno
+		switch err {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:

@@ -193,7 +193,7 @@ func appendCookie(dst []byte, h *head, f *field, hide string) []byte {
 	start := len(dst)
 	dst = append(append(dst, h.raw[f.start:f.nameEnd]...), ": "...)
 	first := len(dst)
-	for _, c := range bytes.Split(h.val(f), []byte(";")) {
+	for c := range bytes.SplitSeq(h.val(f), []byte(";")) {
 		c = trim(c)
 		name, _, _ := bytes.Cut(c, []byte("="))
 		if string(trim(name)) == hide || len(c) == 0 {
@@ -215,7 +215,7 @@ func appendInt(dst []byte, n int64) []byte {
 	i := len(digits)
 	for {
 		i--
-		digits[i] = byte('0' + n%10) //nolint:gosec // one digit
+		digits[i] = byte('0' + n%10)
 		if n /= 10; n == 0 {
 			return append(dst, digits[i:]...)
 		}

@@ -149,8 +149,7 @@ func (u *Upstream) answer(ctx *fasthttp.RequestCtx, x exchange, err error) {
 		u.failures.WithLabelValues(f.kind).Inc()
 		u.log.Warn("upstream failed", "kind", f.kind, "error", f.err)
 	}
-	var g *givenUp
-	if errors.As(err, &g) {
+	if g, ok := errors.AsType[*givenUp](err); ok {
 		x.abort()
 		ctx.Response.SetStatusCode(g.status)
 		return

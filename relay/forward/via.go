@@ -3,6 +3,7 @@ package forward
 import (
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/valyala/fasthttp"
 )
@@ -80,8 +81,8 @@ func (v *via) client(h *head) netip.Addr {
 
 // cutLast splits off the last element of a comma-separated list.
 func cutLast(list []byte) (rest, last []byte) {
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i] == ',' {
+	for i, l := range slices.Backward(list) {
+		if l == ',' {
 			return list[:i], trim(list[i+1:])
 		}
 	}
