@@ -1,0 +1,198 @@
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+)
+
+// ACMEOptions says whose certificate is wanted and who issues it.
+type ACMEOptions struct {
+	Domain    string // the name, without port
+	Email     string // tls.acme.email; may be empty
+	Directory string // tls.acme.directory; empty: Let's Encrypt
+	CAFile    string // tls.acme.ca_file: roots for Directory itself; empty: the system's
+	Path      string // tls.acme.path: accounts, keys, certificates, OCSP answers
+	HTTP      bool   // somebody asks Challenge: a plain listener on port 80
+	TLS       bool   // somebody asks Certificate on port 443
+	// Check is how often to look whether to renew; default 10 min.
+	Check time.Duration
+	Log   *slog.Logger // nil: discarded
+}
+
+// ACME is a certificate that an authority issues and renews. Safe for concurrent use.
+type ACME struct {
+	o      ACMEOptions
+	cache  *certmagic.Cache
+	magic  *certmagic.Config
+	issuer *certmagic.ACMEIssuer
+	decoy  net.Listener
+}
+
+var (
+	errNoChallenge = errors.New("no challenge can be answered: set tls.http, or listen on a TCP address (listen)")
+	errNoRoots     = errors.New("no certificate in it")
+)
+
+// NewACME prepares for a certificate; Run gets it. Close ends it.
+func NewACME(o ACMEOptions) (*ACME, error) {
+	if !o.HTTP && !o.TLS {
+		return nil, errNoChallenge
+	}
+	roots, err := rootsIn(o.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("read tls.acme.ca_file: %w", err)
+	}
+	if err := os.MkdirAll(o.Path, 0o700); err != nil {
+		return nil, fmt.Errorf("make tls.acme.path: %w", err)
+	}
+	o.Log = logger(o.Log)
+	a := &ACME{o: o}
+	if a.decoy, err = openDecoy(); err != nil {
+		return nil, err
+	}
+	log := zap.New(bridge{log: o.Log})
+	a.cache = certmagic.NewCache(certmagic.CacheOptions{
+		GetConfigForCert:   func(certmagic.Certificate) (*certmagic.Config, error) { return a.magic, nil },
+		RenewCheckInterval: o.Check,
+		Logger:             log,
+	})
+	a.magic = certmagic.New(a.cache, certmagic.Config{
+		Storage:           &certmagic.FileStorage{Path: o.Path},
+		DefaultServerName: o.Domain, FallbackServerName: o.Domain,
+		OnEvent: a.note, Logger: log,
+	})
+	a.issuer = certmagic.NewACMEIssuer(a.magic, a.template(roots, log))
+	a.magic.Issuers = []certmagic.Issuer{a.issuer}
+	return a, nil
+}
+
+func (a *ACME) template(roots *x509.CertPool, log *zap.Logger) certmagic.ACMEIssuer {
+	decoy := portOf(a.decoy)
+	return certmagic.ACMEIssuer{
+		CA: a.o.Directory, Email: a.o.Email, Agreed: true, TrustedRoots: roots,
+		DisableHTTPChallenge: !a.o.HTTP, DisableTLSALPNChallenge: !a.o.TLS,
+		ListenHost: "127.0.0.1", AltHTTPPort: decoy, AltTLSALPNPort: decoy,
+		Logger: log,
+	}
+}
+
+// rootsIn reads PEM certificates; an empty path means the system's.
+func rootsIn(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // crypto/tls reads nil as the system's roots
+	}
+	b, err := readSome(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, fmt.Errorf("%s: %w", path, errNoRoots)
+	}
+	return pool, nil
+}
+
+// openDecoy listens on a loopback port. certmagic opens listeners of its own for challenges, on all
+// addresses, unless somebody listens there already; the gateway's own listeners answer challenges, on
+// whatever addresses they have, so certmagic is shown a port that is taken.
+func openDecoy() (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	go func() { // ends when Close closes l
+		for {
+			c, err := l.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err == nil {
+				_ = c.Close() // nothing is said on it
+			}
+		}
+	}()
+	return l, nil
+}
+
+func portOf(l net.Listener) int {
+	if a, ok := l.Addr().(*net.TCPAddr); ok {
+		return a.Port
+	}
+	return 0
+}
+
+// Run gets the certificate, keeps trying, and renews it, until ctx is done.
+func (a *ACME) Run(ctx context.Context) error {
+	if err := a.magic.ManageAsync(ctx, []string{a.o.Domain}); err != nil {
+		return fmt.Errorf("get a certificate for %s (tls.mode): %w", a.o.Domain, err)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// Close ends the renewals. Call it when Run has returned.
+func (a *ACME) Close() error {
+	a.cache.Stop()
+	return a.decoy.Close()
+}
+
+// Certificate returns the certificate for hello, or the answer to a TLS-ALPN-01 challenge.
+func (a *ACME) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return a.magic.GetCertificate(hello)
+}
+
+// Protocols has that of TLS-ALPN-01 (RFC 8737 §3).
+func (a *ACME) Protocols() []string { return []string{protoACME} }
+
+// Challenge answers a GET of path, below /.well-known/acme-challenge/, if it is an HTTP-01 challenge that
+// somebody with the same tls.acme.path is waiting for.
+func (a *ACME) Challenge(path string) ([]byte, bool) {
+	var w answer
+	r := &http.Request{Method: http.MethodGet, Host: a.o.Domain, URL: &url.URL{Path: path}}
+	ok := strings.HasPrefix(path, challengePath) && a.issuer.HandleHTTPChallenge(&w, r)
+	return w.body, ok
+}
+
+// answer takes what certmagic would answer.
+type answer struct {
+	header http.Header
+	body   []byte
+}
+
+func (w *answer) WriteHeader(int) {}
+
+func (w *answer) Header() http.Header {
+	if w.header == nil {
+		w.header = make(http.Header)
+	}
+	return w.header
+}
+
+func (w *answer) Write(p []byte) (int, error) {
+	w.body = append(w.body, p...)
+	return len(p), nil
+}
+
+// note logs what operators want to know about.
+func (a *ACME) note(_ context.Context, event string, data map[string]any) error {
+	switch event {
+	case "cert_obtained":
+		a.o.Log.Info("certificate was issued", "name", data["identifier"], "renewal", data["renewal"])
+	case "cert_failed":
+		a.o.Log.Error("certificate was not issued", "name", data["identifier"], "renewal", data["renewal"], "error", data["error"])
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// ListenerOptions says how to shake hands.
+type ListenerOptions struct {
+	Config    *tls.Config
+	Timeout   time.Duration         // for a handshake (limits.header_timeout); default 10 s
+	PerClient int                   // handshakes at once per client address (limits.connections_per_client); default 256
+	AtOnce    int                   // handshakes at once of all clients; default 2048
+	Log       *slog.Logger          // nil: discarded
+	Metrics   prometheus.Registerer // nil: not registered
+}
+
+// Listener shakes hands on what another listener accepts, many at once, so that a slow client keeps nobody
+// waiting. Its connections are *Conn with the handshake done and a protocol that is HTTP.
+type Listener struct {
+	net.Listener
+	o        ListenerOptions
+	log      *slog.Logger
+	failures *prometheus.CounterVec
+	excess   *prometheus.CounterVec
+
+	census  census
+	slots   chan struct{}
+	done    chan *Conn
+	failed  chan error
+	ctx     context.Context //nolint:containedctx // the life of the listener
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+// NewListener begins to accept from l. Close ends it, and l.
+func NewListener(l net.Listener, o ListenerOptions) *Listener {
+	if o.Timeout <= 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.PerClient <= 0 {
+		o.PerClient = 256
+	}
+	if o.AtOnce <= 0 {
+		o.AtOnce = 2048
+	}
+	t := &Listener{
+		Listener: l, o: o, log: logger(o.Log), census: census{limit: o.PerClient},
+		failures: counter(o.Metrics, "tls_handshake_failures_total", "TLS handshakes that did not succeed.", "reason"),
+		excess:   counter(o.Metrics, "limit_exceeded_total", "Requests and connections over a limit.", "limit"),
+		slots:    make(chan struct{}, o.AtOnce), done: make(chan *Conn), failed: make(chan error),
+	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.running.Go(t.acceptAll)
+	return t
+}
+
+// Accept returns the next client that shook hands.
+func (t *Listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-t.done:
+		return c, nil
+	case err := <-t.failed:
+		return nil, err
+	case <-t.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Close stops listening, gives up handshakes under way and waits for them.
+func (t *Listener) Close() error {
+	err := t.Listener.Close()
+	t.cancel()
+	t.running.Wait()
+	return err
+}
+
+func (t *Listener) acceptAll() {
+	for {
+		c, err := t.Listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			t.cancel()
+			return
+		}
+		if err != nil {
+			select { // whoever calls Accept knows what to do and how long to wait
+			case t.failed <- err:
+				continue
+			case <-t.ctx.Done():
+				return
+			}
+		}
+		t.take(c)
+	}
+}
+
+// take shakes hands with c in a goroutine of its own, if there is room.
+func (t *Listener) take(c net.Conn) {
+	select {
+	case t.slots <- struct{}{}:
+	default:
+		t.excess.WithLabelValues("tls_handshakes").Inc()
+		_ = c.Close() // it was told nothing yet
+		return
+	}
+	t.running.Go(func() {
+		defer func() { <-t.slots }()
+		t.greet(c)
+	})
+}
+
+func (t *Listener) greet(c net.Conn) {
+	who := site(c) // with the PROXY protocol this waits for its header
+	if !t.census.enter(who) {
+		t.excess.WithLabelValues("connections_per_client").Inc()
+		_ = c.Close()
+		return
+	}
+	s, ok := t.shake(c)
+	t.census.leave(who)
+	if !ok {
+		_ = c.Close()
+		return
+	}
+	select {
+	case t.done <- s:
+	case <-t.ctx.Done():
+		_ = s.Close()
+	}
+}
+
+// shake completes the handshake. A connection that only answered a challenge is over (RFC 8737 §3).
+func (t *Listener) shake(c net.Conn) (*Conn, bool) {
+	ctx, cancel := context.WithTimeout(t.ctx, t.o.Timeout)
+	defer cancel()
+	s := &Conn{Conn: tls.Server(c, t.o.Config)}
+	if err := s.HandshakeContext(ctx); err != nil {
+		t.failures.WithLabelValues(reason(err)).Inc()
+		t.log.Debug("handshake failed", "error", err)
+		return nil, false
+	}
+	if s.ConnectionState().NegotiatedProtocol == protoACME {
+		_ = s.Close() // the certificate was the answer
+		return nil, false
+	}
+	return s, true
+}
+
+// reason sorts handshake errors for the metric.
+func reason(err error) string {
+	var n net.Error
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &n) && n.Timeout():
+		return "timeout"
+	case errors.As(err, &record):
+		return "not_tls"
+	case errors.As(err, &alert):
+		return "refused_by_client"
+	}
+	return "other"
+}
+
+// site is what counts as one client: an IPv4 address, an IPv6 /64. On unix sockets nobody is known.
+func site(c net.Conn) netip.Addr {
+	t, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	a := t.AddrPort().Addr().Unmap().WithZone("")
+	if p, err := a.Prefix(64); a.Is6() && err == nil {
+		return p.Addr()
+	}
+	return a
+}
+
+// counter returns the counter family called name, the registered one if somebody was first.
+func counter(r prometheus.Registerer, name, help, label string) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "sealgate", Name: name, Help: help}, []string{label})
+	if r == nil {
+		return v
+	}
+	var already prometheus.AlreadyRegisteredError
+	if err := r.Register(v); errors.As(err, &already) {
+		if old, ok := already.ExistingCollector.(*prometheus.CounterVec); ok {
+			return old
+		}
+	}
+	return v
+}
