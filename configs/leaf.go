@@ -46,11 +46,6 @@ func appendLeaves(list []leaf, v reflect.Value, prefix string) []leaf {
 	return list
 }
 
-// name is the last part of the key.
-func (l leaf) name() string {
-	return l.key[strings.LastIndexByte(l.key, '.')+1:]
-}
-
 // variable is the name of the environment variable that sets the key.
 func (l leaf) variable() string {
 	return "SEALGATE_" + strings.ToUpper(strings.ReplaceAll(l.key, ".", "_"))

@@ -188,14 +188,14 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := configs.Load(file, env("SEALGATE_SIGNING_DATABASE", "hunter2-fuzz"))
+		_, err := configs.Load(file, env("SEALGATE_SIGNING_DATABASE", "hunter2-fuzz"))
 		if err == nil {
 			t.Fatal("an unbuilt key loads")
 		}
 		if strings.Contains(err.Error(), "hunter2-fuzz") {
 			t.Fatalf("secret shown: %v", err)
 		}
-		c, err = configs.Load(file, none)
+		c, err := configs.Load(file, none)
 		if err == nil && c.Validate() != nil {
 			t.Fatalf("loads, and is invalid: %v", c.Validate())
 		}

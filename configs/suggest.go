@@ -38,20 +38,13 @@ func farness(unknown, key string) int {
 		return most
 	}
 	whole := distance(strings.ToLower(strings.ReplaceAll(unknown, "-", "_")), key)
-	_, last, _ := cutLast(key)
-	if _, name, _ := cutLast(unknown); name == last {
+	if lastPart(unknown) == lastPart(key) {
 		return min(whole, 1)
 	}
 	return whole
 }
 
-func cutLast(key string) (section, name string, ok bool) {
-	i := strings.LastIndexByte(key, '.')
-	if i < 0 {
-		return "", key, false
-	}
-	return key[:i], key[i+1:], true
-}
+func lastPart(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }
 
 // distance is Levenshtein's, in bytes; letters that only changed places count as one.
 func distance(a, b string) int {

@@ -17,12 +17,12 @@ func TestGroupCommit(t *testing.T) {
 	before := s.Transactions()
 	entered, release := make(chan struct{}), make(chan struct{})
 	var syncs atomic.Int32
-	s.SetSync(func(real func() error) error {
+	s.SetSync(func(sync func() error) error {
 		if syncs.Add(1) == 1 {
 			close(entered)
 			<-release
 		}
-		return real()
+		return sync()
 	})
 	var wg, sent sync.WaitGroup
 	write := func(n int) {

@@ -103,7 +103,7 @@ func (d *disk) claimLog(id int) {
 		d.bare = true
 		return
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // nothing was written through it
 	err = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, d.log)
 	d.bare = errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
@@ -161,7 +161,7 @@ func probeLock(path string) error {
 	if err != nil {
 		return fmt.Errorf("open the store's directory (storage.path): %w", err)
 	}
-	defer f.Close() // gives the lock back
+	defer f.Close() //nolint:errcheck // it only gives the lock back
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return fmt.Errorf("%w: %s (storage.path) is in use; stop the running gateway or choose another path", ErrLocked, path)

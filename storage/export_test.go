@@ -10,7 +10,7 @@ import (
 )
 
 // SetSync puts f in the place of Badger's sync, before anything is written.
-func (s *Store) SetSync(f func(real func() error) error) {
+func (s *Store) SetSync(f func(sync func() error) error) {
 	s.sync = func() error { return f(s.db.Sync) }
 }
 

@@ -30,11 +30,11 @@ func TestFailedSync(t *testing.T) {
 	appendOne(t, s, inboxtest.Sample("bob", 1))
 
 	failures := 1
-	s.SetSync(func(real func() error) error {
+	s.SetSync(func(sync func() error) error {
 		if failures--; failures >= 0 {
 			return syscall.EIO
 		}
-		return real()
+		return sync()
 	})
 	for n := 2; n < 5; n++ {
 		_, err := s.Append(t.Context(), []inbox.Message{inboxtest.Sample("bob", n)})

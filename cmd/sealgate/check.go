@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,7 +63,11 @@ func checkCommand() *cobra.Command {
 			} else {
 				c.all(cmd.Context())
 			}
-			return report(cmd.OutOrStdout(), c.findings, asJSON)
+			write := writeText
+			if asJSON {
+				write = writeJSON
+			}
+			return errors.Join(write(cmd.OutOrStdout(), c.findings), verdict(c.findings))
 		},
 	}
 	s.bind(cmd)
@@ -71,16 +76,16 @@ func checkCommand() *cobra.Command {
 	return cmd
 }
 
-func report(w io.Writer, findings []finding, asJSON bool) error {
-	var failed error
-	for _, f := range findings {
-		if f.State == stateWrong {
-			failed = errFindings
-		}
+func verdict(findings []finding) error {
+	if slices.ContainsFunc(findings, func(f finding) bool { return f.State == stateWrong }) {
+		return errFindings
 	}
-	if asJSON {
-		return errors.Join(json.NewEncoder(w).Encode(findings), failed)
-	}
+	return nil
+}
+
+func writeJSON(w io.Writer, findings []finding) error { return json.NewEncoder(w).Encode(findings) }
+
+func writeText(w io.Writer, findings []finding) error {
 	for _, f := range findings {
 		if _, err := fmt.Fprintf(w, "%-6s %s: %s\n", f.State, f.About, f.Found); err != nil {
 			return err
@@ -91,7 +96,7 @@ func report(w io.Writer, findings []finding, asJSON bool) error {
 			}
 		}
 	}
-	return failed
+	return nil
 }
 
 // checker asks everything that can be asked from outside the running gateway.
@@ -127,10 +132,11 @@ func (c *checker) add(state, about, found, cure string) {
 func (c *checker) all(ctx context.Context) {
 	c.ok("configuration", "every key is valid")
 	c.upstream(ctx)
-	serving := c.serving(ctx)
-	c.store(ctx, serving)
-	if serving {
+	if c.serving(ctx) {
+		c.storeServed(ctx)
 		c.front(ctx)
+	} else {
+		c.storeAtRest()
 	}
 	c.note("signing", "source "+c.config.Signing.Source+": people receive here, and cannot yet write to other servers",
 		"sending comes with signing.source in a later version")
@@ -176,20 +182,20 @@ func (c *checker) serving(ctx context.Context) bool {
 	return false
 }
 
-func (c *checker) store(ctx context.Context, serving bool) {
-	if serving {
-		var state struct{ Checks map[string]string }
-		if err := c.ask(ctx, "/readyz", &state); err != nil {
-			c.wrong("store", err.Error(), "look into the gateway's log")
-			return
-		}
-		if said := state.Checks["store"]; said != "ok" {
-			c.wrong("store", said, "look into the gateway's log")
-			return
-		}
-		c.ok("store", "it can be written")
+func (c *checker) storeServed(ctx context.Context) {
+	var state struct{ Checks map[string]string }
+	if err := c.ask(ctx, "/readyz", &state); err != nil {
+		c.wrong("store", err.Error(), "look into the gateway's log")
 		return
 	}
+	if said := state.Checks["store"]; said != "ok" {
+		c.wrong("store", said, "look into the gateway's log")
+		return
+	}
+	c.ok("store", "it can be written")
+}
+
+func (c *checker) storeAtRest() {
 	if _, err := os.Stat(c.config.Storage.Path); errors.Is(err, os.ErrNotExist) {
 		c.note("store", "there is none yet at "+c.config.Storage.Path, "the first start makes it")
 		return

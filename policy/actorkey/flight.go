@@ -11,7 +11,7 @@ import (
 // there are: all in all and per host, so that one host that never answers
 // cannot take the places of the others.
 type flights struct {
-	base    context.Context // ends with close
+	base    context.Context //nolint:containedctx // the fetches' own, ended by close
 	cancel  context.CancelFunc
 	timeout time.Duration
 	places  chan struct{}

@@ -3,7 +3,7 @@ package forward
 import "encoding/binary"
 
 // token holds the bytes of RFC 9110 §5.6.2.
-var token = func() (t [256]bool) {
+var token = func() (t [256]bool) { //nolint:gochecknoglobals // a table, never written
 	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
 		t[c] = true
 	}
@@ -11,7 +11,7 @@ var token = func() (t [256]bool) {
 }()
 
 // hostByte holds the bytes of a Host value (RFC 3986 §3.2.2, with port and zone).
-var hostByte = func() (t [256]bool) {
+var hostByte = func() (t [256]bool) { //nolint:gochecknoglobals // a table, never written
 	for _, c := range []byte("!$%&'()*+,-.:;=[]_~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
 		t[c] = true
 	}
@@ -29,7 +29,7 @@ func cleanHost(b []byte) bool {
 }
 
 // hexDigit maps a byte to its value, or 0xff.
-var hexDigit = func() (t [256]byte) {
+var hexDigit = func() (t [256]byte) { //nolint:gochecknoglobals // a table, never written
 	for i := range t {
 		t[i] = 0xff
 	}

@@ -133,15 +133,14 @@ func (h *hop) attempt(r reuse) error {
 	h.l, h.heard = l, false
 	h.x.attach(l)
 	l.g.read(h.u.o.HeaderTimeout)
-	err = l.write(h.out)
-	if err == nil && len(h.rest) > 0 {
-		err = l.write(h.rest)
+	if l.write(h.out) == nil && len(h.rest) > 0 {
+		_ = l.write(h.rest) // what failed shows in the reply, or in its absence
 	}
 	if h.streamed {
 		h.pumped = make(chan struct{})
 		go h.pump() // awaited by settleUpload or lose
 	}
-	if err := h.readFinal(); err != nil { // even after a failed write: the reply may be there already
+	if err := h.readFinal(); err != nil { // a reply may be there even after a failed write
 		return err
 	}
 	h.seen()

@@ -132,8 +132,3 @@ func (h *head) parseReply(raw []byte) error {
 
 // maxReplyFields bounds the header lines of a reply; its bytes are bounded by UpstreamOptions.HeaderBytes.
 const maxReplyFields = 2048
-
-// bodiless reports whether a reply to method has no body whatever its header says (RFC 9112 §6.3).
-func (h *head) bodiless(request *head) bool {
-	return h.status < 200 || h.status == 204 || h.status == 304 || request.isHead()
-}

@@ -373,7 +373,7 @@ func oneRequest(c net.Conn) error {
 	c.SetDeadline(time.Now().Add(patience))
 	r := bufio.NewReader(c)
 	if _, err := r.Peek(1); err != nil {
-		return nil
+		return nil //nolint:nilerr // nothing was sent
 	}
 	req, err := http.ReadRequest(r)
 	var syntax *url.Error
@@ -383,8 +383,10 @@ func oneRequest(c net.Conn) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(io.Discard, req.Body); err != nil {
+	if _, err := io.Copy(io.Discard, req.Body); errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil // cut
+	} else if err != nil {
+		return err
 	}
 	if r.Buffered() > 0 {
 		return errors.New("more than one request")
