@@ -53,7 +53,7 @@ func (r *Relay) owner(work context.Context, ctx *fasthttp.RequestCtx, name strin
 	if !ok {
 		return mastodon.Caller{}, errNoToken
 	}
-	caller, err := r.people.Caller(work, token)
+	caller, err := r.caller(work, token)
 	if err != nil {
 		return mastodon.Caller{}, err
 	}
@@ -72,7 +72,7 @@ func (r *Relay) ownInbox(work context.Context, ctx *fasthttp.RequestCtx) {
 		r.web.Pass(ctx)
 		return
 	}
-	caller, err := r.people.Caller(work, token)
+	caller, err := r.caller(work, token)
 	if err != nil || caller.MayRead() != nil || !r.isInboxOf(work, ctx, caller.Person) {
 		r.web.Pass(ctx)
 		return
