@@ -8,10 +8,13 @@ import (
 	"github.com/sealgate/sealgate/inbox"
 )
 
-// request is one piece of work for the committer: letters, rows, or a sweep.
+// request is one piece of work for the committer: letters, rows and a change, or a sweep.
 type request struct {
 	letters []letter
+	whole   bool // all letters or, when one mailbox is full, nothing of the request
 	rows    []row
+	change  func(*post) error // runs in the transaction, after the letters; its error fails the group
+	weight  int64             // what change writes, in bytes, at most
 	sweep   bool
 
 	results []inbox.Result
@@ -30,7 +33,7 @@ func (r *request) size() int64 {
 	for _, one := range r.rows {
 		n += int64(len(one.key)+len(one.value)) + letterOverhead
 	}
-	return n
+	return n + r.weight
 }
 
 // Append implements inbox.Store. A call with many messages is carried by several

@@ -31,6 +31,9 @@ func (s *Store) newPost(txn *badger.Txn) *post {
 
 func (p *post) deliver(r *request) error {
 	r.results = make([]inbox.Result, len(r.letters))
+	if full, err := p.overflows(r); full || err != nil {
+		return err
+	}
 	for i := range r.letters {
 		result, err := p.letter(&r.letters[i])
 		if err != nil {
@@ -43,7 +46,31 @@ func (p *post) deliver(r *request) error {
 			return err
 		}
 	}
+	if r.change != nil {
+		return r.change(p)
+	}
 	return nil
+}
+
+// overflows says whether a request that wants all or nothing can only have
+// nothing; its results then say which mailboxes are full.
+func (p *post) overflows(r *request) (full bool, err error) {
+	if !r.whole {
+		return false, nil
+	}
+	sizes := map[hashed]int64{}
+	for i := range r.letters {
+		l := &r.letters[i]
+		box, err := p.box(l.box)
+		if err != nil {
+			return false, err
+		}
+		sizes[l.box] += l.size
+		if box.usage(p.alive).Bytes+sizes[l.box] > p.s.opt.Quota {
+			r.results[i], full = inbox.Result{Err: inbox.ErrFull}, true
+		}
+	}
+	return full, nil
 }
 
 // letter keeps one message, unless it was accepted before or its mailbox is full.
