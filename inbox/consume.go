@@ -1,0 +1,79 @@
+package inbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Consume takes out of the directory what a Welcome has used: of each device of
+// the owners, the package that the first of refs to name one of its means. It
+// leaves, unless it is the last resort or its device has nothing else; then it
+// stays and is Used. Consume is idempotent: the same refs again change nothing.
+func (d *Directory) Consume(ctx context.Context, owners []Owner, refs [][]byte) error {
+	used, err := d.traced(ctx, owners, refs)
+	if err != nil {
+		return fmt.Errorf("find the key packages of a Welcome: %w", err)
+	}
+	for _, o := range owners {
+		if len(used[o]) == 0 {
+			continue
+		}
+		err := d.change(ctx, o, "", func(c *clerk) error {
+			for _, ref := range used[o] {
+				c.consume(ref)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("consume key packages: %w", err)
+		}
+	}
+	return nil
+}
+
+// traced sorts refs by whose they are. Of a device only the first counts, also
+// when that one has gone long since: else a Welcome sent again would use up another.
+func (d *Directory) traced(ctx context.Context, owners []Owner, refs [][]byte) (map[Owner][][]byte, error) {
+	out := map[Owner][][]byte{}
+	seen := map[string]bool{}
+	for _, ref := range refs {
+		trace, err := d.o.Store.Trace(ctx, refTrace(ref))
+		if errors.Is(err, ErrNoPackage) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		device := string(trace.Owner) + " " + trace.Device
+		if !slices.Contains(owners, trace.Owner) || seen[device] {
+			continue
+		}
+		seen[device] = true
+		out[trace.Owner] = append(out[trace.Owner], ref)
+	}
+	return out, nil
+}
+
+// consume marks or drops one package. It does not matter who had it reserved.
+func (c *clerk) consume(ref []byte) {
+	i := slices.IndexFunc(c.Packages, func(p Package) bool { return bytes.Equal(p.Ref, ref) })
+	if i < 0 {
+		return
+	}
+	p := &c.Packages[i]
+	stays := p.LastResort || (p.State != Proposed && c.openOf(p.Device, c.now) == 1)
+	if !stays {
+		c.watch(p.Device, func() { c.Packages = slices.Concat(c.Packages[:i], c.Packages[i+1:]) })
+		return
+	}
+	p.Hold = Hold{}
+	if p.State == Used {
+		return
+	}
+	device, id := p.Device, p.ID
+	c.watch(device, func() { p.State = Used })
+	c.notify(Notice{Kind: LastResortUsed, At: c.now, Device: device, Name: c.name(device), Package: id})
+}

@@ -1,0 +1,673 @@
+package inbox_test
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/inbox/mls"
+)
+
+const (
+	bob   = inbox.Owner("2")
+	bobID = "https://social.example/users/bob"
+)
+
+// desk is a directory in memory, with a device of bob's.
+type desk struct {
+	*inbox.Directory
+	*testing.T
+	clock  *inboxtest.Clock
+	device *inboxtest.Client
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	clock := inboxtest.NewClock()
+	return &desk{
+		Directory: inboxtest.NewDirectory(&inboxtest.KeyMemory{Clock: clock.Now}, clock.Now), T: t, clock: clock,
+		device: inboxtest.NewClient(bobID, clock.Now()),
+	}
+}
+
+func upload(c *inboxtest.Client) inbox.Upload {
+	return inbox.Upload{ID: inbox.NewID(), Name: "phone", Package: c.Package(), Content: []byte("{}"), Public: true}
+}
+
+func publication(us ...inbox.Upload) inbox.Publication {
+	return inbox.Publication{Owner: bob, Actor: bobID, Activity: inbox.NewID(), Uploads: us}
+}
+
+func (d *desk) publish(us ...inbox.Upload) []inbox.Package {
+	d.Helper()
+	out, err := d.Publish(d.Context(), publication(us...))
+	if err != nil || len(out) != len(us) {
+		d.Fatalf("Publish: %d packages, %v", len(out), err)
+	}
+	return out
+}
+
+func (d *desk) open() []inbox.Package {
+	d.Helper()
+	pool, err := d.Pool(d.Context(), bob)
+	if err != nil {
+		d.Fatal(err)
+	}
+	return pool.Open(d.Now())
+}
+
+func (d *desk) wantOpen(why string, want ...inbox.Package) {
+	d.Helper()
+	got := d.open()
+	if !slices.Equal(ids(got), ids(want)) {
+		d.Errorf("%s: the collection has %q, want %q", why, ids(got), ids(want))
+	}
+}
+
+func (d *desk) claim(who string) []inbox.Package {
+	d.Helper()
+	got, err := d.Claim(d.Context(), bob, inbox.Requester{ID: who, Service: strings.HasPrefix(who, "service")})
+	if err != nil {
+		d.Fatalf("Claim: %v", err)
+	}
+	return got
+}
+
+func (d *desk) consume(ps ...inbox.Package) {
+	d.Helper()
+	var refs [][]byte
+	for _, p := range ps {
+		refs = append(refs, p.Ref)
+	}
+	if err := d.Consume(d.Context(), []inbox.Owner{"1", bob}, refs); err != nil {
+		d.Fatalf("Consume: %v", err)
+	}
+}
+
+func (d *desk) news() (kinds []inbox.Kind) {
+	d.Helper()
+	pool, err := d.Pool(d.Context(), bob)
+	if err != nil {
+		d.Fatal(err)
+	}
+	for _, n := range pool.News(d.Now()) {
+		kinds = append(kinds, n.Kind)
+	}
+	return kinds
+}
+
+func ids(ps []inbox.Package) (out []string) {
+	for _, p := range ps {
+		out = append(out, p.ID)
+	}
+	return out
+}
+
+func TestPublishLists(t *testing.T) {
+	d := newDesk(t)
+	all := d.publish(upload(d.device), upload(d.device))
+	d.wantOpen("published", all...)
+	if !all[0].Verified || all[0].Device != all[1].Device || all[0].State != inbox.Listed {
+		t.Errorf("%+v", all[0])
+	}
+	one, content, err := d.Item(t.Context(), bob, all[1].ID)
+	if err != nil || string(content) != "{}" || one.ID != all[1].ID {
+		t.Errorf("Item: %+v %q %v", one, content, err)
+	}
+}
+
+func TestPublishAgainIsTheSame(t *testing.T) {
+	d := newDesk(t)
+	u := upload(d.device)
+	first := d.publish(u)
+	u.ID = inbox.NewID()
+	if again := d.publish(u); again[0].ID != first[0].ID {
+		t.Errorf("the same bytes became %q beside %q", again[0].ID, first[0].ID)
+	}
+	d.wantOpen("published twice", first...)
+}
+
+func TestProposalStaysPrivateUntilAdded(t *testing.T) {
+	d := newDesk(t)
+	u := upload(d.device)
+	u.Public, u.Aliases = false, []string{"uri:uuid:1"}
+	p := d.publish(u)[0]
+	d.wantOpen("proposed")
+	if got := d.claim("zoe"); len(got) != 0 {
+		t.Errorf("a proposal was handed out: %+v", got)
+	}
+	if err := d.List(t.Context(), bob, bobID, "uri:uuid:1"); err != nil {
+		t.Fatal(err)
+	}
+	d.wantOpen("added", p)
+	if err := d.List(t.Context(), bob, bobID, p.Activity); err != nil {
+		t.Errorf("added twice: %v", err)
+	}
+}
+
+func TestNames(t *testing.T) {
+	for name, of := range map[string]func(inbox.Package) string{
+		"id":       func(p inbox.Package) string { return p.ID },
+		"activity": func(p inbox.Package) string { return p.Activity },
+		"alias":    func(inbox.Package) string { return "uri:uuid:mine" },
+	} {
+		d := newDesk(t)
+		u := upload(d.device)
+		u.Aliases = []string{"uri:uuid:mine", ""}
+		p := d.publish(u)[0]
+		renewed, err := d.Renew(t.Context(), publication(upload(d.device)), of(p))
+		if err != nil || renewed.ID != p.ID || renewed.Device != p.Device || string(renewed.Ref) == string(p.Ref) {
+			t.Errorf("Renew by %s: %+v %v", name, renewed, err)
+		}
+		if err := d.Remove(t.Context(), bob, bobID, of(renewed)); err != nil {
+			t.Errorf("Remove by %s: %v", name, err)
+		}
+		d.wantOpen("removed by " + name)
+	}
+}
+
+func TestRemoveByActivityTakesTheBatch(t *testing.T) {
+	d := newDesk(t)
+	batch := d.publish(upload(d.device), upload(d.device))
+	other := d.publish(upload(d.device))
+	if err := d.Remove(t.Context(), bob, bobID, batch[0].Activity); err != nil {
+		t.Fatal(err)
+	}
+	d.wantOpen("without the batch", other...)
+	if err := d.Remove(t.Context(), bob, bobID, batch[1].ID); err != nil {
+		t.Errorf("removed twice: %v", err)
+	}
+	if _, _, err := d.Item(t.Context(), bob, batch[0].ID); !errors.Is(err, inbox.ErrNoPackage) {
+		t.Errorf("Item of a removed package: %v", err)
+	}
+}
+
+func TestUnknownNames(t *testing.T) {
+	d := newDesk(t)
+	d.publish(upload(d.device))
+	_, renew := d.Renew(t.Context(), publication(upload(d.device)), "uri:uuid:other")
+	for name, err := range map[string]error{
+		"Renew": renew, "List": d.List(t.Context(), bob, bobID, inbox.NewID()),
+		"Remove": d.Remove(t.Context(), bob, bobID, "https://social.example/e2ee/users/eve/keyPackages/x"),
+		"empty":  d.Remove(t.Context(), bob, bobID, ""),
+	} {
+		if !errors.Is(err, inbox.ErrNoPackage) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// An Update of a package that has gone publishes it under its old id: a client that
+// keeps one package and updates it must never be stuck.
+func TestRenewOfWhatHasGone(t *testing.T) {
+	d := newDesk(t)
+	p := d.publish(upload(d.device))[0]
+	d.clock.Advance(91 * 24 * time.Hour)
+	d.wantOpen("expired")
+	d.device.Begins = d.clock.Now()
+	renewed, err := d.Renew(t.Context(), publication(upload(d.device)), p.ID)
+	if err != nil || renewed.ID != p.ID {
+		t.Fatalf("%+v %v", renewed, err)
+	}
+	d.wantOpen("renewed", renewed)
+}
+
+func TestPublishRefuses(t *testing.T) {
+	fixed := inboxtest.NewClient(bobID, time.Time{}).Package()[5:37] // any 32 bytes
+	for name, c := range map[string]struct {
+		spoil func(*inboxtest.Client)
+		want  error
+		says  string
+	}{
+		"leaf signature":      {func(c *inboxtest.Client) { c.SpoilLeaf = true }, mls.ErrLeafSignature, "leaf signature is wrong"},
+		"package signature":   {func(c *inboxtest.Client) { c.Spoil = true }, mls.ErrPackageSignature, "key package signature is wrong"},
+		"one key for both":    {func(c *inboxtest.Client) { c.InitKey, c.EncryptKey = fixed, fixed }, mls.ErrSameKey, "init key and encryption key are the same"},
+		"somebody else":       {func(c *inboxtest.Client) { c.Actor = "https://social.example/users/eve" }, mls.ErrIdentity, `"https://social.example/users/eve"`},
+		"x509 without chain":  {func(c *inboxtest.Client) { c.Credential = []byte{0, 2, 0} }, mls.ErrCertificate, "the chain is empty"},
+		"300 years":           {func(c *inboxtest.Client) { c.Lifetime = 290 * 365 * 24 * time.Hour }, mls.ErrLifetime, "key_packages.max_lifetime"},
+		"expired":             {func(c *inboxtest.Client) { c.Begins = c.Begins.AddDate(-1, 0, 0) }, mls.ErrExpired, "lifetime is over"},
+		"not yet":             {func(c *inboxtest.Client) { c.Begins = c.Begins.AddDate(0, 0, 2) }, mls.ErrNotYetValid, "clock"},
+		"duplicate extension": {func(c *inboxtest.Client) { c.LastResort, c.Extensions = true, inboxtest.Extension(10, nil) }, mls.ErrDuplicateExtension, "0x000a"},
+		"too large":           {func(c *inboxtest.Client) { c.Padding = 70_000 }, inbox.ErrPackageSize, "at most 65536"},
+	} {
+		d := newDesk(t)
+		c.spoil(d.device)
+		_, err := d.Publish(t.Context(), publication(upload(d.device)))
+		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %v with %q", name, err, c.want, c.says)
+		}
+		d.wantOpen(name)
+	}
+}
+
+func TestPublishRefusesOtherMLS(t *testing.T) {
+	d := newDesk(t)
+	for name, c := range map[string]struct {
+		bytes []byte
+		want  error
+	}{
+		"a Welcome": {inboxtest.Welcome([]byte("ref")), inbox.ErrNotKeyPackage},
+		"nothing":   {nil, mls.ErrMalformed},
+		"half":      {d.device.Package()[:99], mls.ErrMalformed},
+		"and more":  {append(d.device.Package(), 0), mls.ErrMalformed},
+	} {
+		u := upload(d.device)
+		u.Package = c.bytes
+		if _, err := d.Publish(t.Context(), publication(u)); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestInitKeyIsForOnePackage(t *testing.T) {
+	d := newDesk(t)
+	d.device.InitKey = d.device.Package()[5:37]
+	first := upload(d.device)
+	p := d.publish(first)[0]
+	refused := func(why string, us ...inbox.Upload) {
+		t.Helper()
+		if _, err := d.Publish(t.Context(), publication(us...)); !errors.Is(err, inbox.ErrReused) {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	refused("while the other is listed", upload(d.device))
+	d.device.InitKey = nil
+	good := upload(d.device)
+	d.device.InitKey = first.Package[5:37]
+	refused("together with a good one", good, upload(d.device))
+	d.wantOpen("all or none", p)
+	d.publish(good)
+	d.consume(p)
+	refused("after it was used", first)
+	d.device.InitKey = good.Package[9:41]
+	refused("twice in a batch", upload(d.device), upload(d.device))
+}
+
+func TestTooMany(t *testing.T) {
+	d := newDesk(t)
+	var us []inbox.Upload
+	for range 101 {
+		us = append(us, upload(d.device))
+	}
+	if _, err := d.Publish(t.Context(), publication(us...)); !errors.Is(err, inbox.ErrTooMany) || !strings.Contains(err.Error(), "key_packages.max_per_device") {
+		t.Errorf("101 at once: %v", err)
+	}
+	d.publish(us[:100]...)
+	if _, err := d.Publish(t.Context(), publication(us[100])); !errors.Is(err, inbox.ErrTooMany) {
+		t.Errorf("the 101st: %v", err)
+	}
+	other := inboxtest.NewClient(bobID, d.clock.Now())
+	d.publish(upload(other))
+}
+
+func TestTooManyDevices(t *testing.T) {
+	d := newDesk(t)
+	for range 50 {
+		d.publish(upload(inboxtest.NewClient(bobID, d.clock.Now())))
+	}
+	if _, err := d.Publish(t.Context(), publication(upload(d.device))); !errors.Is(err, inbox.ErrTooMany) {
+		t.Errorf("the 51st device: %v", err)
+	}
+	if err := d.Remove(t.Context(), bob, bobID, d.open()[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	d.publish(upload(d.device))
+}
+
+// Post-quantum packages of 60 KB are kept unverified, until there are too many of
+// them, or more than one transaction should carry.
+func TestLargePackagesOfUnknownSuites(t *testing.T) {
+	d := newDesk(t)
+	d.device.Suite, d.device.Padding = 0xf5f5, 60_000
+	if p := d.publish(upload(d.device))[0]; p.Verified || p.State != inbox.Listed {
+		t.Errorf("%+v", p)
+	}
+	var us []inbox.Upload
+	for range 20 {
+		us = append(us, upload(d.device))
+	}
+	if _, err := d.Publish(t.Context(), publication(us...)); !errors.Is(err, inbox.ErrPackageSize) {
+		t.Errorf("20 at once: %v", err)
+	}
+	var err error
+	for n := 1; err == nil; n++ {
+		if _, err = d.Publish(t.Context(), publication(upload(d.device))); n > 70 {
+			t.Fatal("nothing stops them")
+		}
+	}
+	if !errors.Is(err, inbox.ErrTooMany) || !strings.Contains(err.Error(), "bytes") {
+		t.Errorf("many: %v", err)
+	}
+}
+
+func TestExpiryRemovesByItself(t *testing.T) {
+	d := newDesk(t)
+	p := d.publish(upload(d.device))[0]
+	d.clock.Advance(p.NotAfter.Sub(d.clock.Now()))
+	d.wantOpen("in its last second", p)
+	d.clock.Advance(time.Second)
+	d.wantOpen("expired")
+	if _, _, err := d.Item(t.Context(), bob, p.ID); !errors.Is(err, inbox.ErrNoPackage) {
+		t.Errorf("Item: %v", err)
+	}
+	if got := d.claim("zoe"); len(got) != 0 {
+		t.Errorf("claimed %+v", got)
+	}
+}
+
+func TestClaimIsSticky(t *testing.T) {
+	d := newDesk(t)
+	all := d.publish(upload(d.device), upload(d.device), upload(d.device))
+	zoe, yan := d.claim("zoe"), d.claim("yan")
+	if len(zoe) != 1 || len(yan) != 1 || zoe[0].ID == yan[0].ID {
+		t.Fatalf("%q %q", ids(zoe), ids(yan))
+	}
+	d.clock.Advance(inbox.HoldFor - time.Second)
+	if again := d.claim("zoe"); again[0].ID != zoe[0].ID {
+		t.Errorf("zoe got another one")
+	}
+	if third := d.claim("xia"); third[0].ID != all[2].ID {
+		t.Errorf("xia got %q", ids(third))
+	}
+	if none := d.claim("wim"); len(none) != 0 {
+		t.Errorf("wim got %q, which is somebody's", ids(none))
+	}
+	d.clock.Advance(time.Second)
+	if free := d.claim("wim"); len(free) != 1 {
+		t.Error("a hold that is over still holds")
+	}
+	d.wantOpen("reserving takes nothing from the collection", all...)
+}
+
+func TestClaimPerDeviceAndSuite(t *testing.T) {
+	d := newDesk(t)
+	tablet := inboxtest.NewClient(bobID, d.clock.Now())
+	d.publish(upload(d.device), upload(d.device), upload(tablet), upload(tablet))
+	tablet.Suite = 3
+	d.publish(upload(tablet), upload(tablet))
+	if got := d.claim("zoe"); len(got) != 3 {
+		t.Errorf("%d packages for one device of one suite and one of two", len(got))
+	}
+}
+
+func TestClaimFallsBackToLastResort(t *testing.T) {
+	d := newDesk(t)
+	normal := d.publish(upload(d.device))[0]
+	d.device.LastResort = true
+	last := d.publish(upload(d.device))[0]
+	for _, c := range []struct {
+		who  string
+		want inbox.Package
+	}{{"zoe", normal}, {"yan", last}, {"xia", last}, {"zoe", normal}} {
+		if got := d.claim(c.who); len(got) != 1 || got[0].ID != c.want.ID {
+			t.Errorf("%s got %q, want %q", c.who, ids(got), c.want.ID)
+		}
+	}
+}
+
+func TestOnlyPackageIsForEverybody(t *testing.T) {
+	d := newDesk(t)
+	only := d.publish(upload(d.device))[0]
+	for _, who := range []string{"zoe", "yan", "service s"} {
+		if got := d.claim(who); len(got) != 1 || got[0].ID != only.ID {
+			t.Errorf("%s got %q", who, ids(got))
+		}
+	}
+}
+
+func TestServiceGetsAnotherEachTimeWithinItsBudget(t *testing.T) {
+	d := newDesk(t)
+	for range 15 {
+		d.publish(upload(d.device))
+	}
+	d.device.LastResort = true
+	last := d.publish(upload(d.device))[0]
+	seen := map[string]bool{}
+	for range inbox.ServiceBudget {
+		got := d.claim("service s")
+		if len(got) != 1 || seen[got[0].ID] {
+			t.Fatalf("got %q again", ids(got))
+		}
+		seen[got[0].ID] = true
+	}
+	if got := d.claim("service s"); got[0].ID != last.ID {
+		t.Errorf("over its budget the service got %q", ids(got))
+	}
+	if got := d.claim("zoe"); got[0].ID == last.ID {
+		t.Error("the service's budget is spent on zoe")
+	}
+}
+
+func TestWelcomeConsumes(t *testing.T) {
+	d := newDesk(t)
+	all := d.publish(upload(d.device), upload(d.device), upload(d.device))
+	d.claim("zoe")
+	d.consume(all[0])
+	d.wantOpen("consumed", all[1:]...)
+	d.consume(all[0])
+	d.wantOpen("consumed again", all[1:]...)
+}
+
+// One Welcome takes one package of a device, however many it names and however
+// often it comes.
+func TestWelcomeConsumesOnePerDevice(t *testing.T) {
+	d := newDesk(t)
+	tablet := inboxtest.NewClient(bobID, d.clock.Now())
+	phone := d.publish(upload(d.device), upload(d.device), upload(d.device))
+	other := d.publish(upload(tablet), upload(tablet))
+	for range 3 {
+		d.consume(phone[1], phone[0], phone[2], other[1], other[0])
+		d.wantOpen("one of each", phone[0], phone[2], other[0])
+	}
+}
+
+func TestWelcomeForSomebodyElseConsumesNothing(t *testing.T) {
+	d := newDesk(t)
+	all := d.publish(upload(d.device), upload(d.device))
+	if err := d.Consume(t.Context(), []inbox.Owner{"eve"}, [][]byte{all[0].Ref, []byte("junk"), nil}); err != nil {
+		t.Fatal(err)
+	}
+	d.wantOpen("not a recipient", all...)
+}
+
+func TestTheOnlyOneStaysAndIsUsed(t *testing.T) {
+	d := newDesk(t)
+	only := d.publish(upload(d.device))[0]
+	d.consume(only)
+	d.wantOpen("used", only)
+	if s := d.open()[0].State; s != inbox.Used {
+		t.Errorf("state %q", s)
+	}
+	if got := d.news(); !slices.Equal(got, []inbox.Kind{inbox.LastResortUsed}) {
+		t.Errorf("notices %q", got)
+	}
+	renewed, err := d.Renew(t.Context(), publication(upload(d.device)), only.ID)
+	if err != nil || renewed.State != inbox.Listed || renewed.ID != only.ID {
+		t.Fatalf("%+v %v", renewed, err)
+	}
+	d.wantOpen("renewed", renewed)
+	if got := d.news(); len(got) != 0 {
+		t.Errorf("notices %q after the renewal", got)
+	}
+	d.consume(only) // a Welcome for the old one, late
+	if d.open()[0].State != inbox.Listed {
+		t.Error("a Welcome for the old package used the new one")
+	}
+}
+
+func TestFreshPackageReplacesTheUsedOne(t *testing.T) {
+	d := newDesk(t)
+	only := d.publish(upload(d.device))[0]
+	d.consume(only)
+	fresh := d.publish(upload(d.device))
+	d.wantOpen("replaced", fresh...)
+}
+
+func TestLastResortStays(t *testing.T) {
+	d := newDesk(t)
+	normal := d.publish(upload(d.device))[0]
+	d.device.LastResort = true
+	last := d.publish(upload(d.device))[0]
+	d.consume(last)
+	d.consume(last)
+	d.wantOpen("used", normal, last)
+	if got := d.news(); !slices.Equal(got, []inbox.Kind{inbox.LastResortUsed}) {
+		t.Errorf("notices %q", got)
+	}
+	d.device.LastResort = false
+	fresh := d.publish(upload(d.device))[0]
+	d.wantOpen("an ordinary one does not replace it", normal, last, fresh)
+	d.device.LastResort = true
+	next := d.publish(upload(d.device))[0]
+	d.wantOpen("another last resort does", normal, fresh, next)
+}
+
+func TestLowWater(t *testing.T) {
+	d := newDesk(t)
+	var us []inbox.Upload
+	for range 6 {
+		us = append(us, upload(d.device))
+	}
+	all := d.publish(us...)
+	d.consume(all[0])
+	if got := d.news(); len(got) != 0 {
+		t.Errorf("five left: %q", got)
+	}
+	d.consume(all[1])
+	d.consume(all[2])
+	if got := d.news(); !slices.Equal(got, []inbox.Kind{inbox.LowWater}) {
+		t.Errorf("three left: %q", got)
+	}
+	d.publish(upload(d.device), upload(d.device))
+	if got := d.news(); len(got) != 0 {
+		t.Errorf("five again: %q", got)
+	}
+}
+
+func TestNewDeviceIsTold(t *testing.T) {
+	d := newDesk(t)
+	d.publish(upload(d.device))
+	if got := d.news(); len(got) != 0 {
+		t.Errorf("the first device: %q", got)
+	}
+	u := upload(inboxtest.NewClient(bobID, d.clock.Now()))
+	u.Name, u.Public = "thief", false
+	d.publish(u)
+	pool, err := d.Pool(t.Context(), bob)
+	if err != nil || len(pool.Notices) != 1 {
+		t.Fatalf("%+v %v", pool.Notices, err)
+	}
+	if n := pool.Notices[0]; n.Kind != inbox.NewDevice || n.Name != "thief" || !slices.Equal(n.Others, []string{"phone"}) {
+		t.Errorf("%+v", n)
+	}
+}
+
+// Conversations has a new signature key in every package: its Update stays with the
+// device, unless the device calls itself otherwise.
+func TestUpdateWithANewSignatureKey(t *testing.T) {
+	d := newDesk(t)
+	p := d.publish(upload(d.device))[0]
+	next := inboxtest.NewClient(bobID, d.clock.Now())
+	renewed, err := d.Renew(t.Context(), publication(upload(next)), p.ID)
+	if err != nil || renewed.Device != p.Device {
+		t.Fatalf("%+v %v", renewed, err)
+	}
+	if got := d.news(); len(got) != 0 {
+		t.Errorf("notices %q", got)
+	}
+	if again := d.publish(upload(next))[0]; again.Device != p.Device {
+		t.Error("the key is not remembered as the device's")
+	}
+	u := upload(inboxtest.NewClient(bobID, d.clock.Now()))
+	u.Name = "thief"
+	if _, err := d.Renew(t.Context(), publication(u), p.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.news(); !slices.Equal(got, []inbox.Kind{inbox.NewDevice}) {
+		t.Errorf("notices %q", got)
+	}
+}
+
+func TestExpiringIsTold(t *testing.T) {
+	d := newDesk(t)
+	p := d.publish(upload(d.device))[0]
+	d.clock.Advance(83*24*time.Hour + time.Second)
+	pool, err := d.Pool(t.Context(), bob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	news := pool.News(d.Now())
+	if len(news) != 1 || news[0].Kind != inbox.Expiring || news[0].Package != p.ID || !news[0].At.Equal(p.NotAfter) {
+		t.Errorf("%+v", news)
+	}
+}
+
+func TestLogTellsAllAndVerifies(t *testing.T) {
+	d := newDesk(t)
+	u := upload(d.device)
+	u.Public = false
+	p := d.publish(u)[0]
+	must(t, d.List(t.Context(), bob, bobID, p.ID))
+	_, err := d.Renew(t.Context(), publication(upload(d.device)), p.ID)
+	must(t, err)
+	d.publish(upload(d.device))
+	must(t, d.Remove(t.Context(), bob, bobID, p.ID))
+	entries, err := d.History(t.Context(), bob, 0, 100)
+	must(t, err)
+	want := []inbox.Action{inbox.ActionPropose, inbox.ActionAdd, inbox.ActionUpdate, inbox.ActionPublish, inbox.ActionRemove}
+	if len(entries) != len(want) {
+		t.Fatalf("%d entries", len(entries))
+	}
+	for i, e := range entries {
+		if e.Action != want[i] {
+			t.Errorf("entry %d is %q, want %q", i+1, e.Action, want[i])
+		}
+	}
+	head, err := inbox.VerifyLog(inbox.Head{}, entries, bobID, d.PublicKey())
+	if pool, _ := d.Pool(t.Context(), bob); err != nil || head != pool.Log {
+		t.Errorf("VerifyLog: %+v %v", head, err)
+	}
+}
+
+func TestLogShowsEveryChange(t *testing.T) {
+	d := newDesk(t)
+	d.publish(upload(d.device), upload(d.device), upload(d.device))
+	good, err := d.History(t.Context(), bob, 0, 100)
+	must(t, err)
+	other, _, _ := ed25519.GenerateKey(nil)
+	for name, c := range map[string]struct {
+		change func([]inbox.LogEntry) []inbox.LogEntry
+		actor  string
+		key    ed25519.PublicKey
+	}{
+		"nothing":           {func(es []inbox.LogEntry) []inbox.LogEntry { return es }, bobID, d.PublicKey()},
+		"an entry left out": {func(es []inbox.LogEntry) []inbox.LogEntry { return slices.Delete(es, 1, 2) }, bobID, d.PublicKey()},
+		"first left out":    {func(es []inbox.LogEntry) []inbox.LogEntry { return es[1:] }, bobID, d.PublicKey()},
+		"order":             {func(es []inbox.LogEntry) []inbox.LogEntry { es[0], es[1] = es[1], es[0]; return es }, bobID, d.PublicKey()},
+		"twice":             {func(es []inbox.LogEntry) []inbox.LogEntry { return append(es, es[2]) }, bobID, d.PublicKey()},
+		"time":              {func(es []inbox.LogEntry) []inbox.LogEntry { es[1].Time = es[1].Time.Add(time.Second); return es }, bobID, d.PublicKey()},
+		"action":            {func(es []inbox.LogEntry) []inbox.LogEntry { es[2].Action = inbox.ActionRemove; return es }, bobID, d.PublicKey()},
+		"package":           {func(es []inbox.LogEntry) []inbox.LogEntry { es[2].Package = "x"; return es }, bobID, d.PublicKey()},
+		"key":               {func(es []inbox.LogEntry) []inbox.LogEntry { es[2].SignatureKey[0] ^= 1; return es }, bobID, d.PublicKey()},
+		"signature":         {func(es []inbox.LogEntry) []inbox.LogEntry { es[0].Signature = es[1].Signature; return es }, bobID, d.PublicKey()},
+		"another's log":     {func(es []inbox.LogEntry) []inbox.LogEntry { return es }, "https://social.example/users/eve", d.PublicKey()},
+		"another key":       {func(es []inbox.LogEntry) []inbox.LogEntry { return es }, bobID, other},
+	} {
+		_, err := inbox.VerifyLog(inbox.Head{}, c.change(slices.Clone(good)), c.actor, c.key)
+		if isGood := name == "nothing"; isGood != (err == nil) || !isGood && !errors.Is(err, inbox.ErrKeyLog) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
