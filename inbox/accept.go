@@ -49,6 +49,7 @@ func (in *Inbox) Accept(ctx context.Context, d Delivery) ([]Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keep activity %q: %w", m.ActivityID, err)
 	}
+	in.wakeKept(ms, results)
 	in.count(m.Kind, results)
 	return results, nil
 }

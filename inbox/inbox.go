@@ -89,6 +89,7 @@ type Inbox struct {
 	clock    func() time.Time
 	log      *slog.Logger
 	messages *prometheus.CounterVec
+	hub      hub
 }
 
 // New returns an Inbox over o.Store.

@@ -34,6 +34,7 @@ var (
 	errTruncated = errors.New("relay: body cut short")
 	errNoToken   = errors.New("relay: no access token")
 	errNotOwner  = errors.New("relay: not the caller's")
+	errNoItem    = errors.New("relay: no such item")
 	errBadPage   = errors.New("relay: no such page")
 )
 
@@ -72,6 +73,8 @@ var answers = []struct {
 	{policy.ErrSignature, 401, "The HTTP signature does not prove who sent this.", false},
 	{errNoToken, 401, "Show the access token of the person whose mailbox this is: Authorization: Bearer.", false},
 	{errNotOwner, 404, "There is nothing here for this access token.", false},
+	{errStreamsFull, 503, "More clients listen than this server can serve: try again later.", false},
+	{errNoItem, 404, "There is no such item in this collection.", false},
 	{errBadPage, 404, "There is no such page.", false},
 	{mastodon.ErrToken, 401, "The instance does not accept this access token: sign in again.", false},
 	{mastodon.ErrScope, 403, "The access token does not allow this.", true},

@@ -21,8 +21,8 @@ const pageSize = 20
 
 // mailbox is one person's collection while it is answered.
 type mailbox struct {
-	owner inbox.Owner
-	url   string
+	owner       inbox.Owner
+	url, events string
 }
 
 // messages answers GET /e2ee/users/{name}/messages: to the owner alone, and to
@@ -38,7 +38,11 @@ func (r *Relay) messages(work context.Context, ctx *fasthttp.RequestCtx, name st
 
 // showMailbox answers with the part of a mailbox that the query asks for.
 func (r *Relay) showMailbox(work context.Context, ctx *fasthttp.RequestCtx, p mastodon.Person) {
-	box := mailbox{owner: inbox.Owner(p.Account), url: r.personURL(p.Name, "messages")}
+	box := r.mailboxOf(p)
+	if id, ok := soughtItem(ctx.QueryArgs()); ok {
+		r.seekItem(work, ctx, box, id)
+		return
+	}
 	body, err := r.view(work, box, ctx.QueryArgs())
 	if err != nil {
 		r.fail(ctx, err)
@@ -47,12 +51,23 @@ func (r *Relay) showMailbox(work context.Context, ctx *fasthttp.RequestCtx, p ma
 	writeActivity(ctx, "private, no-store", body)
 }
 
+func (r *Relay) mailboxOf(p mastodon.Person) mailbox {
+	return mailbox{
+		owner: inbox.Owner(p.Account), url: r.personURL(p.Name, "messages"), events: r.personURL(p.Name, "events"),
+	}
+}
+
 // owner is the caller, when the name in the URL is theirs and the token may read.
 func (r *Relay) owner(work context.Context, ctx *fasthttp.RequestCtx, name string) (mastodon.Caller, error) {
 	token, ok := bearer(ctx)
 	if !ok {
 		return mastodon.Caller{}, errNoToken
 	}
+	return r.ownerWith(work, token, name)
+}
+
+// ownerWith is the owner by the token, wherever it came from.
+func (r *Relay) ownerWith(work context.Context, token, name string) (mastodon.Caller, error) {
 	caller, err := r.caller(work, token)
 	if err != nil {
 		return mastodon.Caller{}, err
@@ -108,6 +123,8 @@ func (r *Relay) viewCollection(ctx context.Context, box mailbox) ([]byte, error)
 	}
 	d := begin(box.url, "OrderedCollection")
 	d.number("totalItems", u.Total)
+	d.text("eventStream", box.events)
+	d.text("seekItem", box.seek())
 	if u.Total == 0 {
 		d.items(nil)
 		return d.end(), nil

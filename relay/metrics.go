@@ -15,7 +15,9 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	dropped  prometheus.Counter
 	tooLarge prometheus.Counter // limit_exceeded_total of mailbox.max_activity
-	routes   map[route]*routeMetrics
+
+	streamsFull prometheus.Counter // limit_exceeded_total of event streams
+	routes      map[route]*routeMetrics
 }
 
 type routeMetrics struct {
@@ -40,7 +42,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	}, []string{"route"})
 	for _, name := range []route{
 		routeForward, routeStreaming, routeInbox, routeActor, routeMessages, routeKeyPackages,
-		routeOwnActor, routeWebFinger, routeOwnInbox, routeRevoke,
+		routeOwnActor, routeWebFinger, routeOwnInbox, routeRevoke, routeEvents,
 	} {
 		m.routes[name] = &routeMetrics{seconds: seconds.WithLabelValues(string(name))}
 	}
@@ -48,6 +50,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		registry.MustRegister(m.requests, m.dropped, seconds)
 	}
 	m.tooLarge = limits(registry).WithLabelValues("mailbox.max_activity")
+	m.streamsFull = limits(registry).WithLabelValues("event_streams")
 	return m
 }
 

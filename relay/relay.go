@@ -49,9 +49,15 @@ type Options struct {
 	Key         *rsa.PublicKey  // of the gateway's own actor; nil: /e2ee/actor does not exist
 	Limits      activity.Limits // limits.json_depth, limits.json_keys
 	MaxActivity int64           // mailbox.max_activity in bytes; 0: 1 MiB
-	Clock       func() time.Time
-	Log         *slog.Logger          // nil: discarded
-	Metrics     prometheus.Registerer // nil: not registered
+	Quota       int64           // mailbox.quota in bytes; 0: nobody is warned
+
+	Streams         int           // event streams of everybody; 0: 20,000
+	StreamsPerOwner int           // of one person; 0: 32
+	Heartbeat       time.Duration // of an event stream, and how often its token is checked; 0: 30 s
+
+	Clock   func() time.Time
+	Log     *slog.Logger          // nil: discarded
+	Metrics prometheus.Registerer // nil: not registered
 }
 
 // Relay answers every public request. It is safe for concurrent use.
@@ -63,6 +69,10 @@ type Relay struct {
 	people         *mastodon.Instance
 	limits         activity.Limits
 	maxActivity    int64
+	quota          int64
+	heartbeat      time.Duration
+	streams        *streams
+	buffers        eventBuffers
 	clock          func() time.Time
 	log            *slog.Logger
 	metrics        *metrics
@@ -81,7 +91,8 @@ func New(o Options) (*Relay, error) {
 		domain: strings.ToLower(o.Domain), base: strings.TrimSuffix(o.Base, "/"),
 		web: o.Web, streaming: o.Streaming,
 		gate: o.Gate, inbox: o.Inbox, people: o.People,
-		limits: o.Limits, maxActivity: o.MaxActivity,
+		limits: o.Limits, maxActivity: o.MaxActivity, quota: o.Quota,
+		heartbeat: o.Heartbeat, streams: newStreams(o),
 		clock: o.Clock, log: o.Log, metrics: newMetrics(o.Metrics),
 	}
 	if r.base == "" {
@@ -89,6 +100,9 @@ func New(o Options) (*Relay, error) {
 	}
 	if r.maxActivity == 0 {
 		r.maxActivity = 1 << 20
+	}
+	if r.heartbeat == 0 {
+		r.heartbeat = heartbeatEvery
 	}
 	if r.clock == nil {
 		r.clock = time.Now
@@ -138,7 +152,7 @@ func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
 		r.webFinger(ctx)
 	case routeRevoke:
 		r.revoke(ctx)
-	case routeOwnInbox, routeMessages, routeKeyPackages, routeOwnActor:
+	case routeOwnInbox, routeMessages, routeEvents, routeKeyPackages, routeOwnActor:
 		r.own(ctx, d)
 	default:
 		r.web.Pass(ctx)
@@ -167,6 +181,8 @@ func (r *Relay) own(ctx *fasthttp.RequestCtx, d destination) {
 	switch d.route {
 	case routeMessages:
 		r.messages(work, ctx, string(d.name))
+	case routeEvents:
+		r.events(work, ctx, string(d.name))
 	case routeKeyPackages:
 		r.keyPackages(work, ctx, string(d.name))
 	default:

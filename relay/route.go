@@ -11,6 +11,7 @@ const (
 	routeInbox       route = "inbox"        // POST to an inbox: read, classified, kept or forwarded
 	routeActor       route = "actor"        // perhaps an actor document: the upstream's, with ours added
 	routeMessages    route = "messages"     // a person's mailbox
+	routeEvents      route = "events"       // a person's mailbox as it fills
 	routeKeyPackages route = "key_packages" // a person's key packages
 	routeOwnInbox    route = "own_inbox"    // GET of a personal inbox: its owner's messages, else the upstream's
 	routeRevoke      route = "revoke"       // the upstream's; a token ends
@@ -76,6 +77,8 @@ func ownRoute(rest []byte) destination {
 	switch string(what) {
 	case "messages":
 		return destination{route: routeMessages, name: name}
+	case "events":
+		return destination{route: routeEvents, name: name}
 	case "keyPackages":
 		return destination{route: routeKeyPackages, name: name}
 	}

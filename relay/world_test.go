@@ -43,6 +43,8 @@ type world struct {
 
 	upstream *upstream
 	store    inbox.Store
+	inbox    *inbox.Inbox
+	shutdown func() // begins; the test's end awaits it
 	registry *prometheus.Registry
 }
 
@@ -53,6 +55,7 @@ type upstream struct {
 	mu       sync.Mutex
 	received []received
 	fail     bool // every API question is 502
+	revoked  map[string]bool
 }
 
 type received struct {
@@ -99,6 +102,9 @@ func (u *upstream) api(w http.ResponseWriter, r *http.Request) {
 	name := map[string]string{
 		"Bearer of-alice": "alice", "Bearer of-bob": "bob", "Bearer narrow": "alice",
 	}[r.Header.Get("Authorization")]
+	if u.revoked[r.Header.Get("Authorization")] {
+		name = ""
+	}
 	switch {
 	case u.fail:
 		w.WriteHeader(http.StatusBadGateway)
@@ -198,7 +204,20 @@ var ownKey = sync.OnceValue(func() *rsa.PublicKey {
 	return &key.PublicKey
 })
 
+// revoke ends a token of the instance's.
+func (u *upstream) revoke(token string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.revoked = map[string]bool{"Bearer " + token: true}
+}
+
 func newWorld(t *testing.T, store inbox.Store, g relay.Gate) *world {
+	t.Helper()
+	return newWorldWith(t, store, g, func(*relay.Options) {})
+}
+
+// newWorldWith lets a test change the relay's options.
+func newWorldWith(t *testing.T, store inbox.Store, g relay.Gate, change func(*relay.Options)) *world {
 	t.Helper()
 	up := &upstream{}
 	up.Server = httptest.NewServer(up)
@@ -214,19 +233,22 @@ func newWorld(t *testing.T, store inbox.Store, g relay.Gate) *world {
 	}
 	t.Cleanup(func() { _ = web.Close() })
 	w := &world{upstream: up, store: store, registry: prometheus.NewRegistry()}
-	r, err := relay.New(relay.Options{
+	o := relay.Options{
 		Domain: domain, Web: web, Gate: g, Inbox: inbox.New(inbox.Options{Store: store}), People: people,
 		Key: ownKey(), Limits: activity.Limits{Depth: 32, Keys: 1000}, Metrics: w.registry,
-	})
+	}
+	change(&o)
+	w.inbox = o.Inbox
+	r, err := relay.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Client = serve(t, r)
+	w.Client, w.shutdown = serve(t, r)
 	return w
 }
 
 // serve listens on loopback and gives a client to whom every host is there.
-func serve(t *testing.T, r *relay.Relay) *http.Client {
+func serve(t *testing.T, r *relay.Relay) (client *http.Client, shutdown func()) {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -242,11 +264,14 @@ func serve(t *testing.T, r *relay.Relay) *http.Client {
 			return new(net.Dialer).DialContext(ctx, "tcp", listener.Addr().String())
 		},
 	}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
+	shutdown = sync.OnceFunc(func() {
 		end, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		_ = server.Shutdown(end)
+	})
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		shutdown()
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("Serve: %v", err)
@@ -254,7 +279,7 @@ func serve(t *testing.T, r *relay.Relay) *http.Client {
 	})
 	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
-	}}
+	}}, shutdown
 }
 
 func memory() *inboxtest.Memory { return &inboxtest.Memory{} }

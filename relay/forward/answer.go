@@ -164,7 +164,7 @@ func (c *client) drainable() bool {
 // settle ends the exchange and reports whether another may follow.
 func (c *client) settle() bool {
 	c.countSlow()
-	if c.broken || c.tunnel {
+	if c.broken || c.tunnel || c.live != nil {
 		return false
 	}
 	if !c.keep {

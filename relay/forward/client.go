@@ -38,6 +38,7 @@ type client struct {
 	keep     bool // the connection outlives the exchange
 	broken   bool // aborted: the client must not take the reply for whole
 	tunnel   bool // the connection is no longer HTTP
+	live     func(*Live)
 	framing  framing
 	told100  bool
 	addr     netip.Addr // of the client, once asked for
@@ -80,6 +81,9 @@ func (c *client) serve() {
 func (c *client) serveAll() {
 	for c.await() && c.serveOne() {
 		c.served++
+	}
+	if c.live != nil {
+		c.runLive()
 	}
 }
 

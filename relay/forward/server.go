@@ -24,6 +24,7 @@ type Server struct {
 	census  census
 	watch   func() *watch
 	closing atomic.Bool
+	closed  chan struct{} // closed with closing
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -37,6 +38,7 @@ func NewServer(o ServerOptions) *Server {
 		o: o, limits: o.Limits.orDefault(), log: logger(o.Log),
 		excess: counter(o.Metrics, "limit_exceeded_total", "Requests and connections over a limit.", "limit"),
 		heads:  buffers{size: 16 << 10},
+		closed: make(chan struct{}),
 
 		listeners: make(map[net.Listener]struct{}),
 		clients:   make(map[*client]struct{}),

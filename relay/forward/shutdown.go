@@ -46,7 +46,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) stopListening() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closing.Store(true)
+	if !s.closing.Swap(true) {
+		close(s.closed)
+	}
 	for l := range s.listeners {
 		_ = l.Close() // Serve returns whatever it says
 	}

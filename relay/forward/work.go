@@ -130,7 +130,7 @@ func (c *client) handle() {
 	defer func() {
 		if p := recover(); p != nil {
 			c.s.log.Error("handler panicked", slog.Any("panic", p))
-			c.keep = false
+			c.keep, c.live = false, nil
 			if c.replied {
 				c.abort()
 				return
@@ -145,7 +145,11 @@ func (c *client) handle() {
 		return
 	}
 	c.s.o.Handler(&c.w.ctx)
-	if !c.replied && !c.tunnel {
+	switch {
+	case c.replied || c.tunnel:
+	case c.live != nil:
+		c.beginLive()
+	default:
 		c.writeOwn()
 	}
 }

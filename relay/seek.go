@@ -1,0 +1,39 @@
+package relay
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/valyala/fasthttp"
+)
+
+// seek is the URL to which a client appends item=<id>.
+func (b mailbox) seek() string { return b.url + "?" }
+
+// soughtItem is the id that a client wants to be led to. Some clients append a
+// separator although there is one.
+func soughtItem(query *fasthttp.Args) (string, bool) {
+	for _, name := range [...]string{"item", "?item", "&item"} {
+		if query.Has(name) {
+			return string(query.Peek(name)), true
+		}
+	}
+	return "", false
+}
+
+// seekItem redirects to the page that holds an activity. What is absent and what
+// is somebody else's look alike.
+func (r *Relay) seekItem(work context.Context, ctx *fasthttp.RequestCtx, box mailbox, id string) {
+	p, err := r.inbox.Find(work, box.owner, id)
+	if errors.Is(err, inbox.ErrNotFound) {
+		err = errNoItem
+	}
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	writeEmpty(ctx, fasthttp.StatusPermanentRedirect)
+	ctx.Response.Header.Set(fasthttp.HeaderLocation, box.page(pageOf(p)))
+	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "private, no-store")
+}
