@@ -27,25 +27,38 @@ func (g *gateway) run(ctx context.Context) error {
 	}
 	operator, err := g.listenOperator(ctx)
 	if err != nil {
-		return errors.Join(err, closeAll(public), g.close())
+		return errors.Join(err, public.close(), g.close())
 	}
 	group, running := errgroup.WithContext(ctx)
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
-	for _, l := range public {
-		group.Go(func() error { return g.front.Serve(serving, l) })
-		g.log.Info("listening", "address", l.Addr().String())
-	}
+	g.servePublic(serving, group, public)
 	for _, o := range operator {
 		group.Go(func() error { return serveOperator(o) })
 	}
 	g.log.Info("ready", "domain", g.config.Domain, "version", version, "admin", string(g.config.Admin.Listen))
 	group.Go(func() error {
 		<-running.Done()
+		defer stopServing()
 		return g.drain(operator)
 	})
 	err = group.Wait()
 	return errors.Join(err, g.close())
+}
+
+// servePublic serves the public listeners in goroutines of group.
+func (g *gateway) servePublic(ctx context.Context, group *errgroup.Group, public endpoints) {
+	for _, l := range public.front {
+		group.Go(func() error { return g.front.Serve(ctx, l) })
+		g.log.Info("listening", "address", l.Addr().String())
+	}
+	for _, l := range public.plain {
+		group.Go(func() error { return g.plain.Serve(ctx, l) })
+		g.log.Info("listening", "address", l.Addr().String(), "only", "redirects")
+	}
+	if g.certificates != nil {
+		group.Go(func() error { return g.certificates.Run(ctx) })
+	}
 }
 
 // drain lets what is under way finish within shutdown_timeout.
@@ -55,6 +68,9 @@ func (g *gateway) drain(operator []endpoint) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(g.config.ShutdownTimeout))
 	defer cancel()
 	err := g.front.Shutdown(ctx)
+	if g.plain != nil {
+		err = errors.Join(err, g.plain.Shutdown(ctx))
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		g.log.Warn("connections were cut at shutdown_timeout")
 		err = nil
@@ -63,21 +79,6 @@ func (g *gateway) drain(operator []endpoint) error {
 		err = errors.Join(err, o.server.Close())
 	}
 	return err
-}
-
-func (g *gateway) listenPublic(ctx context.Context) ([]net.Listener, error) {
-	var open []net.Listener
-	for _, address := range g.config.Listen {
-		l, err := forward.Listen(ctx, string(address))
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("listen on %s (listen): %w", address, err), closeAll(open))
-		}
-		if g.config.ProxyProtocol == "trusted" {
-			l = forward.ProxyProtocol(l, g.config.TrustedProxies)
-		}
-		open = append(open, l)
-	}
-	return open, nil
 }
 
 func closeAll(open []net.Listener) error {

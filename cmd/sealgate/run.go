@@ -22,6 +22,7 @@ import (
 	"github.com/sealgate/sealgate/policy/signature"
 	"github.com/sealgate/sealgate/relay"
 	"github.com/sealgate/sealgate/relay/admin"
+	"github.com/sealgate/sealgate/relay/edge"
 	"github.com/sealgate/sealgate/relay/forward"
 	"github.com/sealgate/sealgate/storage"
 )
@@ -40,6 +41,9 @@ type gateway struct {
 	front  *forward.Server
 	admin  *admin.Admin
 
+	certificates edge.Certificates // nil: something in front does TLS
+	plain        *forward.Server   // of tls.http; nil without certificates
+
 	closers []func() error // in the order of opening; closed from the last
 }
 
@@ -48,7 +52,7 @@ type gateway struct {
 func newGateway(config configs.Config, log *slog.Logger) (*gateway, error) {
 	g := &gateway{config: config, log: log, metrics: prometheus.NewRegistry()}
 	g.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func() error{g.openStore, g.meetPeople, g.openFront} {
+	for _, step := range []func() error{g.openStore, g.meetPeople, g.openFront, g.openEdge} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, g.close())
 		}

@@ -36,12 +36,12 @@ type Listener struct {
 	slots   chan struct{}
 	done    chan *Conn
 	failed  chan error
-	ctx     context.Context //nolint:containedctx // the life of the listener
-	cancel  context.CancelFunc
+	over    chan struct{} // closed when nothing more comes through done
 	running sync.WaitGroup
 }
 
-// NewListener begins to accept from l. Close ends it, and l.
+// NewListener begins to accept from l. Close ends that, and closes l; handshakes under way then have
+// o.Timeout to finish.
 func NewListener(l net.Listener, o ListenerOptions) *Listener {
 	if o.Timeout <= 0 {
 		o.Timeout = 10 * time.Second
@@ -56,49 +56,48 @@ func NewListener(l net.Listener, o ListenerOptions) *Listener {
 		Listener: l, o: o, log: logger(o.Log), census: census{limit: o.PerClient},
 		failures: counter(o.Metrics, "tls_handshake_failures_total", "TLS handshakes that did not succeed.", "reason"),
 		excess:   counter(o.Metrics, "limit_exceeded_total", "Requests and connections over a limit.", "limit"),
-		slots:    make(chan struct{}, o.AtOnce), done: make(chan *Conn), failed: make(chan error),
+		slots:    make(chan struct{}, o.AtOnce), done: make(chan *Conn), failed: make(chan error), over: make(chan struct{}),
 	}
-	t.ctx, t.cancel = context.WithCancel(context.Background())
-	t.running.Go(t.acceptAll)
+	go t.acceptAll() // ends when l is closed
 	return t
 }
 
-// Accept returns the next client that shook hands.
+// Accept returns the next client that shook hands. After Close it returns those who were about to, and then
+// net.ErrClosed.
 func (t *Listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-t.done:
 		return c, nil
 	case err := <-t.failed:
 		return nil, err
-	case <-t.ctx.Done():
+	case <-t.over:
 		return nil, net.ErrClosed
 	}
 }
 
-// Close stops listening, gives up handshakes under way and waits for them.
-func (t *Listener) Close() error {
-	err := t.Listener.Close()
-	t.cancel()
-	t.running.Wait()
-	return err
-}
-
 func (t *Listener) acceptAll() {
+	defer close(t.over)
+	defer t.running.Wait()
 	for {
 		c, err := t.Listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			t.cancel()
+		switch {
+		case err == nil:
+			t.take(c)
+		case errors.Is(err, net.ErrClosed):
 			return
+		default:
+			t.fail(err)
 		}
-		if err != nil {
-			select { // whoever calls Accept knows what to do and how long to wait
-			case t.failed <- err:
-				continue
-			case <-t.ctx.Done():
-				return
-			}
-		}
-		t.take(c)
+	}
+}
+
+// fail hands err to whoever calls Accept, who knows what to do and how long to wait.
+func (t *Listener) fail(err error) {
+	wait := time.NewTimer(time.Second) // nobody may be there; the listener may be closed by now
+	defer wait.Stop()
+	select {
+	case t.failed <- err:
+	case <-wait.C:
 	}
 }
 
@@ -124,23 +123,23 @@ func (t *Listener) greet(c net.Conn) {
 		_ = c.Close()
 		return
 	}
-	s, ok := t.shake(c)
-	t.census.leave(who)
+	defer t.census.leave(who)
+	ctx, cancel := context.WithTimeout(context.Background(), t.o.Timeout)
+	defer cancel()
+	s, ok := t.shake(ctx, c)
 	if !ok {
 		_ = c.Close()
 		return
 	}
 	select {
 	case t.done <- s:
-	case <-t.ctx.Done():
+	case <-ctx.Done(): // nobody calls Accept
 		_ = s.Close()
 	}
 }
 
 // shake completes the handshake. A connection that only answered a challenge is over (RFC 8737 §3).
-func (t *Listener) shake(c net.Conn) (*Conn, bool) {
-	ctx, cancel := context.WithTimeout(t.ctx, t.o.Timeout)
-	defer cancel()
+func (t *Listener) shake(ctx context.Context, c net.Conn) (*Conn, bool) {
 	s := &Conn{Conn: tls.Server(c, t.o.Config)}
 	if err := s.HandshakeContext(ctx); err != nil {
 		t.failures.WithLabelValues(reason(err)).Inc()

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"slices"
@@ -19,6 +20,9 @@ type via struct {
 
 func newVia(c net.Conn, trusted []netip.Prefix) *via {
 	v := &via{proto: "http", proxies: trusted}
+	if _, ok := c.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		v.proto = "https"
+	}
 	if t, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		v.peer = t.AddrPort().Addr().Unmap().WithZone("")
 	}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/sealgate/sealgate/relay/edge"
+	"github.com/sealgate/sealgate/relay/forward"
+)
+
+// openEdge gets what the gateway needs to be the TLS edge itself, if tls.mode says so.
+func (g *gateway) openEdge() error {
+	switch g.config.TLS.Mode {
+	case "files":
+		files, err := edge.NewFiles(edge.FilesOptions{
+			Certificate: g.config.TLS.Certificate, Key: g.config.TLS.Key, Log: g.log,
+		})
+		if err != nil {
+			return err
+		}
+		g.certificates = files
+		g.openPlain(nil)
+	case "acme":
+		acme, err := edge.NewACME(g.acmeOptions())
+		if err != nil {
+			return err
+		}
+		g.later(acme.Close)
+		g.certificates = acme
+		g.openPlain(acme.Challenge)
+	}
+	return nil
+}
+
+func (g *gateway) acmeOptions() edge.ACMEOptions {
+	a := g.config.TLS.ACME
+	o := edge.ACMEOptions{
+		Domain: g.config.Domain, Email: a.Email, Directory: a.Directory, CAFile: a.CAFile, Path: a.Path,
+		HTTP: len(g.config.TLS.HTTP) > 0, Log: g.log,
+	}
+	if host, _, err := net.SplitHostPort(o.Domain); err == nil { // on loopback
+		o.Domain = host
+	}
+	for _, l := range g.config.Listen {
+		network, _ := l.Split()
+		o.TLS = o.TLS || network == "tcp"
+	}
+	return o
+}
+
+// openPlain makes the server of tls.http.
+func (g *gateway) openPlain(challenge func(path string) ([]byte, bool)) {
+	g.plain = forward.NewServer(forward.ServerOptions{
+		Handler:        edge.Redirect{Base: publicBase(g.config), Challenge: challenge}.Handle,
+		TrustedProxies: g.config.TrustedProxies, Limits: frontLimits(g.config.Limits),
+		Log: g.log, Metrics: g.metrics,
+	})
+}
+
+// endpoints are the public listeners, each with the server behind it.
+type endpoints struct {
+	front []net.Listener
+	plain []net.Listener // tls.http
+}
+
+func (e endpoints) close() error { return closeAll(append(e.front, e.plain...)) }
+
+// listenPublic opens listen and tls.http, with inherited sockets where there are any.
+func (g *gateway) listenPublic(ctx context.Context) (e endpoints, err error) {
+	open := opener{ctx: ctx}
+	if open.inherited, err = edge.Inherit(os.Getpid(), os.LookupEnv); err != nil { //nolint:forbidigo // a protocol of processes, not a setting
+		return e, err
+	}
+	defer func() {
+		if err = errors.Join(err, open.inherited.Left()); err != nil {
+			err = errors.Join(err, open.inherited.Close(), e.close())
+		}
+	}()
+	for _, a := range g.config.Listen {
+		l, err := open.open("listen", string(a))
+		if err != nil {
+			return e, err
+		}
+		e.front = append(e.front, g.secure(g.proxied(l)))
+	}
+	for _, a := range g.config.TLS.HTTP {
+		l, err := open.open("tls.http", string(a))
+		if err != nil {
+			return e, err
+		}
+		e.plain = append(e.plain, g.proxied(l))
+	}
+	return e, nil
+}
+
+// opener opens one listener after the other.
+type opener struct {
+	ctx       context.Context //nolint:containedctx // of one call of listenPublic
+	inherited *edge.Inherited
+}
+
+func (o *opener) open(key, address string) (net.Listener, error) {
+	if l, ok := o.inherited.Take(key, address); ok {
+		return l, nil
+	}
+	if l, ok := o.inherited.Next(); ok {
+		return l, nil
+	}
+	l, err := forward.Listen(o.ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s (%s): %w", address, key, err)
+	}
+	return l, nil
+}
+
+func (g *gateway) proxied(l net.Listener) net.Listener {
+	if g.config.ProxyProtocol != "trusted" {
+		return l
+	}
+	return forward.ProxyProtocol(l, g.config.TrustedProxies)
+}
+
+// secure puts TLS on l if there are certificates.
+func (g *gateway) secure(l net.Listener) net.Listener {
+	if g.certificates == nil {
+		return l
+	}
+	limits := g.config.Limits
+	return edge.NewListener(l, edge.ListenerOptions{
+		Config: edge.Config(g.certificates), Timeout: time.Duration(limits.HeaderTimeout),
+		PerClient: limits.ConnectionsPerClient, Log: g.log, Metrics: g.metrics,
+	})
+}
