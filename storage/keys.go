@@ -18,6 +18,10 @@ const (
 	findKey    = 'i'
 	personKey  = 'p'
 	valueKey   = 'k'
+	signInKey  = 'a'
+	queueKey   = 'q'
+	sentKey    = 's'
+	nameKey    = 'w'
 )
 
 // hashed is an HMAC-SHA-256 cut to 128 bits: fixed in size whatever ids peers

@@ -10,8 +10,13 @@
 //	i find[16]                               activity id of an owner: position     (Badger TTL)
 //	p person[16]                             local person: account, or all of them as JSON under the account's key
 //	k name                                   kept value, by name
+//	a n hash[32]                             code, token or finished sign-in, as JSON (Badger TTL)
+//	a d account[16] device[16]               signed-in device, as JSON (Badger TTL)
+//	q lane[16] seq[8]                        delivery to be made, as JSON
+//	s sent[16] part[1]                       sent activity: head as JSON | body, cut in parts (Badger TTL)
+//	w name[16]                               another name of a sent activity: sent  (Badger TTL)
 //
-// box, once, find and person are HMAC-SHA-256 under the secret, cut to 16 bytes; integers in keys are
+// box, once, find, person, account, device, sent and name are HMAC-SHA-256 under the secret, cut to 16 bytes; integers in keys are
 // big-endian. Buckets are spans of a thirtieth of the retention; a span expires, and is dropped, whole.
 package storage
 
