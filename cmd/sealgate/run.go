@@ -143,8 +143,8 @@ func (g *gateway) openFront() error {
 		Domain: g.config.Domain, Base: publicBase(g.config), Web: web, Streaming: streaming,
 		Gate: gate, Inbox: g.inbox, People: g.people, Key: &own.PublicKey,
 		Limits:      activity.Limits{Depth: g.config.Limits.JSONDepth, Keys: g.config.Limits.JSONKeys},
-		MaxActivity: int64(g.config.Mailbox.MaxActivity),
-		Log:         g.log, Metrics: g.metrics,
+		MaxActivity: int64(g.config.Mailbox.MaxActivity), Quota: int64(g.config.Mailbox.Quota),
+		Log: g.log, Metrics: g.metrics,
 	})
 	if err != nil {
 		return err
