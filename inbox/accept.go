@@ -30,6 +30,22 @@ type Delivery struct {
 // without an id is kept under a hash of its bytes, so that only the same bytes
 // are its duplicate. Accept keeps no reference to d.
 func (in *Inbox) Accept(ctx context.Context, d Delivery) ([]Result, error) {
+	ms, err := in.Letters(d)
+	if err != nil || len(ms) == 0 {
+		return nil, err
+	}
+	results, err := in.store.Append(ctx, ms)
+	if err != nil {
+		return nil, fmt.Errorf("keep activity %q: %w", ms[0].ActivityID, err)
+	}
+	in.Kept(ms, results)
+	return results, nil
+}
+
+// Letters is the first half of Accept, for who keeps messages together with
+// something else: what to append, one Message per owner, with Accept's errors. They
+// share d's bytes.
+func (in *Inbox) Letters(d Delivery) ([]Message, error) {
 	if err := oneAuthor(d.Signer, d.Activity); err != nil {
 		return nil, err
 	}
@@ -37,21 +53,22 @@ func (in *Inbox) Accept(ctx context.Context, d Delivery) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(d.Owners) == 0 {
-		return nil, nil
-	}
 	ms := make([]Message, len(d.Owners))
 	for i, o := range d.Owners {
 		ms[i] = m
 		ms[i].Owner = o
 	}
-	results, err := in.store.Append(ctx, ms)
-	if err != nil {
-		return nil, fmt.Errorf("keep activity %q: %w", m.ActivityID, err)
+	return ms, nil
+}
+
+// Kept is the second half: it counts what became of Letters, and wakes those who
+// wait for it. Call it when ms are durable.
+func (in *Inbox) Kept(ms []Message, results []Result) {
+	if len(ms) == 0 {
+		return
 	}
 	in.wakeKept(ms, results)
-	in.count(m.Kind, results)
-	return results, nil
+	in.count(ms[0].Kind, results)
 }
 
 // oneAuthor holds interop.md's rule: signer, actor and attributedTo are one, and

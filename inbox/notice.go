@@ -16,6 +16,12 @@ const (
 	Expiring       Kind = "expiring"         // a package ends within a week; derived, never kept
 )
 
+// The kinds of notices about messages to other servers.
+const (
+	DeliveryDelayed Kind = "delivery_delayed" // not delivered for an hour; tried further
+	DeliveryFailed  Kind = "delivery_failed"  // given up
+)
+
 // Notice tells an owner what they may want to act on.
 type Notice struct {
 	Kind    Kind
@@ -24,6 +30,9 @@ type Notice struct {
 	Name    string    // the device's
 	Package string    // with LastResortUsed and Expiring: Package.ID
 	Others  []string  // with NewDevice: the names of the devices before it
+
+	Host     string // with DeliveryDelayed and DeliveryFailed: the recipients' server
+	Activity string // with these: the id of what was sent
 }
 
 const (
