@@ -39,15 +39,8 @@ const (
 // left out. What is answered as reserved is durable.
 func (d *Directory) Claim(ctx context.Context, o Owner, r Requester) ([]Package, error) {
 	by := r.hash()
-	pool, err := d.o.Store.Pool(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	got := pool.claim(by, r.Service, d.Now())
-	if got.reserved == 0 { // nothing to write
-		return d.count(got), nil
-	}
-	err = d.change(ctx, o, "", func(c *clerk) error {
+	var got claimed
+	err := d.change(ctx, o, "", func(c *clerk) error {
 		got = c.claim(by, r.Service, c.now)
 		return nil
 	})
@@ -79,7 +72,6 @@ func (r Requester) hash() string {
 type claimed struct {
 	packages []Package
 	kinds    []string
-	reserved int // how many holds are new
 }
 
 func (c *claimed) give(p *Package, kind string) {
@@ -142,7 +134,6 @@ func (c *claimed) take(shelf []*Package, a asker) {
 	}
 	if i := slices.IndexFunc(shelf, free); i >= 0 && (!a.service || spent < ServiceBudget) {
 		shelf[i].Hold = Hold{By: a.by, Until: a.now.Add(HoldFor)}
-		c.reserved++
 		c.give(shelf[i], claimFresh)
 		return
 	}

@@ -25,7 +25,7 @@ type DirectoryOptions struct {
 // Directory publishes people's key packages, hands each to one inviter, and takes
 // it back when a Welcome has used it. It is safe for concurrent use.
 //
-// What it decides, it decides on a Pool inside KeyStore.Change: the rules are pure,
+// What it decides, it decides on a Pool inside KeyStore.ChangePool: the rules are pure,
 // and the store makes them happen one after the other.
 type Directory struct {
 	o      DirectoryOptions

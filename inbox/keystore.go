@@ -11,15 +11,15 @@ import (
 // Serial. Changes of one owner happen one after the other, each on the pool the
 // last one left. Two never see the same pool and both succeed.
 //
-// Durable. What Change has answered with nil is on disk, synced, and seen by
+// Durable. What ChangePool has answered with nil is on disk, synced, and seen by
 // every read that starts afterwards, in this process and, after kill -9 at any
 // moment, in the next. A change is kept whole or not at all; no read shows one
 // that is not yet durable.
 //
-// Once. A trace is made once: a Change that makes one which is there already is
+// Once. A trace is made once: a change that makes one which is there already is
 // ErrReused and changes nothing, until the trace's time is over.
 //
-// Ignorant. A KeyStore has no rules of its own: what the function given to Change
+// Ignorant. A KeyStore has no rules of its own: what the function given to ChangePool
 // leaves in the pool is what is kept. Packages that are no longer in it lose their
 // content. It may forget packages a day or more after their NotAfter, and traces
 // after their Until.
@@ -33,12 +33,12 @@ type KeyStore interface {
 	// Content gives what was published as the package's content, or ErrNoPackage.
 	Content(ctx context.Context, o Owner, id string) ([]byte, error)
 
-	// Change runs f on the owner's pool and keeps what it did. f is fast and pure:
+	// ChangePool runs f on the owner's pool and keeps what it did. f is fast and pure:
 	// it may run several times, of which the last counts, each time on a pool of its
 	// own that it may change in place. An error of f is returned
 	// as it is and changes nothing. ErrUnavailable, or the context's error, leave open
 	// whether the change was kept.
-	Change(ctx context.Context, o Owner, f func(*Change) error) error
+	ChangePool(ctx context.Context, o Owner, f func(*Change) error) error
 
 	// Trace gives what a published package left behind, or ErrNoPackage.
 	Trace(ctx context.Context, name string) (Trace, error)

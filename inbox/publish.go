@@ -178,7 +178,7 @@ type clerk struct {
 
 // change runs f on the owner's pool, of which expired packages are forgotten first.
 func (d *Directory) change(ctx context.Context, o Owner, actor string, f func(*clerk) error) error {
-	return d.o.Store.Change(ctx, o, func(c *Change) error {
+	return d.o.Store.ChangePool(ctx, o, func(c *Change) error {
 		k := &clerk{Change: c, o: d.o, owner: o, actor: actor, now: d.Now(), key: d.o.Key}
 		k.prune()
 		return f(k)

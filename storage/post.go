@@ -18,6 +18,7 @@ type post struct {
 	bucket bucket
 	boxes  map[hashed]*mailbox
 	dirty  map[hashed]bool
+	pools  map[hashed]*pool // key pools, read once
 	writes int
 }
 

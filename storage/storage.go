@@ -1,5 +1,5 @@
 // Package storage keeps everything durable in one Badger store, encrypted at rest. It implements
-// inbox.Store and mastodon.Register, and it alone knows Badger. It never looks into an activity.
+// inbox.Store, inbox.KeyStore and mastodon.Register, and it alone knows Badger. It never looks into an activity.
 //
 //	key                                      value
 //	f                                        format: version u8 | secret [32]
@@ -15,9 +15,14 @@
 //	q lane[16] seq[8]                        delivery to be made, as JSON
 //	s sent[16] part[1]                       sent activity: head as JSON | body, cut in parts (Badger TTL)
 //	w name[16]                               another name of a sent activity: sent  (Badger TTL)
+//	D pool[16]                               key directory of a person: log head | devices | notices
+//	D pool[16] id                            a key package: number, suite, times, state, names, reservation (Badger TTL)
+//	C pool[16] id                            its content, as published                                      (Badger TTL)
+//	L pool[16] number[8]                     an entry of the key log
+//	T trace[16]                              a ref or init key was published: owner | device | until        (Badger TTL)
 //
-// box, once, find, person, account, device, sent and name are HMAC-SHA-256 under the secret, cut to 16 bytes; integers in keys are
-// big-endian. Buckets are spans of a thirtieth of the retention; a span expires, and is dropped, whole.
+// box, once, find, person, pool, trace, account, device, sent and name are HMAC-SHA-256 under the secret,
+// cut to 16 bytes; integers in keys are big-endian. Buckets are spans of a thirtieth of the retention; a span expires, and is dropped, whole.
 package storage
 
 import (

@@ -51,8 +51,8 @@ func (m *KeyMemory) Content(ctx context.Context, o inbox.Owner, id string) ([]by
 	return nil, inbox.ErrNoPackage
 }
 
-// Change implements inbox.KeyStore.
-func (m *KeyMemory) Change(ctx context.Context, o inbox.Owner, f func(*inbox.Change) error) error {
+// ChangePool implements inbox.KeyStore.
+func (m *KeyMemory) ChangePool(ctx context.Context, o inbox.Owner, f func(*inbox.Change) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -48,8 +48,8 @@ type keyBench struct {
 
 func (b *keyBench) change(t *testing.T, o inbox.Owner, f func(*inbox.Change)) {
 	t.Helper()
-	if err := b.Change(t.Context(), o, func(c *inbox.Change) error { f(c); return nil }); err != nil {
-		t.Fatalf("Change: %v", err)
+	if err := b.ChangePool(t.Context(), o, func(c *inbox.Change) error { f(c); return nil }); err != nil {
+		t.Fatalf("ChangePool: %v", err)
 	}
 }
 
@@ -122,7 +122,7 @@ func testChangeFails(t *testing.T, b *keyBench) {
 	b.change(t, "bob", func(c *inbox.Change) { c.Packages = []inbox.Package{SamplePackage(1, now)} })
 	want := b.pool(t, "bob")
 	wrong := errors.New("the rules say no")
-	err := b.Change(t.Context(), "bob", func(c *inbox.Change) error {
+	err := b.ChangePool(t.Context(), "bob", func(c *inbox.Change) error {
 		c.Packages[0].State = inbox.Listed
 		c.Packages = append(c.Packages, SamplePackage(2, now))
 		c.Contents = map[string][]byte{SamplePackage(2, now).ID: {1}}
@@ -130,7 +130,7 @@ func testChangeFails(t *testing.T, b *keyBench) {
 		return wrong
 	})
 	if !errors.Is(err, wrong) {
-		t.Errorf("Change: %v", err)
+		t.Errorf("ChangePool: %v", err)
 	}
 	if got := b.pool(t, "bob"); !reflect.DeepEqual(got, want) {
 		t.Errorf("the pool changed: %+v", got)
@@ -172,7 +172,7 @@ func (b *keyBench) wantContent(t *testing.T, id, want string) {
 func testTraces(t *testing.T, b *keyBench) {
 	until := b.clock.Now().Add(time.Hour).Truncate(time.Second).UTC()
 	leave := func(names ...string) error {
-		return b.Change(t.Context(), "bob", func(c *inbox.Change) error {
+		return b.ChangePool(t.Context(), "bob", func(c *inbox.Change) error {
 			for _, n := range names {
 				c.Traces = append(c.Traces, inbox.Trace{Name: n, Owner: "bob", Device: "d", Until: until})
 			}
@@ -262,7 +262,7 @@ func testSerial(t *testing.T, b *keyBench) {
 		wg.Go(func() {
 			for i := range each {
 				o := inbox.Owner(fmt.Sprint(w % 2))
-				err := b.Change(t.Context(), o, func(c *inbox.Change) error {
+				err := b.ChangePool(t.Context(), o, func(c *inbox.Change) error {
 					c.Log.Count++
 					one := SamplePackage(int(c.Log.Count), b.clock.Now())
 					c.Packages = append(c.Packages, one)
@@ -270,7 +270,7 @@ func testSerial(t *testing.T, b *keyBench) {
 					return nil
 				})
 				if err != nil {
-					t.Errorf("Change: %v", err)
+					t.Errorf("ChangePool: %v", err)
 					return
 				}
 			}

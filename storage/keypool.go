@@ -1,0 +1,332 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/sealgate/sealgate/inbox"
+)
+
+// The first byte of the key directory's keys. One person's poolKey rows lie
+// together, so that reading a collection is one scan over a prefix.
+const (
+	poolKey    = 'D'
+	contentKey = 'C'
+	logKey     = 'L'
+	traceKey   = 'T'
+)
+
+const (
+	changeWeight  = 8 << 10 // what a change writes besides contents, where it writes little
+	packageWeight = 1 << 10 // per package it adds, with its log entry and traces
+)
+
+var _ inbox.KeyStore = (*Store)(nil)
+
+// Pool implements inbox.KeyStore.
+func (s *Store) Pool(ctx context.Context, o inbox.Owner) (inbox.Pool, error) {
+	if err := ctx.Err(); err != nil {
+		return inbox.Pool{}, err
+	}
+	var p *pool
+	err := s.view(func(txn *badger.Txn) (err error) {
+		p, err = readPool(txn, s.keys.pool(o))
+		return err
+	})
+	if err != nil {
+		return inbox.Pool{}, fmt.Errorf("read a key pool: %w", err)
+	}
+	return p.Pool, nil
+}
+
+// Content implements inbox.KeyStore.
+func (s *Store) Content(ctx context.Context, o inbox.Owner, id string) ([]byte, error) {
+	value, err := s.read(ctx, s.keys.pool(o).named(contentKey, id))
+	if isMissing(err) {
+		return nil, inbox.ErrNoPackage
+	}
+	return value, err
+}
+
+// Trace implements inbox.KeyStore.
+func (s *Store) Trace(ctx context.Context, name string) (inbox.Trace, error) {
+	value, err := s.read(ctx, s.keys.trace(name).key(traceKey))
+	if isMissing(err) {
+		return inbox.Trace{}, inbox.ErrNoPackage
+	}
+	if err != nil {
+		return inbox.Trace{}, err
+	}
+	t, err := decodeTrace(name, value)
+	if err == nil && isOver(t, s.now()) {
+		return inbox.Trace{}, inbox.ErrNoPackage
+	}
+	return t, err
+}
+
+// isOver: a trace holds to the end of its last second.
+func isOver(t inbox.Trace, now time.Time) bool { return now.Unix() > t.Until.Unix() }
+
+// History implements inbox.KeyStore.
+func (s *Store) History(ctx context.Context, o inbox.Owner, after uint64, limit int) ([]inbox.LogEntry, error) {
+	var out []inbox.LogEntry
+	box := s.keys.pool(o)
+	err := s.view(func(txn *badger.Txn) error {
+		opt := badger.DefaultIteratorOptions
+		opt.Prefix = box.key(logKey)
+		it := txn.NewIterator(opt)
+		defer it.Close()
+		for it.Seek(logKeyOf(box, after+1)); it.Valid() && len(out) < limit; it.Next() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			err := it.Item().Value(func(v []byte) error {
+				e, err := decodeEntry(v)
+				out = append(out, e)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read a key log: %w", err)
+	}
+	return out, nil
+}
+
+// ChangePool implements inbox.KeyStore. f first runs on what is durable now: where it
+// fails or changes nothing that is its answer, and the committer is not troubled;
+// else it tells how much there will be to write.
+func (s *Store) ChangePool(ctx context.Context, o inbox.Owner, f func(*inbox.Change) error) error {
+	weight, err := s.rehearse(ctx, o, f)
+	if err != nil || weight == 0 {
+		return err
+	}
+	var ruled error // written by the committer before it answers
+	r := &request{weight: weight}
+	r.change = func(p *post) (err error) {
+		ruled, err = p.changePool(o, f)
+		return err
+	}
+	if err := s.submit(ctx, r); err != nil {
+		return err
+	}
+	return ruled
+}
+
+// rehearse runs f on a snapshot and weighs what it would write; 0 is nothing.
+func (s *Store) rehearse(ctx context.Context, o inbox.Owner, f func(*inbox.Change) error) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	var p *pool
+	err := s.view(func(txn *badger.Txn) (err error) {
+		p, err = readPool(txn, s.keys.pool(o))
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read a key pool: %w", err)
+	}
+	c := p.copy()
+	if err := f(c); err != nil {
+		return 0, err
+	}
+	weight := int64(changeWeight) + packageWeight*int64(len(c.Entries)+len(c.Traces))
+	for _, content := range c.Contents {
+		weight += int64(len(content))
+	}
+	if len(c.Contents)+len(c.Entries)+len(c.Traces) == 0 && !p.differs(c) {
+		weight = 0
+	}
+	return weight, nil
+}
+
+// pool is one person's rows, decoded and as they are.
+type pool struct {
+	inbox.Pool
+	head []byte            // the encoded row
+	rows map[string][]byte // the encoded packages, by id
+}
+
+// copy is a pool for f to change in place. What its elements point to is shared:
+// nobody changes that.
+func (p *pool) copy() *inbox.Change {
+	c := &inbox.Change{Pool: p.Pool}
+	c.Packages = slices.Clone(c.Packages)
+	c.Devices = slices.Clone(c.Devices)
+	c.Notices = slices.Clone(c.Notices)
+	return c
+}
+
+// differs says whether rows must be written to get from p to c.
+func (p *pool) differs(c *inbox.Change) bool {
+	if len(c.Packages) != len(p.rows) || !bytes.Equal(p.head, encodeHead(&c.Pool)) {
+		return true
+	}
+	for i := range c.Packages {
+		if !bytes.Equal(p.rows[c.Packages[i].ID], encodePackage(&c.Packages[i])) {
+			return true
+		}
+	}
+	return false
+}
+
+// readPool scans one person's rows: the head, whose key is the prefix itself, and
+// the packages.
+func readPool(txn *badger.Txn, box hashed) (*pool, error) {
+	p := &pool{rows: map[string][]byte{}, head: encodeHead(&inbox.Pool{})}
+	opt := badger.DefaultIteratorOptions
+	opt.Prefix = box.key(poolKey)
+	opt.PrefetchValues = false // they lie beside their keys
+	it := txn.NewIterator(opt)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		value, err := it.Item().ValueCopy(nil)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.add(string(it.Item().Key()[len(opt.Prefix):]), value); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(p.Packages, func(a, b inbox.Package) int {
+		if a.N < b.N {
+			return -1
+		}
+		return 1
+	})
+	return p, nil
+}
+
+func (p *pool) add(id string, value []byte) (err error) {
+	if id == "" {
+		p.head = value
+		return decodeHead(value, &p.Pool)
+	}
+	one, err := decodePackage(id, value)
+	p.rows[id] = value
+	p.Packages = append(p.Packages, one)
+	return err
+}
+
+// changePool runs f in the committer's transaction. ruled is f's own no, or
+// ErrReused; then nothing was written.
+func (p *post) changePool(o inbox.Owner, f func(*inbox.Change) error) (ruled, err error) {
+	box := p.s.keys.pool(o)
+	kept, err := p.pool(box)
+	if err != nil {
+		return nil, err
+	}
+	c := kept.copy()
+	if ruled := f(c); ruled != nil {
+		return ruled, nil
+	}
+	if ruled, err := p.leaveTraces(c.Traces); ruled != nil || err != nil {
+		return ruled, err
+	}
+	for _, e := range c.Entries {
+		if err := p.set(logKeyOf(box, e.N), encodeEntry(&e), 0); err != nil {
+			return nil, err
+		}
+	}
+	return nil, p.keepPool(box, kept, c)
+}
+
+// pool reads a person's rows once for the whole group.
+func (p *post) pool(box hashed) (*pool, error) {
+	if kept, ok := p.pools[box]; ok {
+		return kept, nil
+	}
+	kept, err := readPool(p.txn, box)
+	if err != nil {
+		return nil, err
+	}
+	if p.pools == nil {
+		p.pools = map[hashed]*pool{}
+	}
+	p.pools[box] = kept
+	return kept, nil
+}
+
+// leaveTraces makes all of them, or says that one is there and makes none.
+func (p *post) leaveTraces(traces []inbox.Trace) (ruled, err error) {
+	keys := map[hashed]bool{}
+	for _, t := range traces {
+		h := p.s.keys.trace(t.Name)
+		old, err := get(p.txn, h.key(traceKey))
+		if err != nil && !isMissing(err) {
+			return nil, err
+		}
+		if err == nil {
+			was, err := decodeTrace(t.Name, old)
+			if err != nil {
+				return nil, err
+			}
+			keys[h] = !isOver(was, p.now)
+		}
+		if keys[h] {
+			return inbox.ErrReused, nil
+		}
+		keys[h] = true
+	}
+	for _, t := range traces {
+		if err := p.set(p.s.keys.trace(t.Name).key(traceKey), encodeTrace(&t), p.until(t.Until)); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil //nolint:nilnil // neither rule nor disk objects
+}
+
+// keepPool writes what differs, and makes c what the group sees next.
+func (p *post) keepPool(box hashed, kept *pool, c *inbox.Change) error {
+	next := &pool{Pool: c.Pool, head: encodeHead(&c.Pool), rows: make(map[string][]byte, len(c.Packages))}
+	if !bytes.Equal(next.head, kept.head) {
+		if err := p.set(box.key(poolKey), next.head, 0); err != nil {
+			return err
+		}
+	}
+	for i := range c.Packages {
+		one := &c.Packages[i]
+		row := encodePackage(one)
+		next.rows[one.ID] = row
+		if err := p.keepPackage(box, one, row, kept.rows[one.ID], c.Contents); err != nil {
+			return err
+		}
+	}
+	for id := range kept.rows {
+		if _, stays := next.rows[id]; stays {
+			continue
+		}
+		p.writes++
+		if err := errors.Join(p.txn.Delete(box.named(poolKey, id)), p.txn.Delete(box.named(contentKey, id))); err != nil {
+			return err
+		}
+	}
+	p.pools[box] = next
+	return nil
+}
+
+func (p *post) keepPackage(box hashed, one *inbox.Package, row, old []byte, contents map[string][]byte) error {
+	if !bytes.Equal(row, old) {
+		if err := p.set(box.named(poolKey, one.ID), row, p.until(one.NotAfter)); err != nil {
+			return err
+		}
+	}
+	content, isNew := contents[one.ID]
+	if !isNew {
+		return nil
+	}
+	return p.set(box.named(contentKey, one.ID), slices.Clone(content), p.until(one.NotAfter))
+}
+
+// until is the lifetime of a row that nobody asks for after that moment.
+func (p *post) until(t time.Time) time.Duration { return max(time.Second, t.Sub(p.now)) }
