@@ -117,7 +117,7 @@ func (h *hop) reuse() reuse {
 		return never
 	case h.x.request().idempotent():
 		return repeatable
-	case h.u.closes.Load():
+	case h.u.closesSilently():
 		return never
 	default:
 		return unrepeated

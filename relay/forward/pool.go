@@ -20,10 +20,10 @@ type link struct {
 	probe probe
 	in    body
 	head  head
-	used  bool   // has carried an exchange before
-	sent  uint64 // bytes written for the exchanges before
-	now   uint64 // bytes written for the current one
-	since int64  // unused since, on the watch's clock
+	used  bool      // has carried an exchange before
+	sent  uint64    // bytes written for the exchanges before
+	now   uint64    // bytes written for the current one
+	since time.Time // unused since
 }
 
 // pool keeps unused links, the latest used on top. Safe for concurrent use.
@@ -77,11 +77,11 @@ func (p *pool) delist(l *link) {
 }
 
 // old takes out the links unused since before. The bottom of the stack is oldest.
-func (p *pool) old(before int64) []*link {
+func (p *pool) old(before time.Time) []*link {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := 0
-	for n < len(p.links) && p.links[n].since < before {
+	for n < len(p.links) && p.links[n].since.Before(before) {
 		n++
 	}
 	if n == 0 {
@@ -143,6 +143,9 @@ func (u *Upstream) dial() (*link, error) {
 	return l, nil
 }
 
+// silentCloser is how long an upstream is remembered that closed a kept connection without saying so.
+const silentCloser = 10 * time.Second
+
 // link returns a connection for a request: a kept one only if it shows no sign of its end and no bytes nobody
 // asked for, which would become the answer.
 func (u *Upstream) link(r reuse) (*link, error) {
@@ -160,12 +163,18 @@ func (u *Upstream) link(r reuse) (*link, error) {
 	return u.dial()
 }
 
-// noteClosed remembers an upstream that closes kept connections without saying so: requests that must not
-// be sent twice get connections of their own from then on.
+// noteClosed remembers an upstream that closes kept connections without saying so: for a while, requests
+// that must not be sent twice get connections of their own.
 func (u *Upstream) noteClosed(l *link) {
-	if u.watch.now.Load()-l.since < int64(time.Second) {
-		u.closes.Store(true)
+	if time.Since(l.since) < time.Second {
+		u.closed.Store(time.Since(u.watch.start).Nanoseconds())
 	}
+}
+
+// closesSilently reports whether noteClosed has seen it lately.
+func (u *Upstream) closesSilently() bool {
+	at := u.closed.Load()
+	return at != 0 && u.watch.now.Load()-at < int64(silentCloser)
 }
 
 // keep gives l back for the next request.
@@ -174,7 +183,7 @@ func (l *link) keep() {
 	l.sent, l.now = l.sent+l.now, 0
 	l.g.read(0)
 	l.rd.release()
-	l.since = l.u.watch.now.Load()
+	l.since = time.Now()
 	if !l.u.pool.put(l) {
 		l.drop()
 	}

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -9,7 +10,7 @@ import (
 // probe asks the kernel about a kept connection without waiting and without reading.
 type probe struct {
 	raw   syscall.RawConn
-	fds   [1]unix.PollFd
+	first byte
 	quiet bool
 	acked uint64
 	known bool
@@ -19,7 +20,7 @@ type probe struct {
 
 func (p *probe) open(raw syscall.RawConn) {
 	p.raw = raw
-	p.look, p.ask = p.poll, p.info
+	p.look, p.ask = p.peek, p.info
 }
 
 // usable reports whether nothing has happened on an unused connection: neither its end nor bytes nobody
@@ -32,10 +33,11 @@ func (p *probe) usable() bool {
 	return p.raw.Control(p.look) == nil && p.quiet
 }
 
-func (p *probe) poll(fd uintptr) {
-	p.fds[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}
-	n, err := unix.Poll(p.fds[:], 0)
-	p.quiet = n == 0 && err == nil
+// peek never waits, so it need not tell the scheduler; poll(2) costs thrice as much.
+func (p *probe) peek(fd uintptr) {
+	const peek = unix.MSG_PEEK | unix.MSG_DONTWAIT
+	_, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&p.first)), 1, peek, 0, 0) //nolint:gosec // one byte
+	p.quiet = errno == unix.EAGAIN
 }
 
 // delivered returns how many bytes the other side's kernel has acknowledged since the connection began,

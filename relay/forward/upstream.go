@@ -24,7 +24,7 @@ type Upstream struct {
 	replies buffers
 	hops    sync.Pool
 	watch   *watch
-	closes  atomic.Bool // it closes kept connections without saying so
+	closed  atomic.Int64 // when it last closed a kept connection without saying so, on the watch's clock; 0: never
 
 	once  sync.Once
 	stop  chan struct{}
@@ -83,7 +83,7 @@ func (u *Upstream) tidy() {
 		case <-u.stop:
 			return
 		case <-t.C:
-			for _, l := range u.pool.old(u.watch.now.Load() - int64(u.o.IdleTimeout)) {
+			for _, l := range u.pool.old(time.Now().Add(-u.o.IdleTimeout)) {
 				l.drop()
 			}
 		}
