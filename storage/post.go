@@ -20,6 +20,9 @@ type post struct {
 	dirty  map[hashed]bool
 	pools  map[hashed]*pool // key pools, read once
 	writes int
+
+	lighter map[uint32]bucket // older buckets that lost messages
+	queued  uint64            // deliveries numbered in this transaction
 }
 
 func (s *Store) newPost(txn *badger.Txn) *post {
@@ -158,6 +161,9 @@ func (p *post) finish() error {
 	}
 	if len(p.dirty) == 0 {
 		return nil
+	}
+	if err := p.finishLighter(); err != nil {
+		return err
 	}
 	return p.set(bucketKeyOf(p.bucket.serial), p.bucket.encode(), 0)
 }

@@ -1,0 +1,72 @@
+package mastodon
+
+import (
+	"context"
+	"crypto"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/sealgate/sealgate/policy/signature"
+)
+
+// KeyID reads the id of a local person's key from their actor document, as the
+// instance serves it: the first publicKey. Where that takes a signature
+// (authorized fetch), key makes it. ErrUnavailable when there is none to be read.
+func (i *Instance) KeyID(ctx context.Context, p Person, key crypto.Signer) (string, error) {
+	u, err := url.Parse(p.Actor)
+	if err != nil || !i.local(u) {
+		return "", ErrNoPerson
+	}
+	reply, err := i.upstream.ask(ctx, question{path: u.EscapedPath(), accept: activityJSON})
+	if err == nil && (reply.status == http.StatusUnauthorized || reply.status == http.StatusForbidden) {
+		reply, err = i.upstream.askSigned(ctx, u, key, p.Actor+"#main-key")
+	}
+	if err != nil {
+		return "", err
+	}
+	var doc struct {
+		PublicKey json.RawMessage `json:"publicKey"`
+	}
+	if err := reply.into(&doc); err != nil {
+		return "", err
+	}
+	id := firstKey(doc.PublicKey)
+	if id == "" {
+		return "", fmt.Errorf("%w: the actor document of a local person names no publicKey", ErrUnavailable)
+	}
+	return id, nil
+}
+
+func firstKey(raw json.RawMessage) string {
+	var many []json.RawMessage
+	if json.Unmarshal(raw, &many) == nil && len(many) > 0 {
+		raw = many[0]
+	}
+	var key struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(raw, &key) != nil {
+		_ = json.Unmarshal(raw, &key.ID)
+	}
+	return key.ID
+}
+
+// askSigned asks for a document with a signature by a local person's own key,
+// under the key id that all of Mastodon had up to 4.6; it looks the key up at home.
+func (u *upstream) askSigned(ctx context.Context, document *url.URL, key crypto.Signer, keyID string) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.base+document.EscapedPath(), http.NoBody)
+	if err != nil {
+		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	req.Host = u.domain
+	req.Header.Set("X-Forwarded-Proto", "https")
+	req.Header.Set("User-Agent", "Sealgate")
+	req.Header.Set("Accept", activityJSON)
+	if err := signature.SignHTTP(req, nil, signature.Signer{KeyID: keyID, Key: key}, time.Now()); err != nil {
+		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return u.send(req)
+}

@@ -1,0 +1,173 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+	"golang.org/x/sync/singleflight"
+)
+
+// What can be learnt about a recipient elsewhere instead of their inbox.
+var (
+	errNotActor    = errors.New("outbox: not an actor")
+	errUnreachable = errors.New("outbox: recipient's server does not answer")
+)
+
+const (
+	actorFresh = 24 * time.Hour
+	actorBad   = time.Minute
+	maxActors  = 20000
+	maxActor   = 1 << 20
+)
+
+// actorAccept asks for ActivityPub and nothing else.
+const actorAccept = `application/activity+json, application/ld+json; profile="https://www.w3.org/ns/activitystreams"`
+
+// address is where an actor's mail goes.
+type address struct {
+	inbox, shared string
+	err           error
+	until         time.Time
+}
+
+// actors finds recipients' inboxes and remembers them, in a bounded cache with
+// one fetch per actor in flight.
+type actors struct {
+	client *http.Client
+	sign   func(*http.Request) error // may be nil
+	clock  func() time.Time
+	known  *otter.Cache[string, address]
+	asking singleflight.Group
+}
+
+func newActors(client *http.Client, sign func(*http.Request) error, clock func() time.Time) *actors {
+	return &actors{
+		client: client, sign: sign, clock: clock,
+		known: otter.Must(&otter.Options[string, address]{MaximumSize: maxActors, Logger: &otter.NoopLogger{}}),
+	}
+}
+
+// find gives an actor's address, from memory while it is fresh. The errors are
+// errNotActor and errUnreachable.
+func (a *actors) find(ctx context.Context, id string) (address, error) {
+	if known, ok := a.known.GetIfPresent(id); ok && a.clock().Before(known.until) {
+		return known, known.err
+	}
+	return a.refresh(ctx, id)
+}
+
+// refresh asks anew. While the server is away, what was known before holds.
+func (a *actors) refresh(ctx context.Context, id string) (address, error) {
+	result := a.asking.DoChan(id, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+		defer cancel()
+		found, err := a.fetch(ctx, id)
+		if old, ok := a.known.GetIfPresent(id); errors.Is(err, errUnreachable) && ok && old.err == nil {
+			return old, nil
+		}
+		found.err, found.until = err, a.clock().Add(actorFresh)
+		if err != nil {
+			found.until = a.clock().Add(actorBad)
+		}
+		a.known.Set(id, found)
+		return found, nil
+	})
+	select {
+	case r := <-result:
+		found, _ := r.Val.(address)
+		return found, found.err
+	case <-ctx.Done():
+		return address{}, fmt.Errorf("%w: %w", errUnreachable, context.Cause(ctx))
+	}
+}
+
+// fetch reads the actor document, unsigned at first.
+func (a *actors) fetch(ctx context.Context, id string) (address, error) {
+	status, body, err := a.get(ctx, id, nil)
+	if err == nil && (status == http.StatusUnauthorized || status == http.StatusForbidden) && a.sign != nil {
+		status, body, err = a.get(ctx, id, a.sign)
+	}
+	switch {
+	case err != nil:
+		return address{}, fmt.Errorf("%w: %w", errUnreachable, err)
+	case status == http.StatusNotFound, status == http.StatusGone:
+		return address{}, fmt.Errorf("%w: its server answers %d", errNotActor, status)
+	case status != http.StatusOK:
+		return address{}, fmt.Errorf("%w: it answers %d", errUnreachable, status)
+	}
+	return readActor(id, body)
+}
+
+func (a *actors) get(ctx context.Context, id string, sign func(*http.Request) error) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, id, http.NoBody)
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Accept", actorAccept)
+	client := *a.client
+	if sign != nil {
+		if err := sign(req); err != nil {
+			return 0, nil, err
+		}
+		// A signature is for one URL; behind a redirect it proves nothing.
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxActor))
+	return res.StatusCode, body, err
+}
+
+// readActor takes the inboxes from a document that calls itself id.
+func readActor(id string, body []byte) (address, error) {
+	var doc struct {
+		ID        string          `json:"id"`
+		Type      json.RawMessage `json:"type"`
+		Inbox     string          `json:"inbox"`
+		Endpoints json.RawMessage `json:"endpoints"`
+	}
+	if err := json.Unmarshal(body, &doc); err != nil {
+		return address{}, fmt.Errorf("%w: its document is not JSON", errNotActor)
+	}
+	if doc.ID != id {
+		return address{}, fmt.Errorf("%w: its document calls itself %.200q", errNotActor, doc.ID)
+	}
+	to, err := url.Parse(doc.Inbox)
+	if err != nil || to.Host == "" {
+		return address{}, fmt.Errorf("%w: its document names no inbox", errNotActor)
+	}
+	found := address{inbox: doc.Inbox}
+	var endpoints struct {
+		SharedInbox string `json:"sharedInbox"`
+	}
+	_ = json.Unmarshal(doc.Endpoints, &endpoints)
+	// A shared inbox elsewhere would get what is meant for this host alone.
+	if shared, err := url.Parse(endpoints.SharedInbox); err == nil && strings.EqualFold(shared.Host, to.Host) {
+		found.shared = endpoints.SharedInbox
+	}
+	return found, nil
+}
+
+// hostOf is the lower-case host and port of an http or https id, or "".
+func hostOf(id string) string {
+	u, err := url.Parse(id)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil {
+		return ""
+	}
+	host := strings.ToLower(u.Host)
+	if u.Scheme == "https" {
+		return strings.TrimSuffix(host, ":443")
+	}
+	return strings.TrimSuffix(host, ":80")
+}

@@ -1,0 +1,216 @@
+package outbox
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sealgate/sealgate/inbox/activity"
+)
+
+// What can be wrong with what a client posts.
+var (
+	// ErrMalformed wraps a sentence for the client: 400.
+	ErrMalformed = errors.New("outbox: malformed activity")
+	// ErrForbidden means that actor or author is somebody else: 403.
+	ErrForbidden = errors.New("outbox: not the poster's activity")
+)
+
+// draft is what a client posted, made ready to be sent.
+type draft struct {
+	id         string // 128 random bits in hex
+	activity   *activity.Activity
+	recipients []string // bto and bcc included
+	aliases    []string // ids the client gave
+}
+
+// urls of what has the random id.
+func (o *Outbox) activityURL(id string) string { return o.base + "/e2ee/activities/" + id }
+func (o *Outbox) objectURL(id string) string   { return o.base + "/e2ee/objects/" + id }
+
+// draft wraps a bare object in a Create, gives ids and actor, and takes out bto
+// and bcc. activity.ErrNotMLS when it is not MLS. The same rules as for what peers
+// send then judge the result, so no spelling of a property escapes.
+func (o *Outbox) draft(from Sender, body []byte) (*draft, error) {
+	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
+	if _, err := activity.Parse(body, o.limits); errors.Is(err, activity.ErrNotMLS) {
+		return nil, err
+	}
+	if !json.Valid(body) {
+		return nil, fmt.Errorf("%w: it is not JSON", ErrMalformed)
+	}
+	d := &draft{id: newID()}
+	body, err := d.stripped(body)
+	if err != nil {
+		return nil, err
+	}
+	if body, err = d.wrapped(body); err != nil {
+		return nil, err
+	}
+	if body, err = o.signedOver(d, from, body); err != nil {
+		return nil, err
+	}
+	if d.activity, err = activity.Parse(body, o.limits); err != nil {
+		return nil, err
+	}
+	return d, d.check(o, from)
+}
+
+func newID() string {
+	var b [16]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic("bug: crypto/rand fails: " + err.Error())
+	}
+	return hex.EncodeToString(b[:])
+}
+
+// stripped is body without bto and bcc, whose ids it remembers.
+func (d *draft) stripped(body []byte) ([]byte, error) {
+	top, err := readObject(body, bytes.IndexByte(body, '{'))
+	if err != nil || len(bytes.TrimSpace(body[:top.open])) > 0 {
+		return nil, fmt.Errorf("%w: it is not one JSON object", ErrMalformed)
+	}
+	edits, ids, err := top.secret(1)
+	if err != nil {
+		return nil, err
+	}
+	d.recipients = ids
+	return apply(body, edits), nil
+}
+
+// wrapped puts a bare object into a Create (ActivityPub §6.2.1).
+func (d *draft) wrapped(body []byte) ([]byte, error) {
+	top, err := readObject(body, bytes.IndexByte(body, '{'))
+	if err != nil {
+		return nil, err
+	}
+	if _, isActivity := top.find("object"); isActivity {
+		return body, nil
+	}
+	var b bytes.Buffer
+	b.WriteString(`{"@context":`)
+	if context := top.raw("@context"); context != "" {
+		b.WriteString(context)
+	} else {
+		b.WriteString(`"https://www.w3.org/ns/activitystreams"`)
+	}
+	b.WriteString(`,"type":"Create"`)
+	for _, name := range []string{"to", "cc", "instrument", "published"} {
+		if value := top.raw(name); value != "" {
+			b.WriteString(`,"` + name + `":` + value)
+		}
+	}
+	b.WriteString(`,"object":`)
+	b.Write(bytes.TrimSpace(body))
+	b.WriteString("}")
+	return b.Bytes(), nil
+}
+
+// signedOver gives the activity, and the objects that a Create makes, their ids
+// and their author.
+func (o *Outbox) signedOver(d *draft, from Sender, body []byte) ([]byte, error) {
+	top, err := readObject(body, bytes.IndexByte(body, '{'))
+	if err != nil {
+		return nil, err
+	}
+	d.alias(top.text("id"))
+	edits := []edit{top.set("id", o.activityURL(d.id))}
+	if !slices.ContainsFunc(top.properties, func(p property) bool { return p.name == "actor" }) {
+		edits = append(edits, top.set("actor", from.Actor))
+	}
+	made, ok := top.find("object")
+	if ok && top.text("type") == "Create" {
+		objects, err := top.inner(made)
+		if err != nil {
+			return nil, err
+		}
+		for i, in := range objects {
+			edits = append(edits, o.made(d, from, in, i)...)
+		}
+	}
+	return apply(body, edits), nil
+}
+
+// made gives one object of a Create its id and author.
+func (o *Outbox) made(d *draft, from Sender, in object, i int) []edit {
+	id := d.id
+	if i > 0 {
+		id += "-" + strconv.Itoa(i+1)
+	}
+	d.alias(in.text("id"))
+	edits := []edit{in.set("id", o.objectURL(id))}
+	if _, ok := in.find("attributedTo"); !ok {
+		edits = append(edits, in.set("attributedTo", from.Actor))
+	}
+	return edits
+}
+
+func (d *draft) alias(id string) {
+	if id != "" && len(id) <= 2048 && !slices.Contains(d.aliases, id) {
+		d.aliases = append(d.aliases, id)
+	}
+}
+
+// check holds the finished activity to its poster and collects its recipients.
+func (d *draft) check(o *Outbox, from Sender) error {
+	a := d.activity
+	if a.ID != o.activityURL(d.id) {
+		return fmt.Errorf("%w: its id is given in an unusual form", ErrMalformed)
+	}
+	if a.Actor != from.Actor {
+		return fmt.Errorf("%w: actor is %.200q, the access token is of %q", ErrForbidden, a.Actor, from.Actor)
+	}
+	for _, made := range a.Objects {
+		if made.AttributedTo != "" && made.AttributedTo != from.Actor {
+			return fmt.Errorf("%w: attributedTo is %.200q, the access token is of %q", ErrForbidden, made.AttributedTo, from.Actor)
+		}
+	}
+	if len(a.BTo)+len(a.BCC) > 0 {
+		return fmt.Errorf("%w: bto or bcc is given in an unusual form", ErrMalformed)
+	}
+	d.recipients = append(a.Recipients(), d.recipients...)
+	for _, made := range a.Objects {
+		d.recipients = append(d.recipients, made.To...)
+	}
+	return d.checkRecipients()
+}
+
+// maxRecipients bounds one activity's; larger groups need more activities.
+const maxRecipients = 1000
+
+func (d *draft) checkRecipients() error {
+	seen := map[string]bool{}
+	d.recipients = slices.DeleteFunc(d.recipients, func(id string) bool {
+		again := seen[id]
+		seen[id] = true
+		return again
+	})
+	if len(d.recipients) == 0 {
+		return fmt.Errorf("%w: it has no recipients: name the actors it is for in to", ErrMalformed)
+	}
+	if len(d.recipients) > maxRecipients {
+		return fmt.Errorf("%w: it has %d recipients, over %d", ErrMalformed, len(d.recipients), maxRecipients)
+	}
+	for _, id := range d.recipients {
+		if activity.IsPublic(id) {
+			return fmt.Errorf("%w: an encrypted message is for actors, and %.60q is everybody", ErrMalformed, id)
+		}
+		if isCollection(id) {
+			return fmt.Errorf("%w: an encrypted message is for actors, and %.200q is a collection: name its members", ErrMalformed, id)
+		}
+	}
+	return nil
+}
+
+// isCollection knows the names that everybody's followers have, so that the
+// mistake is told even while their server cannot be asked.
+func isCollection(id string) bool {
+	path, _, _ := strings.Cut(id, "?")
+	return strings.HasSuffix(path, "/followers") || strings.HasSuffix(path, "/following")
+}

@@ -1,0 +1,78 @@
+package outbox
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// ErrNoKey means that a person's messages cannot be signed, and why.
+var ErrNoKey = errors.New("outbox: no key to sign with")
+
+// Keys is a signing source: where local people's private keys come from.
+type Keys interface {
+	// Key gives a person's key as it is now, or an error that wraps ErrNoKey when
+	// there is none. It is asked for every key now and then, so that a rotated one
+	// is noticed.
+	Key(ctx context.Context, s Sender) (crypto.Signer, error)
+}
+
+// Files is the signing source `file`: {directory}/{username}.pem.
+type Files struct{ directory string }
+
+// NewFiles is the source over a directory, which must be there.
+func NewFiles(directory string) (*Files, error) {
+	info, err := os.Stat(directory)
+	if err != nil {
+		return nil, fmt.Errorf("read signing.file: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("read signing.file: %s is not a directory", directory)
+	}
+	return &Files{directory: directory}, nil
+}
+
+// Key implements Keys. The name's case does not matter.
+func (f *Files) Key(_ context.Context, s Sender) (crypto.Signer, error) {
+	if s.Name != filepath.Base(s.Name) || strings.HasPrefix(s.Name, ".") {
+		return nil, fmt.Errorf("%w: %q cannot be a file name", ErrNoKey, s.Name)
+	}
+	text, err := os.ReadFile(filepath.Join(f.directory, s.Name+".pem"))
+	if errors.Is(err, os.ErrNotExist) {
+		text, err = os.ReadFile(filepath.Join(f.directory, strings.ToLower(s.Name)+".pem"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w (signing.file)", ErrNoKey, err)
+	}
+	return readPEM(text)
+}
+
+// readPEM reads a private key in PKCS #1 or PKCS #8.
+func readPEM(text []byte) (crypto.Signer, error) {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("%w: it is not PEM", ErrNoKey)
+	}
+	if block.Type == "RSA PRIVATE KEY" {
+		key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNoKey, err)
+		}
+		return key, nil
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoKey, err)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("%w: it is of type %T", ErrNoKey, key)
+	}
+	return signer, nil
+}

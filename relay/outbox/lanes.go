@@ -1,0 +1,96 @@
+package outbox
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/inbox/mls"
+)
+
+// laneNames says which queue a message belongs in: that of its MLS group. A
+// Welcome hides its group; it goes where its sender's messages of the same context
+// go, and the group's first message goes after it. What is remembered for that is
+// bounded and is read again from the queue at a start.
+type laneNames struct {
+	known *otter.Cache[string, string]
+}
+
+func newLaneNames() *laneNames {
+	return &laneNames{known: otter.Must(&otter.Options[string, string]{
+		MaximumSize: 20000, Logger: &otter.NoopLogger{},
+		ExpiryCalculator: otter.ExpiryAccessing[string, string](8 * 24 * time.Hour),
+	})}
+}
+
+// name is the lane's name, the same for all hosts, and what leads to it.
+func (l *laneNames) name(from Sender, a *activity.Activity) (name string, ways []string) {
+	group, context := groupOf(a), contextOf(a)
+	last, invited := "last "+from.Account, "invited "+from.Account // where there is no context
+	if context != "" {
+		context = "context " + from.Account + " " + context
+		last, invited = context, context
+	}
+	ways = []string{last}
+	if group == "" {
+		name = l.first(last, "welcome "+from.Account+" "+context)
+		ways = append(ways, invited)
+	} else {
+		name = l.first(group, l.first(invited, group))
+		ways = append(ways, group)
+		if context == "" {
+			l.known.Invalidate(invited) // the next group is another one
+		}
+	}
+	l.learn(name, ways)
+	return name, ways
+}
+
+func (l *laneNames) first(way, otherwise string) string {
+	if name, ok := l.known.GetIfPresent(way); ok {
+		return name
+	}
+	return otherwise
+}
+
+// learn is also for deliveries that were queued before a restart.
+func (l *laneNames) learn(name string, ways []string) {
+	for _, way := range ways {
+		l.known.Set(way, name)
+	}
+}
+
+// groupOf is the MLS group of the first message that shows one.
+func groupOf(a *activity.Activity) string {
+	for _, o := range a.Objects {
+		m, err := mls.Parse(o.Content)
+		if err != nil {
+			continue
+		}
+		if id, _, ok := m.Group(); ok {
+			return "group " + hex.EncodeToString(id)
+		}
+	}
+	return ""
+}
+
+// contextOf is what the sender calls the conversation.
+func contextOf(a *activity.Activity) string {
+	context := a.Context
+	for _, o := range a.Objects {
+		for _, other := range []string{a.Conversation, o.Context, o.Conversation} {
+			if context == "" {
+				context = other
+			}
+		}
+	}
+	return context
+}
+
+func laneOf(name, host string) Lane {
+	sum := sha256.Sum256([]byte(host + "\x00" + name))
+	return Lane(sum[:16])
+}

@@ -1,0 +1,296 @@
+// Package outbox sends what local people post: Submit gives an activity its ids,
+// keeps it durably for its local recipients and queues one delivery per remote
+// inbox; Run delivers, signed as the person, in order and until it succeeds.
+//
+// It never re-encodes an activity, never posts to an address that the federation
+// client refuses, and never drops a delivery without telling the sender. What is
+// in flight when the program is killed may be sent twice, nothing else.
+//
+// Specification: ActivityPub §6 and §7, "MLS over ActivityPub" (draft of 28 July 2026).
+package outbox
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/policy/mastodon"
+)
+
+// ErrReceiveOnly means that nobody's messages can be signed: 503.
+var ErrReceiveOnly = errors.New("outbox: no signing source")
+
+// resolveTime is how long Submit waits to learn about recipients it does not know;
+// who did not answer by then is asked again when their delivery is due.
+const resolveTime = 3 * time.Second
+
+// Options of an Outbox. Domain, Base, Store, Inbox, People and Client are required.
+type Options struct {
+	Domain string // the host in local actors' ids
+	Base   string // what ids given here begin with, such as https://social.example
+	Store  Store
+	Inbox  *inbox.Inbox
+	People *mastodon.Instance
+	Keys   Keys // nil: signing.source is none; then only local people can be written to
+	Client *http.Client
+	Sign   func(*http.Request) error // signs fetches, as the gateway's own actor; may be nil
+	Limits activity.Limits
+
+	Clock   func() time.Time
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Outbox takes and delivers. It is safe for concurrent use.
+type Outbox struct {
+	domain, base string
+	store        Store
+	inbox        *inbox.Inbox
+	people       *mastodon.Instance
+	limits       activity.Limits
+	clock        func() time.Time
+	log          *slog.Logger
+
+	actors  *actors
+	post    *poster // nil without Keys
+	lanes   *laneNames
+	queue   *scheduler
+	metrics *metrics
+}
+
+// New returns an Outbox over o. Nothing is delivered until Run.
+func New(o Options) *Outbox {
+	if o.Store == nil || o.Inbox == nil || o.People == nil || o.Client == nil {
+		panic("bug: outbox.New without Store, Inbox, People or Client")
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	out := &Outbox{
+		domain: strings.ToLower(o.Domain), base: o.Base, store: o.Store, inbox: o.Inbox, people: o.People,
+		limits: o.Limits, clock: o.Clock, log: o.Log,
+		actors: newActors(o.Client, o.Sign, o.Clock), lanes: newLaneNames(),
+	}
+	if o.Keys != nil {
+		out.post = newPoster(o)
+	}
+	out.queue = newScheduler(o.Clock)
+	out.metrics = newMetrics(o.Metrics, out.queue)
+	return out
+}
+
+// Posted is what a client is told.
+type Posted struct {
+	ID   string // of the activity
+	Body []byte // the activity as it went out
+}
+
+// Submit takes what a local person posted and returns when all of it is durable.
+//
+// The errors: activity.ErrNotMLS (501), ErrMalformed, activity.ErrMalformed and
+// inbox.ErrMalformed (400), ErrForbidden (403), inbox.ErrFull (429; nothing was
+// kept), ErrReceiveOnly, ErrNoKey, mastodon.ErrUnavailable, inbox.ErrUnavailable
+// (503). The same bytes under the same client-given id are kept once.
+func (o *Outbox) Submit(ctx context.Context, from mastodon.Person, body []byte) (Posted, error) {
+	sender := Sender{Account: from.Account, Name: from.Name, Actor: from.Actor}
+	d, err := o.draft(sender, body)
+	if err != nil {
+		return Posted{}, err
+	}
+	digest := sha256.Sum256(body)
+	if again, err := o.again(ctx, sender, d, digest); again.ID != "" || err != nil {
+		return again, err
+	}
+	to, err := o.resolve(ctx, d)
+	if err != nil {
+		return Posted{}, err
+	}
+	if len(to.remote) > 0 {
+		if err := o.maySend(ctx, sender); err != nil {
+			return Posted{}, err
+		}
+	}
+	s, err := o.submission(sender, d, to)
+	if err != nil {
+		return Posted{}, err
+	}
+	s.Sent.Digest = digest
+	return Posted{ID: d.activity.ID, Body: d.activity.Raw}, o.keep(ctx, s)
+}
+
+// again finds what the client has posted before, when its answer was lost.
+func (o *Outbox) again(ctx context.Context, from Sender, d *draft, digest [32]byte) (Posted, error) {
+	for _, alias := range d.aliases {
+		sent, err := o.store.Sent(ctx, aliasName(from, alias))
+		switch {
+		case err == nil && sent.Digest == digest:
+			return Posted{ID: o.activityURL(sent.Names[0]), Body: sent.Body}, nil
+		case err != nil && !errors.Is(err, ErrNotSent):
+			return Posted{}, err
+		}
+	}
+	return Posted{}, nil
+}
+
+func aliasName(from Sender, id string) string { return from.Account + " " + id }
+
+// maySend says whether the sender's messages can be signed.
+func (o *Outbox) maySend(ctx context.Context, from Sender) error {
+	if o.post == nil {
+		return ErrReceiveOnly
+	}
+	_, err := o.post.keys.signer(ctx, from)
+	return err
+}
+
+// resolved is everybody an activity is for.
+type resolved struct {
+	owners []inbox.Owner
+	remote []recipient
+}
+
+// recipient is an actor elsewhere; the address is empty while it is not known.
+type recipient struct {
+	id string
+	to address
+}
+
+func (o *Outbox) resolve(ctx context.Context, d *draft) (resolved, error) {
+	var out resolved
+	for _, id := range d.recipients {
+		if !o.isLocal(id) {
+			if hostOf(id) == "" {
+				return out, fmt.Errorf("%w: the recipient %.200q is not an https address of an actor", ErrMalformed, id)
+			}
+			out.remote = append(out.remote, recipient{id: id})
+			continue
+		}
+		p, err := o.people.Person(ctx, id)
+		if errors.Is(err, mastodon.ErrNoPerson) {
+			return out, fmt.Errorf("%w: the recipient %.200q is nobody here; an encrypted message is for actors", ErrMalformed, id)
+		}
+		if err != nil {
+			return out, err
+		}
+		if owner := inbox.Owner(p.Account); !slices.Contains(out.owners, owner) {
+			out.owners = append(out.owners, owner)
+		}
+	}
+	return out, o.locate(ctx, out.remote)
+}
+
+// locate finds the inboxes of those elsewhere, all at once and not for long.
+func (o *Outbox) locate(ctx context.Context, list []recipient) error {
+	ctx, cancel := context.WithTimeout(ctx, resolveTime)
+	defer cancel()
+	var group errgroup.Group
+	group.SetLimit(16)
+	for i := range list {
+		group.Go(func() error {
+			to, err := o.actors.find(ctx, list[i].id)
+			if errors.Is(err, errNotActor) {
+				return fmt.Errorf("%w: the recipient %.200q cannot be written to: %w", ErrMalformed, list[i].id, err)
+			}
+			if err == nil {
+				list[i].to = to
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (o *Outbox) isLocal(id string) bool {
+	u, err := url.Parse(id)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") {
+		return false
+	}
+	return hostOf(id) == o.domain
+}
+
+// submission is everything that must be kept.
+func (o *Outbox) submission(from Sender, d *draft, to resolved) (Submission, error) {
+	letters, err := o.inbox.Letters(inbox.Delivery{Signer: from.Actor, Activity: d.activity, Owners: to.owners})
+	if err != nil {
+		return Submission{}, err
+	}
+	s := Submission{Messages: letters, Sent: Sent{
+		Names: []string{d.id}, Actor: from.Actor, Owners: to.owners, Body: d.activity.Raw,
+	}}
+	for _, alias := range d.aliases {
+		s.Sent.Names = append(s.Sent.Names, aliasName(from, alias))
+	}
+	for _, r := range to.remote {
+		s.Sent.Actors = append(s.Sent.Actors, r.id)
+	}
+	group, ways := o.lanes.name(from, d.activity)
+	for _, one := range envelopes(to.remote) {
+		one.Lane = laneOf(group, one.Host)
+		one.Sent, one.Activity, one.Sender = d.id, d.activity.ID, from
+		one.Group, one.Ways, one.Accepted = group, ways, o.clock()
+		s.Deliveries = append(s.Deliveries, one)
+	}
+	return s, nil
+}
+
+// envelopes is one delivery per distinct inbox: the shared one when several of a
+// host's recipients share it, else everybody's own.
+func envelopes(list []recipient) []Delivery {
+	sharing := map[string]int{}
+	for _, r := range list {
+		sharing[r.to.shared]++
+	}
+	var out []Delivery
+	at := map[string]int{}
+	for _, r := range list {
+		target := r.to.inbox
+		if r.to.shared != "" && sharing[r.to.shared] > 1 {
+			target = r.to.shared
+		}
+		if i, ok := at[target]; ok && target != "" {
+			out[i].Recipients = append(out[i].Recipients, r.id)
+			continue
+		}
+		at[target] = len(out)
+		out = append(out, Delivery{Host: hostOf(r.id), Inbox: target, Recipients: []string{r.id}})
+	}
+	return out
+}
+
+// keep makes s durable and sets off what it causes.
+func (o *Outbox) keep(ctx context.Context, s Submission) error {
+	places := make([]laneHost, 0, len(s.Deliveries))
+	for i := range s.Deliveries {
+		places = append(places, laneHost{s.Deliveries[i].Lane, s.Deliveries[i].Host})
+	}
+	o.queue.reserve(places)
+	receipt, err := o.store.Submit(context.WithoutCancel(ctx), s) // cut short, nobody would know what was kept
+	if err == nil {
+		for _, r := range receipt.Results {
+			if errors.Is(r.Err, inbox.ErrFull) {
+				err = r.Err
+			}
+		}
+	}
+	o.queue.release(places, receipt.First, err)
+	if err != nil {
+		return fmt.Errorf("keep what was posted: %w", err)
+	}
+	o.inbox.Kept(s.Messages, receipt.Results)
+	return nil
+}

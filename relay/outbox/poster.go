@@ -1,0 +1,144 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/sealgate/sealgate/policy/signature"
+)
+
+// schemeFresh is how long a host's choice of signature scheme is remembered.
+const schemeFresh = 7 * 24 * time.Hour
+
+// poster makes one signed POST.
+type poster struct {
+	client  *http.Client
+	keys    *keyring
+	clock   func() time.Time
+	schemes *otter.Cache[string, string] // what a host accepted
+}
+
+func newPoster(o Options) *poster {
+	return &poster{
+		client: o.Client, keys: newKeyring(o), clock: o.Clock,
+		schemes: otter.Must(&otter.Options[string, string]{
+			MaximumSize: 10000, Logger: &otter.NoopLogger{},
+			ExpiryCalculator: otter.ExpiryWriting[string, string](schemeFresh),
+		}),
+	}
+}
+
+// verdict is what an answer means for a delivery.
+type verdict int
+
+const (
+	delivered verdict = iota
+	later             // the host did not do its part: again
+	waiting           // the host is well and wants to be asked later
+	refused           // never
+	moved             // never at this address
+)
+
+// answered is a verdict with what the log and the retry need.
+type answered struct {
+	verdict verdict
+	status  int // 0: no answer
+	after   time.Duration
+	err     error
+}
+
+// send posts body to an inbox as the sender. A host that answers 401 is asked once
+// more with the other scheme and with the key as it is now.
+func (p *poster) send(ctx context.Context, d *Delivery, inbox string, body []byte) answered {
+	who, err := p.keys.signer(ctx, d.Sender)
+	if err != nil {
+		return answered{verdict: waiting, after: time.Minute, err: err}
+	}
+	target := hostOf(inbox)
+	who.Scheme = signature.Cavage
+	if known, ok := p.schemes.GetIfPresent(target); ok {
+		who.Scheme = known
+	}
+	got := p.try(ctx, inbox, body, who)
+	if got.status != http.StatusUnauthorized {
+		p.remember(target, who.Scheme, got)
+		return got
+	}
+	scheme := signature.RFC9421
+	if who.Scheme == signature.RFC9421 {
+		scheme = signature.Cavage
+	}
+	if who, err = p.keys.refresh(ctx, d.Sender); err != nil {
+		return answered{verdict: waiting, after: time.Minute, err: err}
+	}
+	who.Scheme = scheme
+	got = p.try(ctx, inbox, body, who)
+	p.remember(target, who.Scheme, got)
+	return got
+}
+
+// remember keeps what worked. RFC 9421 is only ever tried after a 401: a host that
+// says 202 to it unasked may have understood nothing.
+func (p *poster) remember(host, scheme string, got answered) {
+	if got.verdict == delivered {
+		p.schemes.Set(host, scheme)
+	}
+}
+
+func (p *poster) try(ctx context.Context, inbox string, body []byte, who signature.Signer) answered {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, inbox, bytes.NewReader(body))
+	if err != nil {
+		return answered{verdict: moved, err: err}
+	}
+	req.Header.Set("Content-Type", `application/activity+json`)
+	req.Header.Set("Accept", actorAccept)
+	if err := signature.SignHTTP(req, body, who, p.clock()); err != nil {
+		return answered{verdict: waiting, after: time.Minute, err: err}
+	}
+	res, err := p.client.Do(req)
+	if err != nil {
+		return answered{verdict: later, err: err}
+	}
+	defer func() { _ = res.Body.Close() }()
+	_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection is used again
+	return p.read(res)
+}
+
+// read sorts statuses (contract.md, interop.md).
+func (p *poster) read(res *http.Response) answered {
+	a := answered{status: res.StatusCode, err: fmt.Errorf("it answers %d", res.StatusCode)}
+	switch code := res.StatusCode; {
+	case code < 300:
+		a.verdict, a.err = delivered, nil
+	case code == http.StatusUnauthorized:
+		a.verdict = waiting // perhaps it cannot fetch the key now
+	case code == http.StatusTooManyRequests, code == http.StatusTooEarly:
+		a.verdict, a.after = waiting, p.retryAfter(res)
+	case code == http.StatusRequestTimeout, code >= 500 && code != http.StatusNotImplemented:
+		a.verdict, a.after = later, p.retryAfter(res)
+	case code == http.StatusNotFound, code == http.StatusGone, code < 400:
+		a.verdict = moved
+	default:
+		a.verdict = refused
+	}
+	return a
+}
+
+// retryAfter reads seconds or a date (RFC 9110 §10.2.3), at most a day.
+func (p *poster) retryAfter(res *http.Response) time.Duration {
+	text := res.Header.Get("Retry-After")
+	wait := time.Duration(0)
+	if n, err := strconv.Atoi(text); err == nil {
+		wait = time.Duration(min(n, 24*3600)) * time.Second
+	} else if at, err := http.ParseTime(text); err == nil {
+		wait = at.Sub(p.clock())
+	}
+	return min(max(wait, 0), 24*time.Hour)
+}

@@ -1,0 +1,171 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/sealgate/sealgate/inbox"
+)
+
+// settleTime bounds what a delivery's own bookkeeping may take after a stop.
+const settleTime = 10 * time.Second
+
+// Run delivers what is queued until ctx ends, and then finishes what is under way.
+// Without a signing source it waits. Its error is a queue that cannot be read.
+func (o *Outbox) Run(ctx context.Context) error {
+	if err := o.load(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("read the delivery queue: %w", err)
+	}
+	if o.post == nil {
+		<-ctx.Done()
+		return nil
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	for {
+		l, again := o.queue.next()
+		if l != nil {
+			group.Go(func() { o.queue.done(l, o.serve(ctx, l)) })
+			continue
+		}
+		if o.queue.wait(ctx, again) != nil {
+			return nil
+		}
+	}
+}
+
+// load finds what was queued before the start.
+func (o *Outbox) load(ctx context.Context) error {
+	const page = 500
+	var behind Place
+	for {
+		list, err := o.store.Pending(ctx, behind, page)
+		if err != nil {
+			return err
+		}
+		for _, d := range list {
+			o.lanes.learn(d.Group, d.Ways)
+			o.queue.found(d)
+			behind = d.Place
+		}
+		if len(list) < page {
+			return nil
+		}
+	}
+}
+
+// serve makes the delivery at the head of a lane.
+func (o *Outbox) serve(ctx context.Context, l *lane) outcome {
+	list, err := o.store.Pending(ctx, Place{l.id, l.behind}, 1)
+	if err != nil {
+		return o.stuck(err)
+	}
+	if len(list) == 0 || list[0].Lane != l.id {
+		return outcome{empty: true}
+	}
+	d := &list[0]
+	sent, err := o.store.Sent(ctx, d.Sent)
+	if errors.Is(err, ErrNotSent) {
+		return o.settle(ctx, d, answered{verdict: refused, err: err})
+	}
+	if err != nil {
+		return o.stuck(err)
+	}
+	got := o.deliver(ctx, d, sent.Body)
+	if ctx.Err() != nil && got.verdict != delivered {
+		return outcome{retry: time.Nanosecond} // stopped; nobody's fault
+	}
+	return o.settle(ctx, d, got)
+}
+
+func (o *Outbox) stuck(err error) outcome {
+	o.log.Warn("delivery queue could not be read", "error", err)
+	return outcome{retry: time.Minute}
+}
+
+// deliver posts to the recipient's inbox, wherever it is now.
+func (o *Outbox) deliver(ctx context.Context, d *Delivery, body []byte) answered {
+	target := d.Inbox
+	if target == "" {
+		to, err := o.actors.find(ctx, d.Recipients[0])
+		if err != nil {
+			return unlocated(err)
+		}
+		target = to.inbox
+	}
+	got := o.post.send(ctx, d, target, body)
+	if got.verdict != moved {
+		return got
+	}
+	to, err := o.actors.refresh(ctx, d.Recipients[0])
+	if errors.Is(err, errUnreachable) {
+		return unlocated(err)
+	}
+	if err != nil || to.inbox == target || to.shared == target {
+		return got
+	}
+	return o.post.send(ctx, d, to.inbox, body)
+}
+
+func unlocated(err error) answered {
+	if errors.Is(err, errNotActor) {
+		return answered{verdict: refused, err: err}
+	}
+	return answered{verdict: later, err: err}
+}
+
+// settle does the bookkeeping of one try.
+func (o *Outbox) settle(ctx context.Context, d *Delivery, got answered) outcome {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	age := o.clock().Sub(d.Accepted)
+	ends := got.verdict != delivered && (got.verdict == refused || got.verdict == moved || age >= giveUpAfter)
+	switch {
+	case got.verdict == delivered:
+		o.metrics.deliveries.WithLabelValues("delivered").Inc()
+	case ends:
+		o.metrics.deliveries.WithLabelValues("given_up").Inc()
+		o.log.Warn("delivery given up", "host", d.Host, "status", got.status, "error", got.err)
+		o.tell(d, inbox.DeliveryFailed)
+	default:
+		o.metrics.deliveries.WithLabelValues("retried").Inc()
+		return o.putBack(ctx, d, got, age)
+	}
+	if err := o.store.Settle(ctx, []Place{d.Place}, nil); err != nil {
+		return o.stuck(err) // it will be sent again: better twice than never
+	}
+	return outcome{settled: d.Seq, fault: got.verdict == later}
+}
+
+// putBack leaves the delivery where it is and, after an hour, tells its sender.
+func (o *Outbox) putBack(ctx context.Context, d *Delivery, got answered, age time.Duration) outcome {
+	o.log.Debug("delivery is tried again", "host", d.Host, "status", got.status, "error", got.err)
+	if age >= warnAfter && !d.Warned {
+		d.Warned = true
+		o.tell(d, inbox.DeliveryDelayed)
+		if err := o.store.Settle(ctx, nil, []Delivery{*d}); err != nil {
+			return o.stuck(err)
+		}
+	}
+	out := outcome{retry: got.after, fault: got.verdict == later, since: d.Accepted}
+	if got.verdict == waiting {
+		out.retry = max(got.after, time.Nanosecond)
+	}
+	if got.status == http.StatusServiceUnavailable && got.after > 0 {
+		out.fault = false // it is alive and says when
+	}
+	return out
+}
+
+func (o *Outbox) tell(d *Delivery, kind inbox.Kind) {
+	o.inbox.Tell(inbox.Owner(d.Sender.Account), inbox.Notice{
+		Kind: kind, At: o.clock().UTC().Truncate(time.Second), Host: d.Host, Activity: d.Activity,
+	})
+}

@@ -1,0 +1,90 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sealgate/sealgate/inbox"
+)
+
+// ErrNotSent means that nothing was sent under that name.
+var ErrNotSent = errors.New("outbox: no such sent activity")
+
+// Store keeps what was sent and what must still be delivered.
+//
+// Durable. What Submit and Settle have answered with nil is on disk, synced, and
+// is there after kill -9 at any moment. A submission is kept whole or not at all.
+//
+// Ordered. Deliveries of one lane have growing Seq in the order their submissions
+// were kept, and in the order of the slice within one. A Seq is never used again.
+//
+// Owned. A Store keeps no slice it was given, and what it returns belongs to the
+// caller. All methods may be called concurrently.
+type Store interface {
+	// Submit keeps s. When a local recipient's mailbox is full nothing is kept and
+	// that Result is inbox.ErrFull. A submission too large for one transaction of
+	// the engine is kept in several, what is queued last.
+	Submit(ctx context.Context, s Submission) (Receipt, error)
+
+	// Pending gives up to limit deliveries behind a place, by lane and then Seq.
+	Pending(ctx context.Context, behind Place, limit int) ([]Delivery, error)
+
+	// Settle forgets what is done and rewrites what changed.
+	Settle(ctx context.Context, done []Place, changed []Delivery) error
+
+	// Sent gives what was sent under one of its names, or ErrNotSent. It is kept as
+	// long as a message in a mailbox, and no less than inbox.Remembered.
+	Sent(ctx context.Context, name string) (Sent, error)
+}
+
+// Submission is one activity with everything it causes here.
+type Submission struct {
+	Sent       Sent
+	Messages   []inbox.Message // for local recipients
+	Deliveries []Delivery      // for others; their Seq is the Store's to give
+}
+
+// Receipt is what became of a submission: one Result per message, and the Seq of
+// the first delivery.
+type Receipt struct {
+	Results []inbox.Result
+	First   uint64
+}
+
+// Lane is a queue that is delivered strictly in order: one group at one host.
+type Lane [16]byte
+
+// Place is where a delivery stands.
+type Place struct {
+	Lane Lane
+	Seq  uint64
+}
+
+// Delivery is one POST that must be made.
+type Delivery struct {
+	Place      `json:"-"`
+	Sent       string    // Names[0] of the activity
+	Activity   string    // its id
+	Sender     Sender    // who signs
+	Host       string    // of the recipients' ids, lower case
+	Group      string    // what the lane stands for; see laneNames
+	Ways       []string  // what leads to that lane
+	Inbox      string    // "" until an actor document could be read
+	Recipients []string  // actor ids
+	Accepted   time.Time // when the sender was told 201
+	Warned     bool      // the sender knows that it takes long
+}
+
+// Sender is a local person.
+type Sender struct{ Account, Name, Actor string }
+
+// Sent is an activity as it went out.
+type Sent struct {
+	Names  []string // by which it is found; the first is its own
+	Actor  string   // the sender's id
+	Owners []inbox.Owner
+	Actors []string // recipients elsewhere
+	Digest [32]byte // of what the client posted
+	Body   []byte   `json:"-"`
+}
