@@ -1,0 +1,169 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/sealgate/sealgate/inbox"
+)
+
+const (
+	keepFor     = "2419200" // TTL, RFC 8030 §5.2: four weeks, the most that services take
+	firstPause  = 30 * time.Second
+	longestHold = time.Hour
+	maxFailures = 8 // in a row; then the next message tries again
+	maxHolding  = 100_000
+)
+
+// hold is a subscription whose service wants to be left alone.
+type hold struct {
+	until    time.Time
+	failures int
+}
+
+// What a push service can answer that changes what is done next.
+var (
+	errGone  = errors.New("push: the subscription has ended")
+	errLater = errors.New("push: the service cannot take it now")
+)
+
+// laterError carries how long the service asked to wait; 0: it did not say.
+type laterError struct{ wait time.Duration }
+
+func (e *laterError) Error() string { return errLater.Error() + ", wait " + e.wait.String() }
+
+// Is makes a laterError an errLater.
+func (e *laterError) Is(target error) bool { return target == errLater }
+
+// pushAll wakes every device of o whose service is not held.
+func (p *Pusher) pushAll(o inbox.Owner) {
+	list, err := p.List(p.ctx, o)
+	if err != nil {
+		p.o.Log.Warn("push subscriptions could not be read", "error", err)
+		return
+	}
+	for _, s := range list {
+		if !p.held(s.ID) {
+			p.settle(o, s, p.send(p.ctx, s.Endpoint))
+		}
+	}
+}
+
+// send posts an empty message (RFC 8030 §5). Undelivered ones replace each other.
+func (p *Pusher) send(ctx context.Context, endpoint string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	auth, err := p.authorization(req.URL)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", auth)
+	req.Header.Set("TTL", keepFor)
+	req.Header.Set("Urgency", "high")
+	req.Header.Set("Topic", "mailbox")
+	res, err := p.o.Client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	switch {
+	case res.StatusCode >= 200 && res.StatusCode < 300:
+		return nil
+	case res.StatusCode == http.StatusNotFound, res.StatusCode == http.StatusGone:
+		return errGone
+	case res.StatusCode == http.StatusTooManyRequests, res.StatusCode == http.StatusServiceUnavailable:
+		return &laterError{wait: retryAfter(res.Header.Get("Retry-After"), p.o.Clock())}
+	}
+	return fmt.Errorf("push: the service answers %d", res.StatusCode)
+}
+
+// settle does what the answer asks for.
+func (p *Pusher) settle(o inbox.Owner, s Subscription, err error) {
+	switch {
+	case err == nil:
+		p.count("sent")
+		p.mu.Lock()
+		delete(p.holding, s.ID)
+		p.mu.Unlock()
+		return
+	case p.ctx.Err() != nil:
+		return
+	case errors.Is(err, errGone):
+		p.count("gone")
+		if err := p.Unsubscribe(p.ctx, o, s.ID); err != nil && !errors.Is(err, ErrNoSubscription) {
+			p.o.Log.Warn("a push subscription that has ended could not be removed", "error", err)
+		}
+		return
+	}
+	var later *laterError
+	wait := time.Duration(0)
+	if errors.As(err, &later) {
+		p.count("later")
+		wait = later.wait
+	} else {
+		p.count("failed")
+		p.o.Log.Debug("a push could not be sent", "error", withoutURL(err))
+	}
+	if wait, again := p.hold(s.ID, wait); again {
+		p.wakeLater(o, wait)
+	}
+}
+
+// hold leaves a subscription alone for wait, or longer after each failure.
+func (p *Pusher) hold(id string, wait time.Duration) (held time.Duration, again bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.holding) >= maxHolding {
+		clear(p.holding)
+	}
+	h := p.holding[id]
+	if wait <= 0 {
+		wait = firstPause << min(h.failures, 7)
+	}
+	wait = min(wait, longestHold)
+	again = h.failures < maxFailures
+	p.holding[id] = hold{until: p.o.Clock().Add(wait), failures: min(h.failures+1, maxFailures)}
+	return wait, again
+}
+
+// held tells whether a subscription is left alone. Whoever held it sees to it that
+// it is tried again.
+func (p *Pusher) held(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.o.Clock().Before(p.holding[id].until)
+}
+
+// wakeLater is Wake when wait is over.
+func (p *Pusher) wakeLater(o inbox.Owner, wait time.Duration) {
+	time.AfterFunc(wait, func() { p.Wake(o) })
+}
+
+func (p *Pusher) count(result string) { p.pushes.WithLabelValues(result).Inc() }
+
+// retryAfter reads a Retry-After (RFC 9110 §10.2.3); 0: there is none.
+func retryAfter(text string, now time.Time) time.Duration {
+	if n, err := strconv.Atoi(text); err == nil && n > 0 {
+		return time.Duration(min(n, int(longestHold/time.Second))) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
+}
+
+// withoutURL leaves out the endpoint, which is a secret and says whose device it is.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
