@@ -10,6 +10,7 @@ package inbox
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"log/slog"
 	"time"
 
@@ -90,6 +91,8 @@ type Inbox struct {
 	log      *slog.Logger
 	messages *prometheus.CounterVec
 	hub      hub
+	keeper   Keeper // nil: the store is none
+	marks    marks
 }
 
 // New returns an Inbox over o.Store.
@@ -98,6 +101,8 @@ func New(o Options) *Inbox {
 		panic("bug: inbox.New without a Store")
 	}
 	in := &Inbox{store: o.Store, clock: o.Clock, log: o.Log, messages: newMessages()}
+	in.keeper, _ = o.Store.(Keeper)
+	in.marks.seed = maphash.MakeSeed()
 	if in.clock == nil {
 		in.clock = time.Now
 	}

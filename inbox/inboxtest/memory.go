@@ -20,8 +20,9 @@ type Memory struct {
 	Retention time.Duration // 0 keeps for ever
 	Quota     int64         // bytes per owner; 0 is unlimited
 
-	mu    sync.Mutex
-	boxes map[inbox.Owner]*box
+	mu     sync.Mutex
+	boxes  map[inbox.Owner]*box
+	values map[string][]byte
 }
 
 type box struct {

@@ -40,6 +40,8 @@ func Run(t *testing.T, open func(t *testing.T, s Setup) inbox.Store) {
 		{"LargeAppend", testLargeAppend},
 		{"ReadersSeeEveryMessageOnce", testReadersSeeEveryMessageOnce},
 		{"ConcurrentDuplicates", testConcurrentDuplicates},
+		{"Trim", testTrim},
+		{"TrimGivesBackQuota", testTrimGivesBackQuota},
 		{"Model", testModel},
 	}
 	for _, test := range tests {
