@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/valyala/fasthttp"
 
@@ -19,7 +20,7 @@ import (
 // intercept reads a POST to an inbox whole. What is not MLS goes on as it came;
 // what is, or cannot be told from it, never does.
 func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
-	body, err := r.readActivity(ctx)
+	read, err := r.readActivity(ctx)
 	if err != nil {
 		if errors.Is(err, errTooLarge) {
 			r.metrics.tooLarge.Inc()
@@ -28,9 +29,11 @@ func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
 		r.fail(ctx, err)
 		return
 	}
+	body := read.Bytes()
 	a, err := activity.Parse(body, r.limits)
 	if errors.Is(err, activity.ErrNotMLS) {
 		r.web.PassBody(ctx, body)
+		r.bodies.put(read) // what is MLS may outlive this request in the store's hands
 		return
 	}
 	if err == nil {
@@ -43,9 +46,29 @@ func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
 	writeEmpty(ctx, fasthttp.StatusAccepted)
 }
 
+// bodies are buffers for inbox POSTs, used again.
+type bodies struct{ sync.Pool }
+
+// keptBody is the largest buffer that is kept for the next request.
+const keptBody = 64 << 10
+
+func (b *bodies) get() *bytes.Buffer {
+	if buffer, ok := b.Get().(*bytes.Buffer); ok {
+		return buffer
+	}
+	return new(bytes.Buffer)
+}
+
+func (b *bodies) put(buffer *bytes.Buffer) {
+	if buffer.Cap() <= keptBody {
+		buffer.Reset()
+		b.Put(buffer)
+	}
+}
+
 // readActivity reads the body up to mailbox.max_activity into memory of its own.
 // A coded body is refused unread: nobody could say what is in it.
-func (r *Relay) readActivity(ctx *fasthttp.RequestCtx) ([]byte, error) {
+func (r *Relay) readActivity(ctx *fasthttp.RequestCtx) (*bytes.Buffer, error) {
 	if isCoded(&ctx.Request.Header) {
 		return nil, errCoded
 	}
@@ -56,11 +79,11 @@ func (r *Relay) readActivity(ctx *fasthttp.RequestCtx) ([]byte, error) {
 	if stream == nil {
 		stream = bytes.NewReader(ctx.Request.Body())
 	}
-	body, err := io.ReadAll(io.LimitReader(stream, r.maxActivity+1))
-	if err != nil {
+	body := r.bodies.get()
+	if _, err := body.ReadFrom(io.LimitReader(stream, r.maxActivity+1)); err != nil {
 		return nil, fmt.Errorf("%w: %w", errTruncated, err)
 	}
-	if int64(len(body)) > r.maxActivity {
+	if int64(body.Len()) > r.maxActivity {
 		return nil, errTooLarge
 	}
 	return body, nil

@@ -79,6 +79,7 @@ type Relay struct {
 
 	ownActor []byte // the document of /e2ee/actor; nil when there is no key
 	named    namedInboxes
+	bodies   bodies
 	native   atomic.Bool // the upstream was seen to offer key packages itself
 }
 

@@ -113,6 +113,9 @@ func (s *Store) commit(group []*request) error {
 		return nil // only duplicates and full mailboxes
 	}
 	s.buckets.put(p.bucket) // before a read can see messages in it
+	for _, one := range p.lighter {
+		s.buckets.put(one)
+	}
 	return s.persist(txn)
 }
 

@@ -2,14 +2,15 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/sealgate/sealgate/inbox"
 )
 
 // ErrNotKept means that no value is kept under that name.
-var ErrNotKept = errors.New("storage: no such value")
+var ErrNotKept = fmt.Errorf("storage: no such value: %w", inbox.ErrNotFound)
 
 // Keep keeps value durably under name, over any earlier one: the gateway's own
 // keys and such. Values are at most 512 KiB.
