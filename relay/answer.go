@@ -16,6 +16,7 @@ import (
 	"github.com/sealgate/sealgate/policy/actorkey"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/policy/signature"
+	"github.com/sealgate/sealgate/relay/outbox"
 )
 
 // problem is an RFC 9457 answer. Detail is a sentence a person can act on.
@@ -71,6 +72,15 @@ var answers = []struct {
 	{signature.ErrMismatch, 401, "The HTTP signature does not match the sender's key.", false},
 	{actorkey.ErrNoKey, 401, "The key that the HTTP signature names does not exist or is not the sender's.", false},
 	{policy.ErrSignature, 401, "The HTTP signature does not prove who sent this.", false},
+	{outbox.ErrMalformed, 400, "This cannot be sent.", true},
+	{outbox.ErrForbidden, 403, "An activity can only be posted in one's own name.", true},
+	{outbox.ErrNotSent, 404, "There is nothing here for you.", false},
+	{outbox.ErrReceiveOnly, 503, "This gateway only receives: it cannot sign messages to other servers until its operator " +
+		"sets signing.source (file, mastodon-database). Messages to people on this server can be sent.", false},
+	{outbox.ErrNoKey, 503, "The sender's key cannot be read, so nothing can be signed (signing.source).", false},
+	{errNotOurs, 501, "This outbox sends end-to-end encrypted messages (MLS) only; nothing was posted. " +
+		"Post everything else with the instance's own API.", false},
+	{errNoOutbox, 503, "This gateway sends nothing.", false},
 	{errNoToken, 401, "Show the access token of the person whose mailbox this is: Authorization: Bearer.", false},
 	{errNotOwner, 404, "There is nothing here for this access token.", false},
 	{errStreamsFull, 503, "More clients listen than this server can serve: try again later.", false},

@@ -42,7 +42,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	}, []string{"route"})
 	for _, name := range []route{
 		routeForward, routeStreaming, routeInbox, routeActor, routeMessages, routeKeyPackages,
-		routeOwnActor, routeWebFinger, routeOwnInbox, routeRevoke, routeEvents,
+		routeOwnActor, routeWebFinger, routeOwnInbox, routeRevoke,
+		routeOutbox, routeActivities, routeObjects, routeEvents,
 	} {
 		m.routes[name] = &routeMetrics{seconds: seconds.WithLabelValues(string(name))}
 	}

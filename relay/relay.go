@@ -26,6 +26,7 @@ import (
 	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/relay/forward"
+	"github.com/sealgate/sealgate/relay/outbox"
 )
 
 // workTimeout bounds what one request of the gateway's own may take: key fetch,
@@ -46,6 +47,7 @@ type Options struct {
 	Gate        Gate
 	Inbox       *inbox.Inbox
 	People      *mastodon.Instance
+	Outbox      *outbox.Outbox  // nil: nobody can post
 	Key         *rsa.PublicKey  // of the gateway's own actor; nil: /e2ee/actor does not exist
 	Limits      activity.Limits // limits.json_depth, limits.json_keys
 	MaxActivity int64           // mailbox.max_activity in bytes; 0: 1 MiB
@@ -67,6 +69,7 @@ type Relay struct {
 	gate           Gate
 	inbox          *inbox.Inbox
 	people         *mastodon.Instance
+	outbox         *outbox.Outbox
 	limits         activity.Limits
 	maxActivity    int64
 	quota          int64
@@ -91,7 +94,7 @@ func New(o Options) (*Relay, error) {
 	r := &Relay{
 		domain: strings.ToLower(o.Domain), base: strings.TrimSuffix(o.Base, "/"),
 		web: o.Web, streaming: o.Streaming,
-		gate: o.Gate, inbox: o.Inbox, people: o.People,
+		gate: o.Gate, inbox: o.Inbox, people: o.People, outbox: o.Outbox,
 		limits: o.Limits, maxActivity: o.MaxActivity, quota: o.Quota,
 		heartbeat: o.Heartbeat, streams: newStreams(o),
 		clock: o.Clock, log: o.Log, metrics: newMetrics(o.Metrics),
@@ -153,7 +156,9 @@ func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
 		r.webFinger(ctx)
 	case routeRevoke:
 		r.revoke(ctx)
-	case routeOwnInbox, routeMessages, routeEvents, routeKeyPackages, routeOwnActor:
+	case routeOutbox:
+		r.outboxPost(ctx)
+	case routeActivities, routeObjects, routeOwnInbox, routeMessages, routeEvents, routeKeyPackages, routeOwnActor:
 		r.own(ctx, d)
 	default:
 		r.web.Pass(ctx)
@@ -184,6 +189,8 @@ func (r *Relay) own(ctx *fasthttp.RequestCtx, d destination) {
 		r.messages(work, ctx, string(d.name))
 	case routeEvents:
 		r.events(work, ctx, string(d.name))
+	case routeActivities, routeObjects:
+		r.sentDocument(work, ctx, d)
 	case routeKeyPackages:
 		r.keyPackages(work, ctx, string(d.name))
 	default:

@@ -13,6 +13,9 @@ const (
 	routeMessages    route = "messages"     // a person's mailbox
 	routeEvents      route = "events"       // a person's mailbox as it fills
 	routeKeyPackages route = "key_packages" // a person's key packages
+	routeOutbox      route = "outbox"       // POST to an outbox: sent
+	routeActivities  route = "activities"   // an activity that was sent here
+	routeObjects     route = "objects"      // an object of one
 	routeOwnInbox    route = "own_inbox"    // GET of a personal inbox: its owner's messages, else the upstream's
 	routeRevoke      route = "revoke"       // the upstream's; a token ends
 	routeOwnActor    route = "own_actor"    // the actor that signs the gateway's fetches
@@ -39,6 +42,9 @@ func (r *Relay) routeOf(method, target []byte) destination {
 	}
 	if rest, ok := bytes.CutPrefix(path, []byte("/e2ee/")); ok {
 		return ownRoute(rest)
+	}
+	if isOutbox(path) && (isPost(method) || string(method) == "OPTIONS") {
+		return destination{route: routeOutbox}
 	}
 	if !isRead(method) {
 		return r.passing(path)
@@ -68,6 +74,12 @@ func (r *Relay) passing(path []byte) destination {
 func ownRoute(rest []byte) destination {
 	if bytes.Equal(rest, []byte("actor")) {
 		return destination{route: routeOwnActor}
+	}
+	if id, ok := bytes.CutPrefix(rest, []byte("activities/")); ok {
+		return destination{route: routeActivities, name: id}
+	}
+	if id, ok := bytes.CutPrefix(rest, []byte("objects/")); ok {
+		return destination{route: routeObjects, name: id}
 	}
 	rest, isUser := bytes.CutPrefix(rest, []byte("users/"))
 	name, what, _ := bytes.Cut(rest, []byte("/"))

@@ -42,7 +42,7 @@ type property struct {
 // object is a JSON object within a document.
 type object struct {
 	doc        []byte
-	open       int // of the brace
+	open, end  int // of the braces; end is behind the last
 	properties []property
 }
 
@@ -70,8 +70,15 @@ func readObject(doc []byte, open int) (object, error) {
 			name: localName(text), key: before + bytes.IndexByte(doc[before:], '"'), value: end - len(raw), end: end,
 		})
 	}
+	if _, err := d.Token(); err != nil {
+		return o, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	o.end = open + int(d.InputOffset())
 	return o, nil
 }
+
+// bytes is the object's own text.
+func (o object) bytes() []byte { return o.doc[o.open:o.end] }
 
 // localName is a property's name without the prefixes and namespaces it may have.
 func localName(name string) string {

@@ -1,0 +1,67 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/sealgate/sealgate/inbox"
+)
+
+// Reader is who wants to read what was sent: a local person, or an actor elsewhere
+// whose signature was verified.
+type Reader struct {
+	Owner inbox.Owner // "" for who is not local
+	Actor string
+}
+
+// Activity gives the activity that was sent under an id, to its sender and its
+// recipients; ErrNotSent to everybody else.
+func (o *Outbox) Activity(ctx context.Context, id string, r Reader) ([]byte, error) {
+	if !isID(id) {
+		return nil, ErrNotSent
+	}
+	sent, err := o.store.Sent(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	may := r.Actor != "" && (sent.Actor == r.Actor || slices.Contains(sent.Actors, r.Actor)) ||
+		r.Owner != "" && slices.Contains(sent.Owners, r.Owner)
+	if !may {
+		return nil, ErrNotSent
+	}
+	return sent.Body, nil
+}
+
+// Object is Activity for the id of an object that it made.
+func (o *Outbox) Object(ctx context.Context, id string, r Reader) ([]byte, error) {
+	home, _, _ := strings.Cut(id, "-")
+	body, err := o.Activity(ctx, home, r)
+	if err != nil {
+		return nil, err
+	}
+	top, err := readObject(body, bytes.IndexByte(body, '{'))
+	if err != nil {
+		return nil, err
+	}
+	made, ok := top.find("object")
+	if !ok {
+		return nil, ErrNotSent
+	}
+	list, err := top.inner(made)
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range list {
+		if in.text("id") == o.objectURL(id) {
+			return in.bytes(), nil
+		}
+	}
+	return nil, ErrNotSent
+}
+
+// isID tells whether a name is one that newID could have made: never a client's.
+func isID(s string) bool {
+	return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == ""
+}

@@ -1,0 +1,148 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/url"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/relay/outbox"
+)
+
+const postMethods = "GET, HEAD, POST, OPTIONS"
+
+var (
+	errNotOurs  = errors.New("relay: what was posted is not MLS")
+	errNoOutbox = errors.New("relay: no outbox")
+)
+
+// isOutbox tells whether a path is a person's outbox. Only what is posted there
+// is ours; reading it is the instance's.
+func isOutbox(path []byte) bool { return bytes.HasSuffix(path, []byte("/outbox")) }
+
+// outboxPost answers a POST to a person's outbox, or a browser's question before
+// it (ActivityPub §6).
+func (r *Relay) outboxPost(ctx *fasthttp.RequestCtx) {
+	allowOrigin(ctx)
+	if string(ctx.Method()) == fasthttp.MethodOptions {
+		preflight(ctx)
+		ctx.Response.Header.Set(fasthttp.HeaderAccessControlAllowMethods, postMethods)
+		ctx.Response.Header.Set(fasthttp.HeaderAllow, postMethods)
+		return
+	}
+	work, cancel := context.WithTimeout(context.Background(), workTimeout)
+	defer cancel()
+	body, err := r.readActivity(ctx)
+	if err != nil {
+		if errors.Is(err, errTooLarge) {
+			r.metrics.tooLarge.Inc()
+		}
+		ctx.SetConnectionClose() // the rest of the body is not waited for
+		r.fail(ctx, err)
+		return
+	}
+	defer r.bodies.put(body) // Submit keeps nothing of it
+	who, err := r.poster(work, ctx)
+	if err == nil {
+		err = r.submit(work, ctx, who, body.Bytes())
+	}
+	if err != nil {
+		r.fail(ctx, err)
+	}
+}
+
+// poster is the caller, when the outbox is theirs and the token may write.
+func (r *Relay) poster(work context.Context, ctx *fasthttp.RequestCtx) (mastodon.Caller, error) {
+	token, ok := bearer(ctx)
+	if !ok {
+		return mastodon.Caller{}, errNoToken
+	}
+	caller, err := r.caller(work, token)
+	if err != nil {
+		return caller, err
+	}
+	path := bytes.TrimSuffix(pathOf(ctx.Request.Header.RequestURI()), []byte("/outbox"))
+	owner, err := r.people.Person(work, (&url.URL{Scheme: schemeOf(r.base), Host: r.domain, Path: string(path)}).String())
+	if errors.Is(err, mastodon.ErrNoPerson) || err == nil && owner.Account != caller.Account {
+		return caller, errNotOwner
+	}
+	if err != nil {
+		return caller, err
+	}
+	return caller, caller.MayWrite()
+}
+
+// submit sends what was posted and answers 201 as interop.md has it.
+func (r *Relay) submit(work context.Context, ctx *fasthttp.RequestCtx, who mastodon.Caller, body []byte) error {
+	if r.outbox == nil {
+		return errNoOutbox
+	}
+	posted, err := r.outbox.Submit(work, who.Person, body)
+	if errors.Is(err, activity.ErrNotMLS) {
+		return errNotOurs
+	}
+	if err != nil {
+		return err
+	}
+	created(ctx, posted.ID, posted.ID, posted.Body)
+	return nil
+}
+
+// created answers 201. location is what was made: the activity, but for a key
+// package the package.
+func created(ctx *fasthttp.RequestCtx, location, id string, body []byte) {
+	kind := activityJSON
+	accept := ctx.Request.Header.Peek(fasthttp.HeaderAccept)
+	if containsFold(accept, "application/json") && !containsFold(accept, activityJSON) {
+		kind = "application/json"
+	}
+	ctx.Response.Header.Set(fasthttp.HeaderLocation, location)
+	ctx.Response.Header.Set("X-Activity-Id", id)
+	write(ctx, reply{status: fasthttp.StatusCreated, kind: kind, cache: "no-store", body: body})
+}
+
+// sentDocument answers GET /e2ee/activities/{id} and /e2ee/objects/{id}: to the
+// sender and the recipients, by token or signature; there is nothing for others.
+func (r *Relay) sentDocument(work context.Context, ctx *fasthttp.RequestCtx, d destination) {
+	if r.outbox == nil {
+		r.fail(ctx, errNotOwner)
+		return
+	}
+	reader, err := r.participant(work, ctx)
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	find := r.outbox.Activity
+	if d.route == routeObjects {
+		find = r.outbox.Object
+	}
+	doc, err := find(work, string(d.name), reader)
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	writeActivity(ctx, "private, no-store", doc)
+}
+
+// participant is who asks. Nobody in particular is not told whether there is
+// something to be asked for.
+func (r *Relay) participant(work context.Context, ctx *fasthttp.RequestCtx) (outbox.Reader, error) {
+	if token, ok := bearer(ctx); ok {
+		caller, err := r.caller(work, token)
+		if err == nil {
+			err = caller.MayRead()
+		}
+		return outbox.Reader{Owner: inbox.Owner(caller.Account), Actor: caller.Actor}, err
+	}
+	if len(ctx.Request.Header.Peek("Signature")) == 0 {
+		return outbox.Reader{}, outbox.ErrNotSent
+	}
+	signer, err := r.gate.Admit(work, r.arrival(ctx, nil))
+	return outbox.Reader{Actor: signer.Actor}, err
+}
