@@ -25,6 +25,7 @@ import (
 	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/policy/oauth"
 	"github.com/sealgate/sealgate/relay/forward"
 	"github.com/sealgate/sealgate/relay/outbox"
 )
@@ -57,6 +58,10 @@ type Options struct {
 	StreamsPerOwner int           // of one person; 0: 32
 	Heartbeat       time.Duration // of an event stream, and how often its token is checked; 0: 30 s
 
+	SignIn   *oauth.Server // nil: nobody signs in here, /e2ee/oauth does not exist
+	Outside  *Outside      // nil: /e2ee/proxy does not exist
+	Internal []string      // host:port that /e2ee/proxy must not ask: the instance's and the operator's
+
 	Clock   func() time.Time
 	Log     *slog.Logger          // nil: discarded
 	Metrics prometheus.Registerer // nil: not registered
@@ -76,6 +81,8 @@ type Relay struct {
 	heartbeat      time.Duration
 	streams        *streams
 	buffers        eventBuffers
+	signIn         *signIn  // nil: nobody signs in here
+	looking        *looking // nil: nothing is fetched for people
 	clock          func() time.Time
 	log            *slog.Logger
 	metrics        *metrics
@@ -102,6 +109,7 @@ func New(o Options) (*Relay, error) {
 	if r.base == "" {
 		r.base = "https://" + r.domain
 	}
+	r.signIn, r.looking = newSignIn(o.SignIn, r.base, o.Metrics), newLooking(o.Outside, o.Internal)
 	if r.maxActivity == 0 {
 		r.maxActivity = 1 << 20
 	}
@@ -156,6 +164,12 @@ func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
 		r.webFinger(ctx)
 	case routeRevoke:
 		r.revoke(ctx)
+	case routeAuthorize, routeToken, routeMetadata:
+		r.serveSignIn(ctx, d)
+	case routeDevices:
+		r.devices(ctx, d)
+	case routeProxy:
+		r.lookUp(ctx)
 	case routeOutbox:
 		r.outboxPost(ctx)
 	case routeActivities, routeObjects, routeOwnInbox, routeMessages, routeEvents, routeKeyPackages, routeOwnActor:

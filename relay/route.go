@@ -20,6 +20,11 @@ const (
 	routeRevoke      route = "revoke"       // the upstream's; a token ends
 	routeOwnActor    route = "own_actor"    // the actor that signs the gateway's fetches
 	routeWebFinger   route = "webfinger"    // ours for one resource, else the upstream's
+	routeAuthorize   route = "authorize"    // pages of signing in
+	routeToken       route = "token"        // tokens of our own, bought and revoked
+	routeMetadata    route = "metadata"     // of our authorization server
+	routeDevices     route = "devices"      // a person's signed-in devices
+	routeProxy       route = "proxy"        // documents of others, fetched for a person
 )
 
 // destination is a route with what the path said. name borrows the request.
@@ -32,6 +37,9 @@ type destination struct {
 // forwarded.
 func (r *Relay) routeOf(method, target []byte) destination {
 	path := pathOf(target)
+	if d, ok := r.signInRoute(method, path); ok {
+		return d
+	}
 	if isPost(method) {
 		if r.isInbox(path) {
 			return destination{route: routeInbox}
@@ -41,7 +49,7 @@ func (r *Relay) routeOf(method, target []byte) destination {
 		}
 	}
 	if rest, ok := bytes.CutPrefix(path, []byte("/e2ee/")); ok {
-		return ownRoute(rest)
+		return r.ownRoute(rest)
 	}
 	if isOutbox(path) && (isPost(method) || string(method) == "OPTIONS") {
 		return destination{route: routeOutbox}
@@ -71,9 +79,12 @@ func (r *Relay) passing(path []byte) destination {
 
 // ownRoute reads what follows /e2ee/. What is not (yet) the gateway's own is the
 // upstream's to answer.
-func ownRoute(rest []byte) destination {
-	if bytes.Equal(rest, []byte("actor")) {
+func (r *Relay) ownRoute(rest []byte) destination {
+	switch {
+	case bytes.Equal(rest, []byte("actor")):
 		return destination{route: routeOwnActor}
+	case r.looking != nil && bytes.Equal(rest, []byte("proxy")):
+		return destination{route: routeProxy}
 	}
 	if id, ok := bytes.CutPrefix(rest, []byte("activities/")); ok {
 		return destination{route: routeActivities, name: id}
@@ -85,6 +96,9 @@ func ownRoute(rest []byte) destination {
 	name, what, _ := bytes.Cut(rest, []byte("/"))
 	if !isUser || len(name) == 0 {
 		return destination{route: routeForward}
+	}
+	if r.signIn != nil && (string(what) == "devices" || bytes.HasPrefix(what, []byte("devices/"))) {
+		return destination{route: routeDevices, name: name}
 	}
 	switch string(what) {
 	case "messages":

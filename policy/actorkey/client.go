@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -25,11 +26,12 @@ var (
 
 // ClientOptions configure the federation client.
 type ClientOptions struct {
-	Timeout        time.Duration  // of a whole exchange, body included; 0: 10 s (federation.timeout)
-	MaxBytes       int64          // of a body, after decompression; 0: 1 MiB
-	AllowPlainHTTP bool           // http URLs and port 80 (federation.allow_plain_http)
-	AllowNetworks  []netip.Prefix // exempt from the ban on private addresses and from the port rule (federation.allow_networks)
-	UserAgent      string         // "" leaves net/http's
+	Timeout        time.Duration    // of a whole exchange, body included; 0: 10 s (federation.timeout)
+	MaxBytes       int64            // of a body, after decompression; 0: 1 MiB
+	AllowPlainHTTP bool             // http URLs and port 80 (federation.allow_plain_http)
+	AllowNetworks  []netip.Prefix   // exempt from the ban on private addresses and from the port rule (federation.allow_networks)
+	Refuse         []netip.AddrPort // never connected to, exempt network or not
+	UserAgent      string           // "" leaves net/http's
 	Metrics        prometheus.Registerer
 }
 
@@ -123,6 +125,9 @@ func (g *guard) control(_ context.Context, network, address string, _ syscall.Ra
 		return g.refuse("address", fmt.Sprintf("address %q", address))
 	}
 	addr := ap.Addr().WithZone("")
+	if slices.Contains(g.options.Refuse, netip.AddrPortFrom(addr.Unmap(), ap.Port())) {
+		return g.refuse("internal", "address of the instance or the operator (configuration keys upstream, admin.listen)")
+	}
 	for _, p := range g.options.AllowNetworks {
 		if p.Contains(addr) || p.Contains(addr.Unmap()) {
 			return nil

@@ -1,0 +1,135 @@
+package relay
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"html/template"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/sealgate/sealgate/policy/oauth"
+)
+
+// pageStyle is all the style there is; its hash is in the pages' policy.
+const pageStyle = `body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:4rem auto;padding:0 1rem;color:#222;background:#fff}` +
+	`strong{overflow-wrap:anywhere}p.small{color:#555;font-size:.9rem;overflow-wrap:anywhere}` +
+	`button{font:inherit;padding:.5rem 1.2rem;margin-right:.5rem;cursor:pointer}`
+
+const pageText = `{{define "head"}}<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{{.Title}}</title><style>` + pageStyle + `</style></head><body>{{end}}
+{{define "consent"}}{{template "head" .}}
+<h1>{{.Title}}</h1>
+<p><strong>{{.Host}}</strong> wants to use your account on <strong>{{.Domain}}</strong> for encrypted messages:</p>
+<ul><li>to read the encrypted messages that you receive</li>
+{{if .Writes}}<li>to send encrypted messages as you, and to publish your device's keys</li>{{end}}</ul>
+{{if .Name}}<p class="small">It calls itself “{{.Name}}”. Nobody has checked that.</p>{{end}}
+{{if .Elsewhere}}<p class="small">Afterwards your browser goes to <strong>{{.Elsewhere}}</strong>.</p>{{end}}
+<form method="post" action="` + authorizePath + `"><input type="hidden" name="ticket" value="{{.Ticket}}">
+<p><button name="answer" value="allow">Allow and sign in</button><button name="answer" value="deny">Cancel</button></p></form>
+<p class="small">Go on only if you came from {{.Host}} just now.</p>
+</body></html>{{end}}
+{{define "problem"}}{{template "head" .}}
+<h1>{{.Title}}</h1><p>{{.Sentence}}</p>{{if .Why}}<p class="small">{{.Why}}</p>{{end}}
+</body></html>{{end}}`
+
+func newPages() *template.Template { return template.Must(template.New("pages").Parse(pageText)) }
+
+// consentPage is what the page of consent shows.
+type consentPage struct {
+	Title, Host, Domain, Name, Elsewhere, Ticket string
+	Writes                                       bool
+}
+
+func (r *Relay) showConsent(ctx *fasthttp.RequestCtx, c oauth.Consent) {
+	p := consentPage{
+		Title: "Sign in to " + c.Client.Host + "?", Host: c.Client.Host, Domain: r.domain,
+		Name: c.Client.Name, Ticket: c.Ticket, Writes: slices.Contains(c.Scopes, "write"),
+	}
+	if u, err := url.Parse(c.Redirect); err == nil && !strings.EqualFold(u.Host, c.Client.Host) {
+		p.Elsewhere = originOf(c.Redirect)
+	}
+	// Chromium holds redirects after a form to form-action too: the way ends at the client.
+	r.showPage(ctx, page{status: fasthttp.StatusOK, name: "consent", data: p, leadsTo: originOf(c.Redirect)})
+}
+
+// problemPage is what a person reads when a sign-in cannot go on.
+type problemPage struct{ Title, Sentence, Why string }
+
+// failPage says what is wrong to a person, or sends the browser back to a client that is to be told.
+func (r *Relay) failPage(ctx *fasthttp.RequestCtx, err error) {
+	if returned, ok := errors.AsType[*oauth.Returned](err); ok {
+		r.log.Debug("sign-in ended", "error", err)
+		r.goTo(ctx, returned.Location, nil)
+		return
+	}
+	status, p := describePage(err)
+	if status >= fasthttp.StatusInternalServerError {
+		r.log.Warn("sign-in could not go on", "error", err)
+	} else {
+		r.log.Debug("sign-in refused", "error", err)
+	}
+	r.showPage(ctx, page{status: status, name: "problem", data: p})
+}
+
+func describePage(err error) (int, problemPage) {
+	p := problemPage{Title: "This sign-in cannot go on"}
+	switch {
+	case errors.Is(err, oauth.ErrClient):
+		p.Sentence = "The app that sent you here could not be verified, so you are not sent back to it. Its makers can read why:"
+		p.Why = err.Error()
+		return fasthttp.StatusBadRequest, p
+	case errors.Is(err, oauth.ErrBrowser):
+		p.Sentence = "It did not begin in this browser, took too long, or was finished before. Go back to your app and begin anew."
+		return fasthttp.StatusBadRequest, p
+	case errors.Is(err, errForm):
+		p.Sentence = "The request of the app that sent you here cannot be read."
+		p.Why = err.Error()
+		return fasthttp.StatusBadRequest, p
+	case errors.Is(err, errForeignPage):
+		p.Sentence = "Another site tried to answer for you. Nothing was allowed."
+		return fasthttp.StatusForbidden, p
+	case errors.Is(err, errTooOften):
+		p.Sentence = "There were too many sign-ins from your address. Try again in a minute."
+		return fasthttp.StatusTooManyRequests, p
+	}
+	p.Sentence = "This server cannot do it now. Try again later."
+	return fasthttp.StatusServiceUnavailable, p
+}
+
+// page is one page to be shown; leadsTo is an origin that its form may end at.
+type page struct {
+	status  int
+	name    string
+	data    any
+	leadsTo string
+}
+
+func (r *Relay) showPage(ctx *fasthttp.RequestCtx, p page) {
+	var b bytes.Buffer
+	if err := r.signIn.pages.ExecuteTemplate(&b, p.name, p.data); err != nil {
+		panic("bug: a page cannot be written: " + err.Error())
+	}
+	pageHeaders(ctx)
+	style := sha256.Sum256([]byte(pageStyle))
+	ctx.Response.Header.Set(fasthttp.HeaderContentSecurityPolicy, "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; "+
+		"style-src 'sha256-"+base64.StdEncoding.EncodeToString(style[:])+"'; form-action 'self' "+p.leadsTo)
+	if p.status == fasthttp.StatusServiceUnavailable {
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, seconds(0))
+	}
+	write(ctx, reply{status: p.status, kind: "text/html; charset=utf-8", cache: "no-store", body: b.Bytes()})
+}
+
+// pageHeaders keep a page out of frames, and its address from other sites. The referrer stays within
+// the origin: without any, browsers would not say where a form came from.
+func pageHeaders(ctx *fasthttp.RequestCtx) {
+	h := &ctx.Response.Header
+	h.Set(fasthttp.HeaderXFrameOptions, "DENY")
+	h.Set(fasthttp.HeaderReferrerPolicy, "same-origin")
+	h.Set(fasthttp.HeaderXContentTypeOptions, "nosniff")
+}
