@@ -53,7 +53,7 @@ func selfSigned(t *testing.T, dir string) *x509.CertPool {
 	return pool
 }
 
-// TestServeTLS: with tls.mode: files the gateway is the edge itself, says so to the
+// TestServeTLS: with tls.mode: files the gateway is the edge itself, over HTTP/1.1 and HTTP/2, says so to the
 // instance, and redirects what comes in plain.
 func TestServeTLS(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -82,7 +82,7 @@ admin: {listen: %[4]q}
 			t.Errorf("the gateway ended with %d: %s", code, log)
 		}
 	}()
-	for _, version := range []int{1} {
+	for _, version := range []int{1, 2} {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, Protocols: new(http.Protocols)}
 		transport.Protocols.SetHTTP1(version == 1)
 		transport.Protocols.SetHTTP2(version == 2)

@@ -28,3 +28,6 @@ func (c *Conn) Close() error {
 	}
 	return c.Conn.Close()
 }
+
+// TLS returns the connection itself, for a library that asks for one.
+func (c *Conn) TLS() *tls.Conn { return c.Conn }

@@ -100,6 +100,7 @@ func (c *client) abort() {
 
 func (c *client) hijack() (net.Conn, []byte) {
 	c.tunnel, c.replied, c.keep = true, true, false
+	c.phase.Store(uint32(tunnelled))
 	return c.Conn, c.rd.buffered()
 }
 

@@ -12,9 +12,10 @@ import (
 type phase uint32
 
 const (
-	idle   phase = iota + 1 // waiting for a request
-	active                  // in a request or a tunnel
-	gone                    // Shutdown closed it
+	idle      phase = iota + 1 // waiting for a request
+	active                     // in a request
+	tunnelled                  // its upgrade was accepted
+	gone                       // Shutdown closed it
 )
 
 // client is one HTTP/1.1 connection, and the exchange of its current request. One goroutine serves it;

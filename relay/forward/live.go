@@ -92,7 +92,7 @@ func (c *client) runLive() {
 	l := &Live{send: c.sendLive, gone: make(chan struct{}), closing: c.s.closed}
 	var listening sync.WaitGroup
 	listening.Go(func() { c.awaitGone(l.gone) })
-	err := c.guardLive(l, run)
+	err := guardLive(c.s.log, l, run)
 	if err == nil && c.framing == byChunks {
 		err = c.send([]byte("0\r\n\r\n"))
 	}
@@ -105,10 +105,10 @@ func (c *client) runLive() {
 
 var errPanicked = errors.New("forward: the writer of a live reply panicked")
 
-func (c *client) guardLive(l *Live, run func(*Live)) (err error) {
+func guardLive(log *slog.Logger, l *Live, run func(*Live)) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.s.log.Error("handler panicked", slog.Any("panic", p))
+			log.Error("handler panicked", slog.Any("panic", p))
 			err = errPanicked
 		}
 	}()

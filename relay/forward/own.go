@@ -36,21 +36,28 @@ func problem(ctx *fasthttp.RequestCtx, r rejection) {
 
 // reject answers a request that could not be read, if there is anybody to answer.
 func (c *client) reject(err error) {
-	r := rejection{400, "The request is malformed or ambiguous."}
+	r, limit := rejectionOf(err)
 	switch {
 	case c.g.readOut.Load():
-		c.s.excess.WithLabelValues("header_timeout").Inc()
-		r = rejection{408, "The request head took too long (limits.header_timeout)."}
-	case errors.Is(err, errHeadTooLarge):
-		c.s.excess.WithLabelValues("header_bytes").Inc()
-		r = rejection{431, "The request head is too large."}
-	case errors.Is(err, errTargetTooLong):
-		c.s.excess.WithLabelValues("target_bytes").Inc()
-		r = rejection{414, "The request target is too long."}
-	case errors.Is(err, io.EOF), isNet(err):
+		r, limit = rejection{408, "The request head took too long (limits.header_timeout)."}, "header_timeout"
+	case limit == "" && (errors.Is(err, io.EOF) || isNet(err)):
 		return
 	}
+	if limit != "" {
+		c.s.excess.WithLabelValues(limit).Inc()
+	}
 	c.refuse(r)
+}
+
+// rejectionOf says what to answer to a request whose head is err, and which limit it is over, if any.
+func rejectionOf(err error) (r rejection, limit string) {
+	switch {
+	case errors.Is(err, errHeadTooLarge):
+		return rejection{431, "The request head is too large."}, "header_bytes"
+	case errors.Is(err, errTargetTooLong):
+		return rejection{414, "The request target is too long."}, "target_bytes"
+	}
+	return rejection{400, "The request is malformed or ambiguous."}, ""
 }
 
 func isNet(err error) bool {

@@ -14,10 +14,11 @@ import (
 
 // Server accepts clients and serves their requests. Safe for concurrent use.
 type Server struct {
-	o      ServerOptions
-	limits Limits
-	log    *slog.Logger
-	excess *prometheus.CounterVec
+	o        ServerOptions
+	limits   Limits
+	log      *slog.Logger
+	excess   *prometheus.CounterVec
+	refusals *prometheus.CounterVec // of HTTP/2 itself
 
 	heads   buffers // of client readers
 	works   sync.Pool
@@ -29,16 +30,22 @@ type Server struct {
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	clients   map[*client]struct{}
+	mux       *mux           // nil: nobody has spoken HTTP/2 yet
+	serving   sync.WaitGroup // calls of Serve
 	running   sync.WaitGroup
+	cutting   bool // nobody is let in any more
+	quiet     chan struct{}
+	onceQuiet sync.Once
 }
 
 // NewServer returns a Server that is ready to Serve.
 func NewServer(o ServerOptions) *Server {
 	s := &Server{
 		o: o, limits: o.Limits.orDefault(), log: logger(o.Log),
-		excess: counter(o.Metrics, "limit_exceeded_total", "Requests and connections over a limit.", "limit"),
-		heads:  buffers{size: 16 << 10},
-		closed: make(chan struct{}),
+		excess:   counter(o.Metrics, "limit_exceeded_total", "Requests and connections over a limit.", "limit"),
+		refusals: counter(o.Metrics, "http2_errors_total", "Streams and connections that broke the rules of HTTP/2.", "kind"),
+		heads:    buffers{size: 16 << 10},
+		closed:   make(chan struct{}), quiet: make(chan struct{}),
 
 		listeners: make(map[net.Listener]struct{}),
 		clients:   make(map[*client]struct{}),
@@ -100,6 +107,7 @@ func (s *Server) enlist(l net.Listener) bool {
 		return false
 	}
 	s.listeners[l] = struct{}{}
+	s.serving.Add(1)
 	return true
 }
 
@@ -107,11 +115,16 @@ func (s *Server) delist(l net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
+	s.serving.Done()
 	_ = l.Close() // it is closed already, or nobody can do anything about it
 }
 
 // welcome serves c in a goroutine that ends with the connection; Shutdown awaits it.
 func (s *Server) welcome(c net.Conn) {
+	if t, ok := speaksHTTP2(c); ok {
+		s.multiplex().take(t)
+		return
+	}
 	k := s.newClient(c)
 	if !s.join(k) {
 		_ = c.Close()
@@ -123,11 +136,21 @@ func (s *Server) welcome(c net.Conn) {
 	})
 }
 
-// join admits k unless the server is closing or full.
+// multiplex returns what serves HTTP/2.
+func (s *Server) multiplex() *mux {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mux == nil {
+		s.mux = newMux(s)
+	}
+	return s.mux
+}
+
+// join admits k unless the server is full or gone. Who was accepted before the listeners closed is served.
 func (s *Server) join(k *client) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing.Load() {
+	if s.cutting {
 		return false
 	}
 	if len(s.clients) >= s.limits.Connections {

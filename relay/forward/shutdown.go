@@ -12,21 +12,21 @@ const (
 	shutdownLook  = 20 * time.Millisecond
 )
 
-// Shutdown stops listening, answers what is on the way with Connection: close, lets requests and tunnels
-// finish until ctx is done, and cuts what is left; then it returns ctx's error. Serve cannot be called again.
+// Shutdown stops listening, answers what is on the way with Connection: close (over HTTP/2 with GOAWAY), lets
+// requests and tunnels finish until ctx is done, and cuts what is left; then it returns ctx's error. Serve
+// cannot be called again, nor Shutdown.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopListening()
 	all := make(chan struct{})
-	go func() { // ends when the last connection does
-		s.running.Wait()
-		close(all)
-	}()
+	requests := make(chan struct{})
+	go s.awaitEnd(ctx, requests, all)
 	defer s.watch().close()
 	t := time.NewTicker(shutdownLook)
 	defer t.Stop()
 	for began := time.Now(); ; {
 		select {
 		case <-all:
+			s.drained()
 			return nil
 		case <-ctx.Done():
 			s.cut(0)
@@ -34,13 +34,52 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			case <-all:
 			case <-time.After(shutdownGrace):
 			}
+			s.drained()
 			return ctx.Err()
 		case <-t.C:
 			if time.Since(began) > shutdownGrace {
 				s.cut(idle)
 			}
+			s.lookAround(requests)
 		}
 	}
+}
+
+// awaitEnd closes requests when everything but HTTP/1.1 is over, and all when the last connection has ended.
+func (s *Server) awaitEnd(ctx context.Context, requests, all chan<- struct{}) {
+	s.serving.Wait() // what was accepted is welcomed
+	s.mu.Lock()
+	m := s.mux
+	s.mu.Unlock()
+	if m != nil {
+		_ = m.shutdown(ctx) // it fails when ctx is done, and Shutdown knows
+	}
+	close(requests)
+	s.running.Wait()
+	close(all)
+}
+
+// Drained is closed when Shutdown has seen the last request answered. Tunnels may still be open, and end
+// with Shutdown.
+func (s *Server) Drained() <-chan struct{} { return s.quiet }
+
+func (s *Server) drained() { s.onceQuiet.Do(func() { close(s.quiet) }) }
+
+// lookAround notes when only tunnels are left.
+func (s *Server) lookAround(requests <-chan struct{}) {
+	select {
+	case <-requests:
+	default:
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.clients {
+		if k.phase.Load() != uint32(tunnelled) {
+			return
+		}
+	}
+	s.drained()
 }
 
 func (s *Server) stopListening() {
@@ -58,6 +97,7 @@ func (s *Server) stopListening() {
 func (s *Server) cut(only phase) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.cutting = s.cutting || only == 0
 	for k := range s.clients {
 		if only == 0 || k.phase.CompareAndSwap(uint32(only), uint32(gone)) {
 			k.sever()

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
+	"net"
 
 	"github.com/valyala/fasthttp"
 )
@@ -45,7 +46,7 @@ func (s *Server) giveWork(w *work) {
 }
 
 // begin makes the request visible to fasthttp handlers.
-func (w *work) begin(c *client) {
+func (w *work) begin(c net.Conn) {
 	w.ctx.Init2(c, silent{}, false)
 	w.ctx.Request.Header.DisableNormalizing()
 	w.ctx.Response.Header.DisableNormalizing()
@@ -55,14 +56,14 @@ func (w *work) begin(c *client) {
 
 // parse fills fasthttp's view of the head. The hop has checked it already; what fasthttp refuses beyond
 // that is refused.
-func (w *work) parse(c *client) error {
+func (w *work) parse(up reading) error {
 	w.bytes.Reset(w.withoutTrailer())
 	w.br.Reset(&w.bytes)
 	if err := w.ctx.Request.Header.Read(w.br); err != nil {
 		return err
 	}
-	if c.in.framing != noBody {
-		w.stream = stream{c: c}
+	if w.head.chunked || w.head.length > 0 {
+		w.stream = stream{up: up}
 		w.ctx.Request.SetBodyStream(&w.stream, w.size())
 	}
 	return nil
@@ -102,9 +103,15 @@ type silent struct{}
 // Printf says nothing.
 func (silent) Printf(string, ...any) {}
 
+// reading is what a stream reads from.
+type reading interface {
+	tell100() error
+	next() ([]byte, error)
+}
+
 // stream is the request body as an io.Reader, for handlers that read it themselves.
 type stream struct {
-	c    *client
+	up   reading
 	rest []byte
 	err  error
 }
@@ -115,10 +122,10 @@ func (s *stream) Read(p []byte) (int, error) {
 		if s.err != nil {
 			return 0, s.err
 		}
-		if s.err = s.c.tell100(); s.err != nil {
+		if s.err = s.up.tell100(); s.err != nil {
 			continue
 		}
-		s.rest, s.err = s.c.in.next()
+		s.rest, s.err = s.up.next()
 	}
 	n := copy(p, s.rest)
 	s.rest = s.rest[n:]
