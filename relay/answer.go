@@ -17,6 +17,7 @@ import (
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/policy/signature"
 	"github.com/sealgate/sealgate/relay/outbox"
+	"github.com/sealgate/sealgate/relay/push"
 )
 
 // problem is an RFC 9457 answer. Detail is a sentence a person can act on.
@@ -84,8 +85,18 @@ var answers = []struct {
 	{errNoToken, 401, "Show the access token of the person whose mailbox this is: Authorization: Bearer.", false},
 	{errNotOwner, 404, "There is nothing here for this access token.", false},
 	{errStreamsFull, 503, "More clients listen than this server can serve: try again later.", false},
+	{errNoThrough, 400, "Say up to which activity this device is done: ?through=<id>.", false},
+	{errSubscription, 400, "Send a push subscription as JSON: {\"endpoint\": \"https://…\"}.", false},
+	{push.ErrEndpoint, 400, "The endpoint must be an https URL of at most 2048 bytes.", false},
+	{push.ErrNoSubscription, 404, "There is no such push subscription.", false},
 	{errNoItem, 404, "There is no such item in this collection.", false},
 	{errBadPage, 404, "There is no such page.", false},
+	{errNoDevice, 404, "There is no such device.", false},
+	{errForm, 400, "The form cannot be read.", true},
+	{errAddress, 400, "This cannot be fetched: send the id of an ActivityPub document on a public server.", true},
+	{errLookedUp, 429, "Too many documents were asked for in a short time: try again later.", false},
+	{errNotThere, 404, "There is no such document.", false},
+	{errOutside, 502, "The other server gave no ActivityPub document.", false},
 	{mastodon.ErrToken, 401, "The instance does not accept this access token: sign in again.", false},
 	{mastodon.ErrScope, 403, "The access token does not allow this.", true},
 	{mastodon.ErrNoPerson, 404, "Nobody here has this name.", false},

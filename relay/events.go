@@ -50,7 +50,11 @@ func (r *Relay) events(work context.Context, ctx *fasthttp.RequestCtx, name stri
 		r.fail(ctx, err)
 		return
 	}
-	s := &stream{r: r, box: r.mailboxOf(caller.Person), token: token, person: caller.Person}
+	s := &stream{r: r, token: token, person: caller.Person}
+	if s.box, err = r.opened(work, r.mailboxOf(caller.Person), token); err != nil {
+		r.fail(ctx, err)
+		return
+	}
 	if s.at, err = s.cursor(work, ctx); err == nil && r.streams.full() {
 		r.metrics.streamsFull.Inc()
 		err = errStreamsFull
@@ -59,6 +63,7 @@ func (r *Relay) events(work context.Context, ctx *fasthttp.RequestCtx, name stri
 		r.fail(ctx, err)
 		return
 	}
+	s.at = max(s.at, s.box.floor)
 	h := &ctx.Response.Header
 	h.SetContentType("text/event-stream")
 	h.Set(fasthttp.HeaderCacheControl, "no-store, no-transform")

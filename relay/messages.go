@@ -23,6 +23,7 @@ const pageSize = 20
 type mailbox struct {
 	owner       inbox.Owner
 	url, events string
+	floor       inbox.Position // the device that asks is done with this and what is older
 }
 
 // messages answers GET /e2ee/users/{name}/messages: to the owner alone, and to
@@ -38,7 +39,12 @@ func (r *Relay) messages(work context.Context, ctx *fasthttp.RequestCtx, name st
 
 // showMailbox answers with the part of a mailbox that the query asks for.
 func (r *Relay) showMailbox(work context.Context, ctx *fasthttp.RequestCtx, p mastodon.Person) {
-	box := r.mailboxOf(p)
+	token, _ := bearer(ctx)
+	box, err := r.opened(work, r.mailboxOf(p), token)
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
 	if id, ok := soughtItem(ctx.QueryArgs()); ok {
 		r.seekItem(work, ctx, box, id)
 		return
@@ -117,7 +123,7 @@ func (r *Relay) view(ctx context.Context, box mailbox, query *fasthttp.Args) ([]
 
 // viewCollection is the collection itself: where it begins and ends.
 func (r *Relay) viewCollection(ctx context.Context, box mailbox) ([]byte, error) {
-	u, err := r.inbox.Usage(ctx, box.owner)
+	u, err := r.usage(ctx, box)
 	if err != nil {
 		return nil, err
 	}
@@ -140,14 +146,14 @@ func (r *Relay) viewPage(ctx context.Context, box mailbox, number string) ([]byt
 	if err != nil || n == 0 {
 		return nil, errBadPage
 	}
-	u, err := r.inbox.Usage(ctx, box.owner)
+	u, err := r.usage(ctx, box)
 	if err != nil {
 		return nil, err
 	}
 	if u.Total == 0 || n > pageOf(u.Last) || n < pageOf(u.First) {
 		return nil, errBadPage
 	}
-	entries, err := r.inbox.After(ctx, box.owner, inbox.Position((n-1)*pageSize), pageSize)
+	entries, err := r.inbox.After(ctx, box.owner, max(box.floor, inbox.Position((n-1)*pageSize)), pageSize)
 	if err != nil {
 		return nil, err
 	}
@@ -174,6 +180,7 @@ func (r *Relay) viewAfter(ctx context.Context, box mailbox, id string) ([]byte, 
 	if err != nil && !errors.Is(err, inbox.ErrNotFound) {
 		return nil, err
 	}
+	after = max(after, box.floor)
 	entries, err := r.inbox.After(ctx, box.owner, after, pageSize+1)
 	if err != nil {
 		return nil, err
@@ -196,7 +203,7 @@ func (r *Relay) viewFrom(ctx context.Context, box mailbox, position string) ([]b
 	if err != nil {
 		return nil, errBadPage
 	}
-	entries, err := r.inbox.After(ctx, box.owner, inbox.Position(after), pageSize+1)
+	entries, err := r.inbox.After(ctx, box.owner, max(box.floor, inbox.Position(after)), pageSize+1)
 	if err != nil {
 		return nil, err
 	}

@@ -42,8 +42,9 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	}, []string{"route"})
 	for _, name := range []route{
 		routeForward, routeStreaming, routeInbox, routeActor, routeMessages, routeKeyPackages,
-		routeOwnActor, routeWebFinger, routeOwnInbox, routeRevoke,
+		routeOwnActor, routeWebFinger, routeOwnInbox, routeRevoke, routePush,
 		routeOutbox, routeActivities, routeObjects, routeEvents,
+		routeAuthorize, routeToken, routeMetadata, routeDevices, routeProxy,
 	} {
 		m.routes[name] = &routeMetrics{seconds: seconds.WithLabelValues(string(name))}
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/sealgate/sealgate/policy/oauth"
 	"github.com/sealgate/sealgate/relay/forward"
 	"github.com/sealgate/sealgate/relay/outbox"
+	"github.com/sealgate/sealgate/relay/push"
 )
 
 // workTimeout bounds what one request of the gateway's own may take: key fetch,
@@ -58,6 +59,8 @@ type Options struct {
 	StreamsPerOwner int           // of one person; 0: 32
 	Heartbeat       time.Duration // of an event stream, and how often its token is checked; 0: 30 s
 
+	Push *push.Pusher // nil: no Web Push, /e2ee/users/{name}/push does not exist
+
 	SignIn   *oauth.Server // nil: nobody signs in here, /e2ee/oauth does not exist
 	Outside  *Outside      // nil: /e2ee/proxy does not exist
 	Internal []string      // host:port that /e2ee/proxy must not ask: the instance's and the operator's
@@ -81,16 +84,18 @@ type Relay struct {
 	heartbeat      time.Duration
 	streams        *streams
 	buffers        eventBuffers
+	push           *push.Pusher
 	signIn         *signIn  // nil: nobody signs in here
 	looking        *looking // nil: nothing is fetched for people
 	clock          func() time.Time
 	log            *slog.Logger
 	metrics        *metrics
 
-	ownActor []byte // the document of /e2ee/actor; nil when there is no key
-	named    namedInboxes
-	bodies   bodies
-	native   atomic.Bool // the upstream was seen to offer key packages itself
+	endpoints []property // what actor documents have in endpoints
+	ownActor  []byte     // the document of /e2ee/actor; nil when there is no key
+	named     namedInboxes
+	bodies    bodies
+	native    atomic.Bool // the upstream was seen to offer key packages itself
 }
 
 // New makes a Relay. An error names the option that is missing.
@@ -103,13 +108,13 @@ func New(o Options) (*Relay, error) {
 		web: o.Web, streaming: o.Streaming,
 		gate: o.Gate, inbox: o.Inbox, people: o.People, outbox: o.Outbox,
 		limits: o.Limits, maxActivity: o.MaxActivity, quota: o.Quota,
-		heartbeat: o.Heartbeat, streams: newStreams(o),
+		heartbeat: o.Heartbeat, streams: newStreams(o), push: o.Push,
 		clock: o.Clock, log: o.Log, metrics: newMetrics(o.Metrics),
 	}
 	if r.base == "" {
 		r.base = "https://" + r.domain
 	}
-	r.signIn, r.looking = newSignIn(o.SignIn, r.base, o.Metrics), newLooking(o.Outside, o.Internal)
+	r.signIn, r.looking, r.endpoints = newSignIn(o.SignIn, r.base, o.Metrics), newLooking(o.Outside, o.Internal), o.offered()
 	if r.maxActivity == 0 {
 		r.maxActivity = 1 << 20
 	}
@@ -172,7 +177,11 @@ func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
 		r.lookUp(ctx)
 	case routeOutbox:
 		r.outboxPost(ctx)
-	case routeActivities, routeObjects, routeOwnInbox, routeMessages, routeEvents, routeKeyPackages, routeOwnActor:
+	case routeMessages:
+		r.mailboxRequest(ctx, d)
+	case routePush:
+		r.pushRequest(ctx, d)
+	case routeActivities, routeObjects, routeOwnInbox, routeEvents, routeKeyPackages, routeOwnActor:
 		r.own(ctx, d)
 	default:
 		r.web.Pass(ctx)

@@ -12,6 +12,7 @@ const (
 	routeActor       route = "actor"        // perhaps an actor document: the upstream's, with ours added
 	routeMessages    route = "messages"     // a person's mailbox
 	routeEvents      route = "events"       // a person's mailbox as it fills
+	routePush        route = "push"         // a person's Web Push subscriptions
 	routeKeyPackages route = "key_packages" // a person's key packages
 	routeOutbox      route = "outbox"       // POST to an outbox: sent
 	routeActivities  route = "activities"   // an activity that was sent here
@@ -105,6 +106,10 @@ func (r *Relay) ownRoute(rest []byte) destination {
 		return destination{route: routeMessages, name: name}
 	case "events":
 		return destination{route: routeEvents, name: name}
+	case "push":
+		if r.push != nil {
+			return destination{route: routePush, name: name}
+		}
 	case "keyPackages":
 		return destination{route: routeKeyPackages, name: name}
 	}

@@ -26,7 +26,7 @@ func soughtItem(query *fasthttp.Args) (string, bool) {
 // is somebody else's look alike.
 func (r *Relay) seekItem(work context.Context, ctx *fasthttp.RequestCtx, box mailbox, id string) {
 	p, err := r.inbox.Find(work, box.owner, id)
-	if errors.Is(err, inbox.ErrNotFound) {
+	if errors.Is(err, inbox.ErrNotFound) || err == nil && p <= box.floor {
 		err = errNoItem
 	}
 	if err != nil {

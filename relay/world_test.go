@@ -100,7 +100,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // api is the part of Mastodon's that names people and tokens.
 func (u *upstream) api(w http.ResponseWriter, r *http.Request) {
 	name := map[string]string{
-		"Bearer of-alice": "alice", "Bearer of-bob": "bob", "Bearer narrow": "alice",
+		"Bearer of-alice": "alice", "Bearer tablet-of-alice": "alice", "Bearer of-bob": "bob", "Bearer narrow": "alice",
 	}[r.Header.Get("Authorization")]
 	if u.revoked[r.Header.Get("Authorization")] {
 		name = ""
