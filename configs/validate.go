@@ -29,6 +29,7 @@ func (c Config) problems() []*Problem {
 	ch.upstreams()
 	ch.tls()
 	ch.kept()
+	ch.signing()
 	ch.built()
 	return ch.problems
 }

@@ -33,6 +33,7 @@ func (g *gateway) run(ctx context.Context) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	g.servePublic(serving, group, public)
+	group.Go(func() error { return g.outbox.Run(serving) })
 	for _, o := range operator {
 		group.Go(func() error { return serveOperator(o) })
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/sealgate/sealgate/relay/admin"
 	"github.com/sealgate/sealgate/relay/edge"
 	"github.com/sealgate/sealgate/relay/forward"
+	"github.com/sealgate/sealgate/relay/outbox"
 	"github.com/sealgate/sealgate/storage"
 )
 
@@ -38,6 +39,7 @@ type gateway struct {
 	keys   *actorkey.Keys
 	inbox  *inbox.Inbox
 	relay  *relay.Relay
+	outbox *outbox.Outbox
 	front  *forward.Server
 	admin  *admin.Admin
 
@@ -129,6 +131,9 @@ func (g *gateway) openFront() error {
 		return err
 	}
 	gate := g.newGate(own)
+	if g.outbox, err = g.newOutbox(own); err != nil {
+		return err
+	}
 	web, err := g.newUpstream(g.config.Upstream.Web)
 	if err != nil {
 		return fmt.Errorf("upstream.web: %w", err)
@@ -141,7 +146,7 @@ func (g *gateway) openFront() error {
 	}
 	g.relay, err = relay.New(relay.Options{
 		Domain: g.config.Domain, Base: publicBase(g.config), Web: web, Streaming: streaming,
-		Gate: gate, Inbox: g.inbox, People: g.people, Key: &own.PublicKey,
+		Gate: gate, Inbox: g.inbox, People: g.people, Outbox: g.outbox, Key: &own.PublicKey,
 		Limits:      activity.Limits{Depth: g.config.Limits.JSONDepth, Keys: g.config.Limits.JSONKeys},
 		MaxActivity: int64(g.config.Mailbox.MaxActivity), Quota: int64(g.config.Mailbox.Quota),
 		Log: g.log, Metrics: g.metrics,
