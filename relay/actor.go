@@ -28,8 +28,24 @@ var (
 		{"keyPackages", "keyPackages"},
 		{"messages", "messages"},
 	}
-	endpointProperties []property // nothing yet that belongs in endpoints
+	proxyProperty    = []property{{"proxyUrl", proxyPath}}
+	signInProperties = []property{
+		{"oauthAuthorizationEndpoint", authorizePath},
+		{"oauthTokenEndpoint", tokenPath},
+	}
 )
+
+// offered are the properties of endpoints, as far as the options allow.
+func (o Options) offered() []property {
+	var list []property
+	if o.Outside != nil {
+		list = append(list, proxyProperty...)
+	}
+	if o.SignIn != nil {
+		list = append(list, signInProperties...)
+	}
+	return list
+}
 
 // actorDocument passes a request for what may be an actor document; only the
 // ActivityPub form of it is looked at.
@@ -187,8 +203,8 @@ func (r *Relay) insertions(a actor, doc []byte) ([]insertion, bool) {
 	switch {
 	case isObject:
 		list = append(list, inside...)
-	case a.endpoints.to == 0 && len(endpointProperties) > 0:
-		added += `,"endpoints":{` + strings.TrimPrefix(r.written(a, endpointProperties), ",") + `}`
+	case a.endpoints.to == 0 && len(r.endpoints) > 0:
+		added += `,"endpoints":{` + strings.TrimPrefix(r.written(a, r.endpoints), ",") + `}`
 	}
 	list = append(list, insertion{a.end, added})
 	slices.SortStableFunc(list, func(x, y insertion) int { return x.at - y.at })
@@ -200,7 +216,7 @@ func (r *Relay) intoEndpoints(a actor, doc []byte) ([]insertion, bool) {
 	if a.endpoints.to == 0 || doc[a.endpoints.from] != '{' {
 		return nil, false
 	}
-	missing := slices.DeleteFunc(slices.Clone(endpointProperties), func(p property) bool {
+	missing := slices.DeleteFunc(slices.Clone(r.endpoints), func(p property) bool {
 		return slices.ContainsFunc(a.endpointsMembers, func(m member) bool { return m.name == p.name })
 	})
 	if len(missing) == 0 {

@@ -134,9 +134,8 @@ func TestNativeKeyPackagesAreSaidOnce(t *testing.T) {
 }
 
 func TestEndpointsAreExtendedInPlace(t *testing.T) {
-	saved := endpointProperties
-	endpointProperties = []property{{"proxyUrl", "/e2ee/proxy"}, {"sharedInbox", "/never"}}
-	t.Cleanup(func() { endpointProperties = saved })
+	r := editor()
+	r.endpoints = []property{{"proxyUrl", "/e2ee/proxy"}, {"sharedInbox", "/never"}}
 	start := `{"@context":[],"id":"https://social.example/users/a","type":"Person","preferredUsername":"a","inbox":"i"`
 	for doc, want := range map[string]string{
 		`,"endpoints":{"sharedInbox":"s"}}`: `"endpoints":{"sharedInbox":"s","proxyUrl":"https://social.example/e2ee/proxy"},"keyPackages"`,
@@ -144,7 +143,7 @@ func TestEndpointsAreExtendedInPlace(t *testing.T) {
 		`}`:                                 `"endpoints":{"proxyUrl":"https://social.example/e2ee/proxy","sharedInbox":"https://social.example/never"}}`,
 		`,"endpoints":null}`:                `"endpoints":null,"keyPackages"`,
 	} {
-		edited, ok := editor().editActor([]byte(start + doc))
+		edited, ok := r.editActor([]byte(start + doc))
 		if !ok || !json.Valid(edited) || !bytes.Contains(edited, []byte(want)) {
 			t.Errorf("%s became %s, want %s in it", doc, edited, want)
 		}

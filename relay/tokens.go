@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/sealgate/sealgate/policy/oauth"
 )
 
 // maxRevocation bounds the body of a POST to /oauth/revoke that is read on its
@@ -37,6 +39,10 @@ func (r *Relay) revoke(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	token := revoked(ctx.Request.Header.ContentType(), body)
+	if r.signIn != nil && oauth.IsToken(token) {
+		r.revokeAtRoot(ctx, token)
+		return
+	}
 	r.web.PassBody(ctx, body)
 	if token != "" {
 		r.people.Forget(token)
