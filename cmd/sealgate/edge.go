@@ -8,8 +8,10 @@ import (
 	"os"
 	"time"
 
+	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/relay/edge"
 	"github.com/sealgate/sealgate/relay/forward"
+	"github.com/sealgate/sealgate/storage"
 )
 
 // openEdge gets what the gateway needs to be the TLS edge itself, if tls.mode says so.
@@ -135,3 +137,28 @@ func (g *gateway) secure(l net.Listener) net.Listener {
 		PerClient: limits.ConnectionsPerClient, Log: g.log, Metrics: g.metrics,
 	})
 }
+
+// openWhenFree opens the store. A program that inherited its sockets (LISTEN_FDS) waits for the one before it,
+// which gives the store up when its last request is answered; clients wait in the sockets meanwhile.
+func openWhenFree(config configs.Config, o storage.Options) (*storage.Store, error) {
+	s, err := storage.Open(o)
+	if _, inherits := os.LookupEnv("LISTEN_FDS"); !inherits { //nolint:forbidigo // a protocol of processes, not a setting
+		return s, err
+	}
+	patience := time.NewTimer(time.Duration(config.ShutdownTimeout) + startPatience)
+	defer patience.Stop()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for errors.Is(err, storage.ErrLocked) {
+		select {
+		case <-patience.C:
+			return nil, err
+		case <-look.C:
+			s, err = storage.Open(o)
+		}
+	}
+	return s, err
+}
+
+// startPatience is how much longer than shutdown_timeout a successor waits.
+const startPatience = 10 * time.Second

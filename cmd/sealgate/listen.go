@@ -33,7 +33,13 @@ func (g *gateway) run(ctx context.Context) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	g.servePublic(serving, group, public)
-	group.Go(func() error { return g.outbox.Run(serving) })
+	working, stopWorking := context.WithCancel(serving)
+	defer stopWorking()
+	rested := make(chan struct{})
+	group.Go(func() error {
+		defer close(rested)
+		return g.outbox.Run(working)
+	})
 	for _, o := range operator {
 		group.Go(func() error { return serveOperator(o) })
 	}
@@ -41,7 +47,10 @@ func (g *gateway) run(ctx context.Context) error {
 	group.Go(func() error {
 		<-running.Done()
 		defer stopServing()
-		return g.drain(operator)
+		return g.drain(operator, func() {
+			stopWorking()
+			<-rested
+		})
 	})
 	err = group.Wait()
 	return errors.Join(err, g.close())
@@ -62,24 +71,39 @@ func (g *gateway) servePublic(ctx context.Context, group *errgroup.Group, public
 	}
 }
 
-// drain lets what is under way finish within shutdown_timeout.
-func (g *gateway) drain(operator []endpoint) error {
+// drain lets what is under way finish within shutdown_timeout. As soon as only tunnels are left, rest ends the
+// workers, and the operator's listeners and the store are given up: a successor that inherited the sockets
+// waits for them.
+func (g *gateway) drain(operator []endpoint, rest func()) error {
 	g.log.Info("stopping", "timeout", g.config.ShutdownTimeout.String())
 	g.admin.Drain()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(g.config.ShutdownTimeout))
 	defer cancel()
-	err := g.front.Shutdown(ctx)
-	if g.plain != nil {
-		err = errors.Join(err, g.plain.Shutdown(ctx))
+	stopped := make(chan error, 1)
+	go func() { stopped <- g.stopPublic(ctx) }() // awaited below
+	<-g.front.Drained()
+	rest()
+	var errs []error
+	for _, o := range operator {
+		errs = append(errs, o.server.Close())
 	}
+	if ctx.Err() == nil {
+		errs = append(errs, g.closeKept())
+	}
+	err := <-stopped
 	if errors.Is(err, context.DeadlineExceeded) {
 		g.log.Warn("connections were cut at shutdown_timeout")
 		err = nil
 	}
-	for _, o := range operator {
-		err = errors.Join(err, o.server.Close())
+	return errors.Join(append(errs, err)...)
+}
+
+func (g *gateway) stopPublic(ctx context.Context) error {
+	var err error
+	if g.plain != nil {
+		err = g.plain.Shutdown(ctx)
 	}
-	return err
+	return errors.Join(g.front.Shutdown(ctx), err)
 }
 
 func closeAll(open []net.Listener) error {

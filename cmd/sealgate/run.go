@@ -47,6 +47,7 @@ type gateway struct {
 	plain        *forward.Server   // of tls.http; nil without certificates
 
 	closers []func() error // in the order of opening; closed from the last
+	ways    []func() error // close the ways to the instance, which tunnels need when all else is closed
 }
 
 // newGateway opens the store and makes everything that stands on it. It listens nowhere yet; after an
@@ -65,8 +66,18 @@ func newGateway(config configs.Config, log *slog.Logger) (*gateway, error) {
 // later has close run f, before everything opened earlier.
 func (g *gateway) later(f func() error) { g.closers = append(g.closers, f) }
 
-// close ends everything, the store last.
+// close ends everything. It may be called again.
 func (g *gateway) close() error {
+	err := g.closeKept()
+	for _, f := range g.ways {
+		err = errors.Join(err, f())
+	}
+	g.ways = nil
+	return err
+}
+
+// closeKept ends everything but the ways to the instance, the store last.
+func (g *gateway) closeKept() error {
 	var errs []error
 	for len(g.closers) > 0 {
 		last := len(g.closers) - 1
@@ -81,7 +92,7 @@ func (g *gateway) openStore() error {
 	if err != nil {
 		return err
 	}
-	g.store, err = storage.Open(storage.Options{
+	g.store, err = openWhenFree(g.config, storage.Options{
 		Path: g.config.Storage.Path, Key: key,
 		Retention:  time.Duration(g.config.Mailbox.Retention),
 		Quota:      int64(g.config.Mailbox.Quota),
@@ -175,7 +186,7 @@ func (g *gateway) newUpstream(url string) (*forward.Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.later(u.Close)
+	g.ways = append(g.ways, u.Close)
 	return u, nil
 }
 
