@@ -62,13 +62,17 @@ type Instance struct {
 	mu       sync.Mutex
 	people   []*Person
 	tokens   map[string]grant
+	apps     map[string]app
+	codes    map[string]asked
 	received []Received
 	asked    map[string]int
+
+	registered int // applications
 }
 
 // New returns an instance without people.
 func New(o Options) *Instance {
-	i := &Instance{options: o, tokens: map[string]grant{}, asked: map[string]int{}}
+	i := &Instance{options: o, tokens: map[string]grant{}, asked: map[string]int{}, apps: map[string]app{}, codes: map[string]asked{}}
 	i.routes = i.mux()
 	return i
 }
@@ -111,23 +115,28 @@ func (i *Instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (i *Instance) mux() *http.ServeMux {
 	m := http.NewServeMux()
 	for path, serve := range map[string]http.HandlerFunc{
-		"GET /users/{name}":                       i.serveActor,
-		"GET /ap/users/{id}":                      i.serveActor,
-		"GET /{at}":                               i.serveProfile,
-		"GET /.well-known/webfinger":              i.serveWebFinger,
-		"GET /.well-known/nodeinfo":               i.serveNodeInfoLinks,
-		"GET /nodeinfo/2.0":                       i.serveNodeInfo,
-		"GET /api/v1/accounts/lookup":             i.serveLookup,
-		"GET /api/v1/accounts/verify_credentials": i.serveCredentials,
-		"GET /api/v1/accounts/{id}":               i.serveAccount,
-		"GET /api/v1/instance":                    i.serveAbout,
-		"GET /oauth/token/info":                   i.serveTokenInfo,
-		"POST /oauth/revoke":                      i.serveRevoke,
-		"POST /inbox":                             i.serveInbox,
-		"POST /actor/inbox":                       i.serveInbox,
-		"POST /users/{name}/inbox":                i.serveInbox,
-		"POST /ap/users/{id}/inbox":               i.serveInbox,
-		"/":                                       serveMissing,
+		"GET /users/{name}":                           i.serveActor,
+		"GET /ap/users/{id}":                          i.serveActor,
+		"GET /{at}":                                   i.serveProfile,
+		"GET /.well-known/webfinger":                  i.serveWebFinger,
+		"GET /.well-known/nodeinfo":                   i.serveNodeInfoLinks,
+		"GET /nodeinfo/2.0":                           i.serveNodeInfo,
+		"GET /api/v1/accounts/lookup":                 i.serveLookup,
+		"GET /api/v1/accounts/verify_credentials":     i.serveCredentials,
+		"GET /api/v1/accounts/{id}":                   i.serveAccount,
+		"GET /api/v1/instance":                        i.serveAbout,
+		"GET /oauth/token/info":                       i.serveTokenInfo,
+		"GET /.well-known/oauth-authorization-server": i.serveOAuthMetadata,
+		"POST /api/v1/apps":                           i.serveApps,
+		"GET /oauth/authorize":                        i.serveLogin,
+		"POST /oauth/authorize":                       i.serveLogin,
+		"POST /oauth/token":                           i.serveToken,
+		"POST /oauth/revoke":                          i.serveRevoke,
+		"POST /inbox":                                 i.serveInbox,
+		"POST /actor/inbox":                           i.serveInbox,
+		"POST /users/{name}/inbox":                    i.serveInbox,
+		"POST /ap/users/{id}/inbox":                   i.serveInbox,
+		"/":                                           serveMissing,
 	} {
 		m.HandleFunc(path, serve)
 	}
