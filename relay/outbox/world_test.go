@@ -1,0 +1,237 @@
+package outbox_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sealgate/sealgate/cmd/demo/instance"
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/policy/actorkey"
+	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/relay/outbox"
+	"github.com/sealgate/sealgate/storage"
+)
+
+// world is an instance with alice and bob, and an outbox beside it.
+type world struct {
+	*outbox.Outbox
+
+	store      *storage.Store
+	alice, bob *instance.Person
+	from       mastodon.Person // alice
+	inbox      *inbox.Inbox
+}
+
+type settings struct {
+	store string      // directory; "": a new one
+	keys  outbox.Keys // nil: alice's and bob's, from files
+	none  bool        // no signing source
+	fetch instance.Fetch
+}
+
+func newWorld(t testing.TB, o settings) *world {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	origin := "http://" + server.Listener.Addr().String()
+	sample := instance.New(instance.Options{Origin: origin, IDs: instance.Named, Fetch: o.fetch})
+	server.Config.Handler = sample
+	server.Start()
+	t.Cleanup(server.Close)
+	w := &world{alice: person(t, sample, "alice"), bob: person(t, sample, "bob")}
+	if o.store == "" {
+		o.store = t.TempDir()
+	}
+	w.store = openStore(t, o.store)
+	domain := strings.TrimPrefix(origin, "http://")
+	people, err := mastodon.New(mastodon.Options{Domain: domain, Web: origin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(people.Close)
+	if o.keys == nil && !o.none {
+		if o.keys, err = outbox.NewFiles(keyFiles(t, w.alice, w.bob)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.inbox = inbox.New(inbox.Options{Store: w.store})
+	w.from = mastodon.Person{Account: w.alice.Account, Name: "alice", Actor: w.alice.Actor}
+	w.Outbox = outbox.New(outbox.Options{
+		Domain: domain, Base: origin, Store: w.store, Inbox: w.inbox, People: people, Keys: o.keys, Client: client(t),
+		Limits: activity.Limits{Depth: 32, Keys: 5000},
+	})
+	return w
+}
+
+func person(t testing.TB, i *instance.Instance, name string) *instance.Person {
+	t.Helper()
+	p, err := i.AddPerson(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func openStore(t testing.TB, path string) *storage.Store {
+	t.Helper()
+	s, err := storage.Open(storage.Options{Path: path, Key: make([]byte, storage.KeySize), Retention: 24 * time.Hour, Quota: 128 << 20, Reserve: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func keyFiles(t testing.TB, people ...*instance.Person) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, p := range people {
+		text := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(p.Key)})
+		if err := os.WriteFile(filepath.Join(dir, p.Name+".pem"), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func client(t testing.TB) *http.Client {
+	c := actorkey.NewClient(actorkey.ClientOptions{
+		Timeout: 5 * time.Second, AllowPlainHTTP: true, AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+	})
+	t.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
+// run delivers until the test ends, or the returned function is called.
+func (w *world) run(t testing.TB) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// peer is a server with as many actors as anybody asks for.
+type peer struct {
+	*httptest.Server
+
+	answer func(*http.Request, arrived) int // nil: 202
+
+	mu  sync.Mutex
+	got []arrived
+}
+
+type arrived struct {
+	path   string
+	body   string
+	header http.Header
+	at     time.Time
+}
+
+func newPeer(t testing.TB, answer func(*http.Request, arrived) int) *peer {
+	t.Helper()
+	p := &peer{answer: answer}
+	p.Server = httptest.NewServer(p)
+	t.Cleanup(p.Close)
+	return p
+}
+
+func (p *peer) actor(name string) string { return p.URL + "/users/" + name }
+
+func (p *peer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet {
+		id := p.URL + r.URL.Path
+		w.Header().Set("Content-Type", "application/activity+json")
+		if strings.HasPrefix(r.URL.Path, "/lists/") {
+			fmt.Fprintf(w, `{"id":%q,"type":"Collection","items":[]}`, id)
+			return
+		}
+		fmt.Fprintf(w, `{"id":%q,"type":"Person","inbox":%q,"endpoints":{"sharedInbox":%q}}`, id, id+"/inbox", p.URL+"/inbox")
+		return
+	}
+	body, _ := io.ReadAll(r.Body)
+	a := arrived{path: r.URL.Path, body: string(body), header: r.Header, at: time.Now()}
+	status := http.StatusAccepted
+	if p.answer != nil {
+		status = p.answer(r, a)
+	}
+	if status < 300 {
+		p.mu.Lock()
+		p.got = append(p.got, a)
+		p.mu.Unlock()
+	}
+	w.WriteHeader(status)
+}
+
+func (p *peer) arrived() []arrived {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]arrived(nil), p.got...)
+}
+
+// await returns what has arrived once it is n or more.
+func (p *peer) await(t testing.TB, n int) []arrived {
+	t.Helper()
+	until(t, func() bool { return len(p.arrived()) >= n })
+	return p.arrived()
+}
+
+func until(t testing.TB, is func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-deadline:
+			t.Fatal("it did not happen within 20 s")
+		case <-tick.C:
+		}
+	}
+}
+
+// private is a PrivateMessage of a group (RFC 9420 §6.3), in base64; its epoch numbers it.
+func private(group string, epoch uint64) string {
+	b := append([]byte{0, 1, 0, 2, byte(len(group))}, group...)
+	b = binary.BigEndian.AppendUint64(b, epoch)
+	b = append(b, 1, 0, 1, 's')
+	b = append(append(b, 16), bytes.Repeat([]byte{'c'}, 16)...)
+	return base64.StdEncoding.EncodeToString(b)
+}
+
+// message is a bare object; extra are more properties, with commas behind.
+func message(group string, epoch uint64, extra string, to ...string) []byte {
+	return fmt.Appendf(nil, `{%s"type":"PrivateMessage","mediaType":"message/mls","encoding":"base64","content":%q,"to":["%s"]}`,
+		extra, private(group, epoch), strings.Join(to, `","`))
+}
+
+func (w *world) post(t testing.TB, body []byte) outbox.Posted {
+	t.Helper()
+	posted, err := w.Submit(context.Background(), w.from, body)
+	if err != nil {
+		t.Fatalf("submit %s: %v", body, err)
+	}
+	return posted
+}
