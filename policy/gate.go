@@ -113,7 +113,7 @@ func (g *Gate) identify(ctx context.Context, a Arrival, client ratelimit.Key) (s
 	if key, err = g.verify(ctx, sig, key); err != nil {
 		return sig.Scheme, Signer{}, err
 	}
-	return sig.Scheme, Signer{Actor: key.Actor, KeyID: key.ID, Scheme: sig.Scheme}, nil
+	return sig.Scheme, Signer{Actor: key.Actor, Agent: key.Agent, KeyID: key.ID, Scheme: sig.Scheme}, nil
 }
 
 // parse checks all that needs no key, digest included, in the pool.

@@ -24,6 +24,7 @@ type Arrival struct {
 // Signer is who signed: proven by the actor's own document.
 type Signer struct {
 	Actor  string // the actor's id, exactly as its own document has it
+	Agent  bool   // an Application or a Service, which speaks for many
 	KeyID  string
 	Scheme string // signature.Cavage or signature.RFC9421
 }

@@ -34,6 +34,7 @@ var (
 type Key struct {
 	ID     string // exactly as asked for
 	Actor  string // exactly as the actor's own document names itself
+	Agent  bool   // the actor is an Application or a Service, and speaks for many
 	Public crypto.PublicKey
 }
 

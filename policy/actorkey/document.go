@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // document is what matters of an actor's or a key's document. Names are
@@ -15,6 +16,7 @@ type document struct {
 	id     string
 	owner  string      // owner or controller, of a key document
 	inbox  bool        // it has one, so it means to be an actor
+	agent  bool        // its type is Application or Service
 	listed []string    // ids of keys it names without embedding them
 	keys   []keyObject // keys it embeds, publicKey before assertionMethod
 	self   keyObject   // the key that the document itself is
@@ -33,7 +35,7 @@ func readDocument(body []byte) (document, error) {
 		return document{}, fmt.Errorf("%w: document is not a JSON object", ErrNoKey)
 	}
 	self := readKey(o)
-	d := document{id: self.id, owner: self.owner, inbox: text(o["inbox"]) != "", self: self}
+	d := document{id: self.id, owner: self.owner, inbox: text(o["inbox"]) != "", agent: isAgent(o["type"]), self: self}
 	for _, name := range []string{"publicKey", "assertionMethod"} {
 		for _, member := range members(o[name]) {
 			if id := text(member); id != "" {
@@ -47,6 +49,14 @@ func readDocument(body []byte) (document, error) {
 		}
 	}
 	return d, nil
+}
+
+// isAgent tells whether a type is that of a program that speaks for many.
+func isAgent(raw json.RawMessage) bool {
+	return slices.ContainsFunc(members(raw), func(m json.RawMessage) bool {
+		t := strings.TrimPrefix(text(m), "as:")
+		return t == "Application" || t == "Service"
+	})
 }
 
 func readKey(o object) keyObject {
@@ -145,5 +155,5 @@ func (d document) finish(keyID string, k keyObject) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("%w: key %q: %w", ErrNoKey, keyID, err)
 	}
-	return Key{ID: keyID, Actor: d.id, Public: public}, nil
+	return Key{ID: keyID, Actor: d.id, Agent: d.agent, Public: public}, nil
 }
