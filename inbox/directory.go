@@ -14,10 +14,11 @@ import (
 // DirectoryOptions of a Directory. Store and Key are required.
 type DirectoryOptions struct {
 	Store        KeyStore
-	Key          ed25519.PrivateKey // signs the logs
-	MaxPerDevice int                // key_packages.max_per_device; 0: 100
-	MaxLifetime  time.Duration      // key_packages.max_lifetime; 0: 400 days
-	LowWater     int                // key_packages.low_water; 0: never
+	Key          ed25519.PrivateKey  // signs the logs
+	MaxPerDevice int                 // key_packages.max_per_device; 0: 100
+	MaxLifetime  time.Duration       // key_packages.max_lifetime; 0: 400 days
+	LowWater     int                 // key_packages.low_water; 0: never
+	Tell         func(Owner, Notice) // called with every notice once it is kept; may be nil
 	Clock        func() time.Time
 	Metrics      prometheus.Registerer
 }
@@ -106,6 +107,13 @@ func (d *Directory) Item(ctx context.Context, o Owner, id string) (Package, []by
 		return one, content, err
 	}
 	return Package{}, nil, fmt.Errorf("%w: %q", ErrNoPackage, id)
+}
+
+// OwnerOf tells whose package a Welcome names, also when it has gone, until its
+// lifetime is over. ErrNoPackage: nobody's here.
+func (d *Directory) OwnerOf(ctx context.Context, ref []byte) (Owner, error) {
+	t, err := d.o.Store.Trace(ctx, refTrace(ref))
+	return t.Owner, err
 }
 
 // History is KeyStore.History.

@@ -151,3 +151,12 @@ func (p *Pool) openOf(device string, now time.Time) (n int) {
 	}
 	return n
 }
+
+// Counts says how many packages a device has in the collection, and how many of
+// them are neither used nor its last resort.
+func (p *Pool) Counts(device string, now time.Time) (open, fresh int) {
+	return p.openOf(device, now), p.fresh(device, now)
+}
+
+// Has tells whether a package is called name.
+func (p *Pool) Has(name string) bool { return len(p.find(name)) > 0 }

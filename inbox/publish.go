@@ -3,7 +3,6 @@ package inbox
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -173,16 +172,31 @@ type clerk struct {
 	owner Owner
 	actor string
 	now   time.Time
-	key   ed25519.PrivateKey
+	news  []Notice // of this change
 }
 
-// change runs f on the owner's pool, of which expired packages are forgotten first.
+// change runs f on the owner's pool, of which expired packages are forgotten first,
+// and tells what became known by it.
 func (d *Directory) change(ctx context.Context, o Owner, actor string, f func(*clerk) error) error {
-	return d.o.Store.ChangePool(ctx, o, func(c *Change) error {
-		k := &clerk{Change: c, o: d.o, owner: o, actor: actor, now: d.Now(), key: d.o.Key}
-		k.prune()
-		return f(k)
+	var last *clerk
+	err := d.o.Store.ChangePool(ctx, o, func(c *Change) error {
+		last = &clerk{Change: c, o: d.o, owner: o, actor: actor, now: d.Now()}
+		last.prune()
+		return f(last)
 	})
+	if err != nil || d.o.Tell == nil {
+		return err
+	}
+	for _, n := range last.news {
+		d.o.Tell(o, n)
+	}
+	return nil
+}
+
+// notify keeps a notice and has it told.
+func (c *clerk) notify(n Notice) {
+	c.Pool.notify(n)
+	c.news = append(c.news, n)
 }
 
 func (c *clerk) prune() {
@@ -244,7 +258,7 @@ func (c *clerk) enter(u candidate, device string) Package {
 func (c *clerk) log(action Action, p *Package) {
 	c.write(LogEntry{
 		Time: c.now, Action: action, Package: p.ID, Device: p.Device, Suite: p.Suite, Ref: p.Ref, SignatureKey: p.Signer,
-	}, c.actor, c.key)
+	}, c.actor, c.o.Key)
 }
 
 // deviceOf finds the device by its signature key, or makes it, and tells the owner
