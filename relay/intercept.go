@@ -118,6 +118,9 @@ func (r *Relay) take(ctx *fasthttp.RequestCtx, a *activity.Activity, body []byte
 	if err != nil {
 		return err
 	}
+	if err := r.consume(work, a, to.owners, results); err != nil {
+		return err
+	}
 	if len(to.owners) == 0 && to.waiting == nil {
 		r.metrics.dropped.Inc()
 	}

@@ -2,26 +2,204 @@ package relay
 
 import (
 	"context"
+	"encoding/json"
 	"net/url"
+	"slices"
+	"strconv"
+	"time"
 
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/valyala/fasthttp"
 )
 
-// keyPackages answers GET /e2ee/users/{name}/keyPackages to anyone. Nobody can
-// publish a key package here yet, so every local person's collection is empty,
-// and says so.
+// logPage is how many log entries one answer carries.
+const logPage = 5000
+
+// keyPackages answers GET /e2ee/users/{name}/keyPackages: to the owner with all
+// there is to know, to an inviter with one package per device and suite, reserved
+// for them, to anybody else with what is valid now.
 func (r *Relay) keyPackages(work context.Context, ctx *fasthttp.RequestCtx, raw string) {
-	name, err := url.PathUnescape(raw)
-	if err != nil {
-		name = raw
-	}
-	p, err := r.people.Person(work, name)
+	body, err := r.viewKeys(work, ctx, raw)
 	if err != nil {
 		r.fail(ctx, err)
 		return
 	}
-	d := begin(r.personURL(p.Name, "keyPackages"), "Collection")
-	d.number("totalItems", 0)
-	d.WriteString(`,"items":[]`)
-	writeActivity(ctx, "no-cache", d.end())
+	writeActivity(ctx, "no-store", body)
+}
+
+func (r *Relay) viewKeys(work context.Context, ctx *fasthttp.RequestCtx, raw string) ([]byte, error) {
+	p, err := r.people.Person(work, unescaped(raw))
+	if err != nil {
+		return nil, err
+	}
+	shelf := keyShelf{owner: inbox.Owner(p.Account), url: r.personURL(p.Name, "keyPackages"), person: p}
+	if r.keys == nil {
+		return shelf.collection(nil).end(), nil
+	}
+	who, err := r.askerOf(work, ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case ctx.QueryArgs().Has("history"):
+		if !who.owner {
+			return nil, who.refused()
+		}
+		return r.viewLog(work, ctx, shelf)
+	case who.owner:
+		return r.viewOwnKeys(work, shelf)
+	case who.inviter.ID != "":
+		packages, err := r.keys.Claim(work, shelf.owner, who.inviter)
+		return shelf.collection(packages).end(), err
+	}
+	pool, err := r.keys.Pool(work, shelf.owner)
+	return shelf.collection(r.unheldFirst(pool)).end(), err
+}
+
+// unheldFirst puts last what is reserved for somebody.
+func (r *Relay) unheldFirst(pool inbox.Pool) []inbox.Package {
+	now := r.keys.Now()
+	open := pool.Open(now)
+	slices.SortStableFunc(open, func(a, b inbox.Package) int {
+		return boolInt(a.Held(now)) - boolInt(b.Held(now))
+	})
+	return open
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func unescaped(raw string) string {
+	if name, err := url.PathUnescape(raw); err == nil {
+		return name
+	}
+	return raw
+}
+
+// keyShelf is one person's collection of key packages while it is answered.
+type keyShelf struct {
+	owner  inbox.Owner
+	url    string
+	person mastodon.Person
+}
+
+func (s keyShelf) item(id string) string { return s.url + "/" + id }
+
+func (s keyShelf) collection(packages []inbox.Package) *document {
+	d := begin(s.url, "Collection")
+	d.number("totalItems", len(packages))
+	d.WriteString(`,"items":`)
+	d.ids(s, packages)
+	return d
+}
+
+func (d *document) ids(s keyShelf, packages []inbox.Package) {
+	d.WriteByte('[')
+	for i, p := range packages {
+		if i > 0 {
+			d.WriteByte(',')
+		}
+		d.Write(quote(s.item(p.ID)))
+	}
+	d.WriteByte(']')
+}
+
+// raw adds a member that marshals to JSON.
+func (d *document) raw(name string, value any) error {
+	b, err := json.Marshal(value)
+	d.WriteString(`,"` + name + `":`)
+	d.Write(b)
+	return err
+}
+
+// keyDeviceJSON is a device as its owner sees it.
+type keyDeviceJSON struct {
+	ID    string `json:"id"`
+	Name  string `json:"name,omitempty"`
+	First string `json:"published"`
+	Open  int    `json:"totalItems"`
+	Fresh int    `json:"unused"`
+	Low   bool   `json:"belowLowWater"`
+}
+
+// viewOwnKeys adds to the collection what concerns its owner alone: proposals,
+// devices, notices, and where the log is.
+func (r *Relay) viewOwnKeys(work context.Context, shelf keyShelf) ([]byte, error) {
+	pool, err := r.keys.Pool(work, shelf.owner)
+	if err != nil {
+		return nil, err
+	}
+	now := r.keys.Now()
+	d := shelf.collection(r.unheldFirst(pool))
+	d.WriteString(`,"proposals":`)
+	d.ids(shelf, slices.DeleteFunc(slices.Clone(pool.Packages), func(p inbox.Package) bool {
+		return p.State != inbox.Proposed || !p.Valid(now)
+	}))
+	if err := d.raw("devices", r.keyDevices(&pool, now)); err != nil {
+		return nil, err
+	}
+	notices := []noticeJSON{}
+	for _, n := range pool.News(now) {
+		notices = append(notices, keyNotice(n))
+	}
+	if err := d.raw("notices", notices); err != nil {
+		return nil, err
+	}
+	d.text("history", shelf.url+"?history=1")
+	return d.end(), nil
+}
+
+func (r *Relay) keyDevices(pool *inbox.Pool, now time.Time) []keyDeviceJSON {
+	out := []keyDeviceJSON{}
+	for _, one := range pool.Devices {
+		j := keyDeviceJSON{ID: one.ID, Name: one.Name, First: one.First.Format(time.RFC3339)}
+		j.Open, j.Fresh = pool.Counts(one.ID, now)
+		j.Low = j.Fresh < r.keys.LowWater()
+		out = append(out, j)
+	}
+	return out
+}
+
+func keyNotice(n inbox.Notice) noticeJSON {
+	j := noticeJSON{Type: "Notice", Kind: string(n.Kind), Device: n.Device, Name: n.Name, KeyPackage: n.Package, Others: n.Others}
+	if !n.At.IsZero() {
+		j.Published = n.At.UTC().Format(time.RFC3339)
+	}
+	return j
+}
+
+// viewLog is the signed log, or the part after an entry.
+func (r *Relay) viewLog(work context.Context, ctx *fasthttp.RequestCtx, shelf keyShelf) ([]byte, error) {
+	self := shelf.url + "?history=1"
+	var after uint64
+	if from := string(ctx.QueryArgs().Peek("after")); from != "" {
+		var err error
+		if after, err = strconv.ParseUint(from, 10, 63); err != nil {
+			return nil, errBadPage
+		}
+		self += "&after=" + from
+	}
+	pool, err := r.keys.Pool(work, shelf.owner)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := r.keys.History(work, shelf.owner, after, logPage)
+	if err != nil {
+		return nil, err
+	}
+	file := inbox.LogFile{
+		Context: "https://www.w3.org/ns/activitystreams", ID: self, Type: "OrderedCollection",
+		Actor: shelf.person.Actor, PublicKey: r.keys.PublicKey(), Total: pool.Log.Count, Entries: entries,
+	}
+	if len(entries) == 0 {
+		file.Entries = []inbox.LogEntry{}
+	} else if last := entries[len(entries)-1].N; last < pool.Log.Count {
+		file.Next = shelf.url + "?history=1&after=" + strconv.FormatUint(last, 10)
+	}
+	return json.Marshal(file)
 }

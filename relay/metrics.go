@@ -41,7 +41,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 10),
 	}, []string{"route"})
 	for _, name := range []route{
-		routeForward, routeStreaming, routeInbox, routeActor, routeMessages, routeKeyPackages,
+		routeForward, routeStreaming, routeInbox, routeActor, routeMessages, routeKeyPackages, routeKeyPackage,
 		routeOwnActor, routeWebFinger, routeOwnInbox, routeRevoke, routePush,
 		routeOutbox, routeActivities, routeObjects, routeEvents,
 		routeAuthorize, routeToken, routeMetadata, routeDevices, routeProxy,

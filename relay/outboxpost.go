@@ -79,6 +79,9 @@ func (r *Relay) poster(work context.Context, ctx *fasthttp.RequestCtx) (mastodon
 
 // submit sends what was posted and answers 201 as interop.md has it.
 func (r *Relay) submit(work context.Context, ctx *fasthttp.RequestCtx, who mastodon.Caller, body []byte) error {
+	if isOurs, err := r.submitKeys(work, ctx, who, body); isOurs || err != nil {
+		return err
+	}
 	if r.outbox == nil {
 		return errNoOutbox
 	}
@@ -89,6 +92,7 @@ func (r *Relay) submit(work context.Context, ctx *fasthttp.RequestCtx, who masto
 	if err != nil {
 		return err
 	}
+	r.consumeSent(work, body)
 	created(ctx, posted.ID, posted.ID, posted.Body)
 	return nil
 }

@@ -63,7 +63,7 @@ func TestKeyPackagesAreHonestlyEmpty(t *testing.T) {
 		if c.ID != "https://social.example/e2ee/users/alice/keyPackages" || c.Type != "Collection" || c.Items == nil || len(c.Items) != 0 {
 			t.Errorf("%s", got.body)
 		}
-		if got.header.Get("Access-Control-Allow-Origin") != "*" || got.header.Get("Cache-Control") != "no-cache" {
+		if got.header.Get("Access-Control-Allow-Origin") != "*" || got.header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%v", got.header)
 		}
 	}

@@ -49,11 +49,12 @@ type Options struct {
 	Gate        Gate
 	Inbox       *inbox.Inbox
 	People      *mastodon.Instance
-	Outbox      *outbox.Outbox  // nil: nobody can post
-	Key         *rsa.PublicKey  // of the gateway's own actor; nil: /e2ee/actor does not exist
-	Limits      activity.Limits // limits.json_depth, limits.json_keys
-	MaxActivity int64           // mailbox.max_activity in bytes; 0: 1 MiB
-	Quota       int64           // mailbox.quota in bytes; 0: nobody is warned
+	Outbox      *outbox.Outbox   // nil: nobody can send
+	Keys        *inbox.Directory // nil: nobody can publish key packages
+	Key         *rsa.PublicKey   // of the gateway's own actor; nil: /e2ee/actor does not exist
+	Limits      activity.Limits  // limits.json_depth, limits.json_keys
+	MaxActivity int64            // mailbox.max_activity in bytes; 0: 1 MiB
+	Quota       int64            // mailbox.quota in bytes; 0: nobody is warned
 
 	Streams         int           // event streams of everybody; 0: 20,000
 	StreamsPerOwner int           // of one person; 0: 32
@@ -78,6 +79,7 @@ type Relay struct {
 	inbox          *inbox.Inbox
 	people         *mastodon.Instance
 	outbox         *outbox.Outbox
+	keys           *inbox.Directory
 	limits         activity.Limits
 	maxActivity    int64
 	quota          int64
@@ -106,7 +108,7 @@ func New(o Options) (*Relay, error) {
 	r := &Relay{
 		domain: strings.ToLower(o.Domain), base: strings.TrimSuffix(o.Base, "/"),
 		web: o.Web, streaming: o.Streaming,
-		gate: o.Gate, inbox: o.Inbox, people: o.People, outbox: o.Outbox,
+		gate: o.Gate, inbox: o.Inbox, people: o.People, outbox: o.Outbox, keys: o.Keys,
 		limits: o.Limits, maxActivity: o.MaxActivity, quota: o.Quota,
 		heartbeat: o.Heartbeat, streams: newStreams(o), push: o.Push,
 		clock: o.Clock, log: o.Log, metrics: newMetrics(o.Metrics),
@@ -181,7 +183,7 @@ func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
 		r.mailboxRequest(ctx, d)
 	case routePush:
 		r.pushRequest(ctx, d)
-	case routeActivities, routeObjects, routeOwnInbox, routeEvents, routeKeyPackages, routeOwnActor:
+	case routeActivities, routeObjects, routeOwnInbox, routeEvents, routeKeyPackages, routeKeyPackage, routeOwnActor:
 		r.own(ctx, d)
 	default:
 		r.web.Pass(ctx)
@@ -216,6 +218,8 @@ func (r *Relay) own(ctx *fasthttp.RequestCtx, d destination) {
 		r.sentDocument(work, ctx, d)
 	case routeKeyPackages:
 		r.keyPackages(work, ctx, string(d.name))
+	case routeKeyPackage:
+		r.keyPackage(work, ctx, string(d.name), string(d.item))
 	default:
 		r.serveOwnActor(ctx)
 	}

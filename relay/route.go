@@ -14,6 +14,7 @@ const (
 	routeEvents      route = "events"       // a person's mailbox as it fills
 	routePush        route = "push"         // a person's Web Push subscriptions
 	routeKeyPackages route = "key_packages" // a person's key packages
+	routeKeyPackage  route = "key_package"  // one of them
 	routeOutbox      route = "outbox"       // POST to an outbox: sent
 	routeActivities  route = "activities"   // an activity that was sent here
 	routeObjects     route = "objects"      // an object of one
@@ -28,10 +29,11 @@ const (
 	routeProxy       route = "proxy"        // documents of others, fetched for a person
 )
 
-// destination is a route with what the path said. name borrows the request.
+// destination is a route with what the path said. name and item borrow the request.
 type destination struct {
 	route route
 	name  []byte
+	item  []byte
 }
 
 // routeOf decides by the request line alone and allocates nothing for what is
@@ -112,6 +114,9 @@ func (r *Relay) ownRoute(rest []byte) destination {
 		}
 	case "keyPackages":
 		return destination{route: routeKeyPackages, name: name}
+	}
+	if item, ok := bytes.CutPrefix(what, []byte("keyPackages/")); ok && len(item) > 0 {
+		return destination{route: routeKeyPackage, name: name, item: item}
 	}
 	return destination{route: routeForward}
 }

@@ -1,0 +1,130 @@
+package relay
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/inbox/mls"
+	"github.com/valyala/fasthttp"
+)
+
+// itemContext defines what a KeyPackage uses beyond ActivityStreams. It is inline,
+// as in actor documents: nobody need load anything.
+const itemContext = `["https://www.w3.org/ns/activitystreams",{"mls":"https://purl.archive.org/socialweb/mls#",` +
+	`"KeyPackage":"mls:KeyPackage","encoding":"mls:encoding","ciphersuite":"mls:ciphersuite"}]`
+
+// ownMembers are those of an item that are the gateway's to write; bto and bcc are
+// nobody's to read. All others are the client's and come back as they were.
+var ownMembers = []string{
+	"@context", "id", "type", "to", "cc", "bto", "bcc", "attributedTo", "mediaType", "encoding", "content", "ciphersuite", "published",
+}
+
+// keyPackage answers GET /e2ee/users/{name}/keyPackages/{id}: a listed package to
+// anybody, a proposed one to its owner.
+func (r *Relay) keyPackage(work context.Context, ctx *fasthttp.RequestCtx, name, id string) {
+	body, err := r.viewItem(work, ctx, name, id)
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	writeActivity(ctx, "no-cache", body)
+}
+
+func (r *Relay) viewItem(work context.Context, ctx *fasthttp.RequestCtx, name, id string) ([]byte, error) {
+	p, err := r.people.Person(work, unescaped(name))
+	if err != nil {
+		return nil, err
+	}
+	if r.keys == nil {
+		return nil, errNoItem
+	}
+	one, content, err := r.keys.Item(work, inbox.Owner(p.Account), id)
+	if err != nil {
+		return nil, err
+	}
+	shelf := keyShelf{owner: inbox.Owner(p.Account), url: r.personURL(p.Name, "keyPackages"), person: p}
+	to := "as:Public"
+	if one.State == inbox.Proposed {
+		token, ok := bearer(ctx)
+		if !ok {
+			return nil, errNoItem
+		}
+		if who, err := r.askerWith(work, token, p); err != nil || !who.owner {
+			return nil, errNoItem
+		}
+		to = p.Actor
+	}
+	return shelf.document(one.ID, to, content), nil
+}
+
+// document completes what was kept about an item with what its place says.
+func (s keyShelf) document(id, to string, content []byte) []byte {
+	out := append([]byte(`{"@context":`+itemContext+`,"id":`), quote(s.item(id))...)
+	out = append(out, `,"type":["Object","KeyPackage"],"to":`...)
+	out = append(out, quote(to)...)
+	return append(append(out, content...), '}')
+}
+
+// itemOf is what is kept of an uploaded object: its members as the gateway writes
+// them, then the client's own, byte for byte.
+func itemOf(doc []byte, list []member, o activity.Object, actor string, now time.Time) []byte {
+	d := &document{}
+	d.text("attributedTo", actor)
+	d.text("mediaType", "message/mls")
+	d.text("encoding", "base64")
+	d.text("content", base64.StdEncoding.EncodeToString(o.Content))
+	d.text("ciphersuite", suiteName(o))
+	published := o.Published
+	if published == "" {
+		published = now.UTC().Format(time.RFC3339)
+	}
+	d.text("published", published)
+	for _, m := range list {
+		if slices.Contains(ownMembers, plainName(m.name)) {
+			continue
+		}
+		d.WriteByte(',')
+		d.Write(quote(m.name))
+		d.WriteByte(':')
+		d.Write(doc[m.value.from:m.value.to])
+	}
+	return d.Bytes()
+}
+
+// suiteName comes from the bytes; only for a suite without a name here the client's
+// own is kept.
+func suiteName(o activity.Object) string {
+	m, err := mls.Parse(o.Content)
+	if err != nil || m.KeyPackage == nil {
+		return o.CipherSuite // it is about to be refused
+	}
+	if !m.KeyPackage.Suite.Known() && o.CipherSuite != "" {
+		return o.CipherSuite
+	}
+	return m.KeyPackage.SuiteName()
+}
+
+// deviceName is what the client calls itself: the name of its generator, else the
+// generator's id, else the activity's instrument.
+func deviceName(doc []byte, list []member, o activity.Object, a *activity.Activity) string {
+	for _, m := range list {
+		if plainName(m.name) != "generator" {
+			continue
+		}
+		var g struct {
+			Name string `json:"name"`
+		}
+		if json.Unmarshal(doc[m.value.from:m.value.to], &g) == nil && g.Name != "" {
+			return g.Name
+		}
+	}
+	if o.Generator != "" {
+		return o.Generator
+	}
+	return a.Instrument
+}
