@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealgate/sealgate/cmd/demo/instance"
+)
+
+// sendingHere is serveHere for somebody whose key the gateway may use.
+func sendingHere(t *testing.T, name string, fetch instance.Fetch) *served {
+	t.Helper()
+	listen := freeAddress(t)
+	s := &served{base: "http://" + listen, data: t.TempDir(), ended: make(chan int, 1), log: &bytes.Buffer{}}
+	s.sample = instance.New(instance.Options{Origin: s.base, IDs: instance.Numeric, Fetch: fetch})
+	var err error
+	if s.bob, err = s.sample.AddPerson(name); err != nil {
+		t.Fatal(err)
+	}
+	key := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(s.bob.Key)})
+	if err := os.WriteFile(filepath.Join(s.data, name+".pem"), key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	upstream := httptest.NewServer(s.sample)
+	t.Cleanup(upstream.Close)
+	s.file = filepath.Join(s.data, "sealgate.yaml")
+	config := fmt.Sprintf(`
+domain: %[1]s
+listen: %[1]s
+upstream: {web: %[2]q}
+federation: {allow_plain_http: true, allow_networks: [127.0.0.0/8]}
+signing: {source: file, file: .}
+admin: {listen: %[3]s}
+`, listen, upstream.URL, freeAddress(t))
+	if err := os.WriteFile(s.file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	s.stop = cancel
+	go func() { s.ended <- execute(ctx, []string{"serve", "--config", s.file}, io.Discard, s.log) }()
+	t.Cleanup(func() { s.end(t) })
+	s.awaitReady(t)
+	return s
+}
+
+// send posts a bare PrivateMessage to the person's outbox.
+func (s *served) send(t *testing.T, epoch uint64, to ...string) (*http.Response, string) {
+	t.Helper()
+	b := binary.BigEndian.AppendUint64([]byte{0, 1, 0, 2, 1, 'g'}, epoch)
+	b = append(b, 1, 0, 1, 's', 4, 'c', 'c', 'c', 'c')
+	return s.postOutbox(t, s.sample.Token(s.bob, "read", "write"), fmt.Sprintf(
+		`{"type":"PrivateMessage","mediaType":"message/mls","encoding":"base64","content":%q,"to":["%s"],"x:odd": [1.0]}`,
+		base64.StdEncoding.EncodeToString(b), strings.Join(to, `","`)))
+}
+
+func (s *served) postOutbox(t *testing.T, token, body string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.bob.Actor+"/outbox", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(answer)
+}
+
+// awaitMail waits for an activity, byte for byte, in the person's mailbox.
+func (s *served) awaitMail(t *testing.T, activity string) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	token := s.sample.Token(s.bob, "read", "write")
+	for {
+		_, body := s.get(t, "/e2ee/users/"+s.bob.Name+"/messages?after=0", token)
+		if strings.Contains(body, activity) {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("%s has not got %s\n%s", s.bob.Name, activity, body)
+		case <-tick.C:
+		}
+	}
+}
+
+// TestConversation: two gateways before two instances carry messages both ways,
+// signed with the people's own keys, also to an instance that answers nobody
+// unsigned.
+func TestConversation(t *testing.T) {
+	alice, bob := sendingHere(t, "alice", instance.OpenFetch), sendingHere(t, "bob", instance.AuthorizedFetch)
+	for epoch := uint64(1); epoch <= 3; epoch++ {
+		resp, body := alice.send(t, epoch, bob.bob.Actor, alice.bob.Actor)
+		if resp.StatusCode != http.StatusCreated {
+			t.Fatalf("alice's outbox: %d %s", resp.StatusCode, body)
+		}
+		id := resp.Header.Get("Location")
+		if id == "" || id != resp.Header.Get("X-Activity-Id") || !strings.Contains(body, id) ||
+			resp.Header.Get("Access-Control-Allow-Origin") != "*" || resp.Header.Get("Content-Type") != "application/activity+json" {
+			t.Errorf("header %v", resp.Header)
+		}
+		bob.awaitMail(t, body)
+		alice.awaitMail(t, body) // her own copy
+		if status, again := alice.get(t, strings.TrimPrefix(id, alice.base), alice.sample.Token(alice.bob, "read", "write")); status != 200 || again != body {
+			t.Errorf("the sender reads %d %s", status, again)
+		}
+		if status, _ := alice.get(t, strings.TrimPrefix(id, alice.base), ""); status != 404 {
+			t.Errorf("anybody reads %d", status)
+		}
+		resp, body = bob.send(t, epoch, alice.bob.Actor)
+		if resp.StatusCode != http.StatusCreated {
+			t.Fatalf("bob's outbox: %d %s", resp.StatusCode, body)
+		}
+		alice.awaitMail(t, body)
+	}
+	if n := len(alice.sample.Received()) + len(bob.sample.Received()); n != 0 {
+		t.Errorf("%d activities reached the instances", n)
+	}
+}
+
+// TestOutboxRefuses: each refusal is a status and a sentence.
+func TestOutboxRefuses(t *testing.T) {
+	s := sendingHere(t, "alice", instance.OpenFetch)
+	eve, err := s.sample.AddPerson("eve")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mls := `{"type":"PrivateMessage","mediaType":"message/mls","encoding":"base64","content":"AAEAAgFnAAAAAAAAAAEBAAFzBGNjY2M=","to":`
+	for _, c := range []struct {
+		token, body string
+		status      int
+		sentence    string
+	}{
+		{"", mls + `"as:Public"}`, 401, "access token"},
+		{s.sample.Token(eve, "read", "write"), mls + `"as:Public"}`, 404, "nothing here"},
+		{s.sample.Token(s.bob, "read"), mls + `"` + s.bob.Actor + `"}`, 403, "write"},
+		{s.sample.Token(s.bob, "read", "write"), mls + `"as:Public"}`, 400, "everybody"},
+		{s.sample.Token(s.bob, "read", "write"), mls + `"` + s.bob.Actor + `/followers"}`, 400, "collection"},
+		{s.sample.Token(s.bob, "read", "write"), `{"type":"Note","content":"hello"}`, 501, "nothing was posted"},
+	} {
+		resp, body := s.postOutbox(t, c.token, c.body)
+		if resp.StatusCode != c.status || !strings.Contains(body, c.sentence) || resp.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %d %s", c.body, resp.StatusCode, body)
+		}
+	}
+	none := serveHere(t)
+	token := none.sample.Token(none.bob, "read", "write")
+	resp, body := none.postOutbox(t, token, mls+`"`+s.bob.Actor+`"}`)
+	if resp.StatusCode != 503 || !strings.Contains(body, "signing.source") {
+		t.Errorf("without a signing source: %d %s", resp.StatusCode, body)
+	}
+}
