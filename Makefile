@@ -19,8 +19,9 @@ test: ## everything a change must pass: peers, vet, lint, race, fuzz, tests
 lint: ## the linter alone; it is built at its exact version the first time
 	"$$(.ci/tools.sh golangci-lint)" run ./...
 
-bench: build ## durable intake per second beside a plain nginx, as ratios
-	go run ./cmd/demo/bench --gateway bin/sealgate $(ARGS)
+bench: build ## forwarding beside nginx, Caddy and net/http, durable intake beside nginx: ratios (ARGS="--only forward")
+	go build -o bin/bench ./cmd/demo/bench
+	bin/bench --gateway bin/sealgate --caddy "$$(.ci/tools.sh caddy)" $(ARGS)
 
 fuzz: ## every fuzz target for FUZZTIME (1m)
 	.ci/fuzz.sh $(FUZZTIME)

@@ -1,9 +1,12 @@
 // Command bench measures on one machine, in one run, what a gateway costs beside
-// a plain nginx, and prints the ratios. It needs the sealgate binary and nginx.
+// others, and prints the ratios. It needs the sealgate binary, nginx and wrk.
 //
-// So far it measures durable intake: signed MLS activities over keep-alive
-// connections, each on disk before it is answered, beside an nginx that answers
-// 202 to the same bytes and throws them away.
+// Forwarding: the same upstream behind nginx, Caddy, the standard library's
+// reverse proxy and Sealgate, by wrk, and what a herd of idle connections costs.
+//
+// Intake: signed MLS activities over keep-alive connections, each on disk before
+// it is answered, beside an nginx that answers 202 to the same bytes and throws
+// them away.
 package main
 
 import (
@@ -16,6 +19,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -34,6 +38,13 @@ type options struct {
 	requests    int
 	connections int
 	people      int
+	caddy       string
+	duration    time.Duration
+	rounds      int
+	herd        int
+	only        string
+	httputil    string // run as the standard library's proxy, with this file
+	standing    string // run as a herd before this address
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
@@ -44,8 +55,21 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.IntVar(&o.requests, "requests", 10000, "how many activities to sign and send")
 	flags.IntVar(&o.connections, "connections", 64, "keep-alive connections")
 	flags.IntVar(&o.people, "people", 8, "local recipients to spread the activities over")
+	flags.StringVar(&o.caddy, "caddy", "", "the Caddy to compare with; empty leaves it out")
+	flags.DurationVar(&o.duration, "duration", 3*time.Second, "of one run of wrk, whole seconds")
+	flags.IntVar(&o.rounds, "rounds", 5, "how often the fronts take turns")
+	flags.IntVar(&o.herd, "herd", 9900, "idle keep-alive connections")
+	flags.StringVar(&o.only, "only", "", "forward or intake; empty is both")
+	flags.StringVar(&o.httputil, "httputil", "", "for the bench's own use")
+	flags.StringVar(&o.standing, "standing", "", "for the bench's own use")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("read the command line: %w", err)
+	}
+	switch {
+	case o.httputil != "":
+		return serveHTTPUtil(ctx, o.httputil)
+	case o.standing != "":
+		return stand(o.standing, o.herd)
 	}
 	if o.binary, err = filepath.Abs(o.binary); err != nil {
 		return fmt.Errorf("find the gateway: %w", err)
@@ -58,5 +82,16 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return fmt.Errorf("make a directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
+	if err := os.Chmod(directory, 0o755); err != nil { //nolint:gosec // nginx's workers read files as another user
+		return fmt.Errorf("make a directory: %w", err)
+	}
+	if o.only != "intake" {
+		if err := forwarding(ctx, o, directory, out); err != nil {
+			return err
+		}
+	}
+	if o.only == "forward" {
+		return nil
+	}
 	return intake(ctx, o, directory, out)
 }
