@@ -21,15 +21,16 @@ import (
 
 // served is a gateway that runs in this process, before a sample instance with one person.
 type served struct {
-	base   string
-	file   string // its configuration
-	data   string
-	bob    *instance.Person
-	sample *instance.Instance
-	slow   atomic.Pointer[func()] // called by the instance's /slow
-	stop   context.CancelFunc
-	ended  chan int
-	log    *bytes.Buffer // to be read when ended
+	base     string
+	file     string // its configuration
+	upstream string // host:port of the instance
+	data     string
+	bob      *instance.Person
+	sample   *instance.Instance
+	slow     atomic.Pointer[func()] // called by the instance's /slow
+	stop     context.CancelFunc
+	ended    chan int
+	log      *bytes.Buffer // to be read when ended
 }
 
 // serveHere starts it and returns when it is ready. It is stopped by the end of the test.
@@ -49,6 +50,7 @@ func serveHere(t *testing.T) *served {
 		s.sample.ServeHTTP(w, r)
 	}))
 	t.Cleanup(upstream.Close)
+	s.upstream = upstream.Listener.Addr().String()
 	s.file = filepath.Join(s.data, "sealgate.yaml")
 	config := fmt.Sprintf(`
 domain: %[1]s
@@ -60,12 +62,24 @@ admin: {listen: %[3]s}
 	if err := os.WriteFile(s.file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	s.start(t)
+	return s
+}
+
+func (s *served) start(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	s.stop = cancel
 	go func() { s.ended <- execute(ctx, []string{"serve", "--config", s.file}, io.Discard, s.log) }()
 	t.Cleanup(func() { s.end(t) })
 	s.awaitReady(t)
-	return s
+}
+
+// again starts it anew after end, with what it kept.
+func (s *served) again(t *testing.T) {
+	t.Helper()
+	<-s.ended
+	s.start(t)
 }
 
 func freeAddress(t *testing.T) string {
