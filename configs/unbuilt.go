@@ -6,7 +6,6 @@ import "strings"
 // with its default only. Whoever builds a feature deletes its line.
 var unbuilt = map[string]string{
 	"storage.engine":     "the scale-out engine",
-	"key_packages":       "the key directory",
 	"signing.database":   "the source mastodon-database",
 	"signing.encryption": "the source mastodon-database",
 	"signing.redis":      "the source mastodon-sidekiq",

@@ -160,9 +160,13 @@ func (g *gateway) openFront() error {
 	if err != nil {
 		return err
 	}
+	keys, err := g.openKeys()
+	if err != nil {
+		return err
+	}
 	g.relay, err = relay.New(relay.Options{
 		Domain: g.config.Domain, Base: publicBase(g.config), Web: web, Streaming: streaming,
-		Gate: gate, Inbox: g.inbox, People: g.people, Outbox: g.outbox, Key: &own.PublicKey,
+		Gate: gate, Inbox: g.inbox, People: g.people, Outbox: g.outbox, Keys: keys, Key: &own.PublicKey,
 		Limits:      activity.Limits{Depth: g.config.Limits.JSONDepth, Keys: g.config.Limits.JSONKeys},
 		MaxActivity: int64(g.config.Mailbox.MaxActivity), Quota: int64(g.config.Mailbox.Quota),
 		SignIn: signIn, Outside: outside, Internal: g.internal(),

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealgate/sealgate/configs"
+	"github.com/sealgate/sealgate/inbox"
+)
+
+// openKeys makes the key directory over the store.
+func (g *gateway) openKeys() (*inbox.Directory, error) {
+	key, err := loadOrCreateLogKey(logKeyFile(g.config))
+	if err != nil {
+		return nil, err
+	}
+	c := g.config.KeyPackages
+	return inbox.NewDirectory(inbox.DirectoryOptions{
+		Store: g.store, Key: key, MaxPerDevice: c.MaxPerDevice, MaxLifetime: time.Duration(c.MaxLifetime), LowWater: c.LowWater,
+		Tell: g.inbox.Tell, Metrics: g.metrics,
+	}), nil
+}
+
+// logKeyFile is where the key that signs people's key logs lies: beside the store.
+func logKeyFile(config configs.Config) string {
+	return filepath.Join(filepath.Dir(config.Storage.Path), "keylog.pem")
+}
+
+// loadOrCreateLogKey reads the Ed25519 key of the logs, or makes it on the first start, mode 0600.
+func loadOrCreateLogKey(path string) (ed25519.PrivateKey, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return createLogKey(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the key of the key logs: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("read the key of the key logs: %s is not PEM; put it back from your backup", path)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("read the key of the key logs %s: %w", path, err)
+	}
+	private, ok := key.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("read the key of the key logs: %s is not Ed25519", path)
+	}
+	return private, nil
+}
+
+func createLogKey(path string) (ed25519.PrivateKey, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make the key of the key logs: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	}
+	if err == nil {
+		err = writeSynced(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write the key of the key logs: %w", err)
+	}
+	return key, nil
+}
+
+func keysCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "keys", Short: "Look at people's key logs",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q; see '%s --help'", args[0], cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(keysVerifyCommand())
+	return cmd
+}
+
+func keysVerifyCommand() *cobra.Command {
+	var asJSON bool
+	var pinned string
+	cmd := &cobra.Command{
+		Use:   "verify FILE",
+		Short: "Check an exported key log, without asking anybody",
+		Long: "Check that a key log (GET …/keyPackages?history=1) is unbroken and signed by one key. The answers of several\n" +
+			"pages can stand one after the other in FILE. What this proves and what not: docs/key-directory.md.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{fmt.Errorf("give one file; see '%s --help'", cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			key, err := base64.StdEncoding.DecodeString(pinned)
+			if err != nil || len(key) != 0 && len(key) != ed25519.PublicKeySize {
+				return usageError{fmt.Errorf("--key is not an Ed25519 key in base64; take publicKey from a log you trust")}
+			}
+			result, err := verifyKeyLog(args[0], key)
+			if err != nil {
+				return fmt.Errorf("verify %s: %w", args[0], err)
+			}
+			return result.print(cmd.OutOrStdout(), asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&pinned, "key", "", "the gateway's public key as known from before, in base64")
+	return cmd
+}
+
+// verified is what a log that verifies says of itself.
+type verified struct {
+	Actor    string `json:"actor"`
+	Entries  uint64 `json:"entries"`
+	Complete bool   `json:"complete"` // as far as the file says
+	Head     string `json:"head"`
+	Key      string `json:"publicKey"`
+	Pinned   bool   `json:"keyWasGiven"`
+}
+
+// verifyKeyLog reads one LogFile, or several that follow each other.
+func verifyKeyLog(path string, pinned []byte) (verified, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return verified{}, err
+	}
+	defer func() { _ = f.Close() }()
+	var first *inbox.LogFile
+	var head inbox.Head
+	var total uint64
+	for in := json.NewDecoder(f); ; {
+		var page inbox.LogFile
+		if err := in.Decode(&page); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return verified{}, fmt.Errorf("read the log: %w", err)
+		}
+		if first == nil {
+			first = &page
+		}
+		if err := sameLog(first, &page, pinned); err != nil {
+			return verified{}, err
+		}
+		if head, err = inbox.VerifyLog(head, page.Entries, page.Actor, page.PublicKey); err != nil {
+			return verified{}, err
+		}
+		total = max(total, page.Total)
+	}
+	if first == nil {
+		return verified{}, errors.New("the file is empty")
+	}
+	return verified{
+		Actor: first.Actor, Entries: head.Count, Complete: head.Count == total, Head: hex.EncodeToString(head.Hash[:]),
+		Key: base64.StdEncoding.EncodeToString(first.PublicKey), Pinned: len(pinned) > 0,
+	}, nil
+}
+
+func sameLog(first, page *inbox.LogFile, pinned []byte) error {
+	switch {
+	case len(page.PublicKey) != ed25519.PublicKeySize || page.Actor == "":
+		return errors.New("the file is no key log: it lacks attributedTo or publicKey")
+	case page.Actor != first.Actor:
+		return fmt.Errorf("the pages are of two people: %q and %q", first.Actor, page.Actor)
+	case !bytes.Equal(page.PublicKey, first.PublicKey):
+		return errors.New("the pages name different keys")
+	case len(pinned) > 0 && !bytes.Equal(page.PublicKey, pinned):
+		return errors.New("the log is not of the key given with --key")
+	}
+	return nil
+}
+
+func (v verified) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(v)
+	}
+	text := fmt.Sprintf("%d entries of %s are unbroken\nhead %s\nkey  %s\n", v.Entries, v.Actor, v.Head, v.Key)
+	if !v.Complete {
+		text += "the file is not the whole log: fetch what its last page has in next and append it\n"
+	}
+	if !v.Pinned {
+		text += "the key is the file's own word: compare it with one from before (--key)\n"
+	}
+	if _, err := io.WriteString(w, text); err != nil {
+		return fmt.Errorf("print the result: %w", err)
+	}
+	return nil
+}
