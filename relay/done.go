@@ -47,7 +47,7 @@ func (r *Relay) done(work context.Context, ctx *fasthttp.RequestCtx, name string
 		return err
 	}
 	owner := inbox.Owner(caller.Account)
-	through, err := r.inbox.Find(work, owner, string(ctx.QueryArgs().Peek("through")))
+	through, err := r.place(work, r.mailboxOf(caller.Person), string(ctx.QueryArgs().Peek("through")))
 	if errors.Is(err, inbox.ErrNotFound) {
 		return errNoItem
 	}

@@ -99,7 +99,7 @@ func (s *stream) cursor(ctx context.Context, req *fasthttp.RequestCtx) (inbox.Po
 		}
 		return inbox.Position(p), nil
 	case req.QueryArgs().Has("after"):
-		p, err := s.r.inbox.Find(ctx, s.box.owner, string(req.QueryArgs().Peek("after")))
+		p, err := s.r.place(ctx, s.box, string(req.QueryArgs().Peek("after")))
 		if errors.Is(err, inbox.ErrNotFound) {
 			return 0, nil
 		}

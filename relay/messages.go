@@ -176,7 +176,7 @@ func (r *Relay) viewPage(ctx context.Context, box mailbox, number string) ([]byt
 // first and no items, none with neither. An id that is not kept, such as one
 // the client minted itself, means from the oldest.
 func (r *Relay) viewAfter(ctx context.Context, box mailbox, id string) ([]byte, error) {
-	after, err := r.inbox.Find(ctx, box.owner, id)
+	after, err := r.place(ctx, box, id)
 	if err != nil && !errors.Is(err, inbox.ErrNotFound) {
 		return nil, err
 	}

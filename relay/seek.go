@@ -25,7 +25,7 @@ func soughtItem(query *fasthttp.Args) (string, bool) {
 // seekItem redirects to the page that holds an activity. What is absent and what
 // is somebody else's look alike.
 func (r *Relay) seekItem(work context.Context, ctx *fasthttp.RequestCtx, box mailbox, id string) {
-	p, err := r.inbox.Find(work, box.owner, id)
+	p, err := r.place(work, box, id)
 	if errors.Is(err, inbox.ErrNotFound) || err == nil && p <= box.floor {
 		err = errNoItem
 	}
