@@ -56,6 +56,7 @@ func (o *Outbox) load(ctx context.Context) error {
 			behind = d.Place
 		}
 		if len(list) < page {
+			o.queue.complete()
 			return nil
 		}
 	}
@@ -64,6 +65,9 @@ func (o *Outbox) load(ctx context.Context) error {
 // serve makes the delivery at the head of a lane.
 func (o *Outbox) serve(ctx context.Context, l *lane) outcome {
 	list, err := o.store.Pending(ctx, Place{l.id, l.behind}, 1)
+	if ctx.Err() != nil {
+		return outcome{retry: time.Nanosecond} // stopped; nobody's fault
+	}
 	if err != nil {
 		return o.stuck(err)
 	}
@@ -75,7 +79,7 @@ func (o *Outbox) serve(ctx context.Context, l *lane) outcome {
 	if errors.Is(err, ErrNotSent) {
 		return o.settle(ctx, d, answered{verdict: refused, err: err})
 	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return o.stuck(err)
 	}
 	got := o.deliver(ctx, d, sent.Body)

@@ -37,6 +37,7 @@ type lane struct {
 	behind   uint64    // the Seq that was settled last
 	reserved int       // submissions that are being kept
 	busy     bool      // waiting to be sent, or under way
+	more     bool      // something was kept since its turn began
 	failures int       // of the delivery at its head
 	since    time.Time // when it was accepted; zero: not looked at yet
 	due      time.Time
@@ -81,6 +82,8 @@ type scheduler struct {
 	waiting laneHeap
 	active  int
 	queued  int
+	loaded  bool   // all that was queued before the start is known
+	own     uint64 // the first Seq that was kept since
 }
 
 func newScheduler(clock func() time.Time) *scheduler {
@@ -111,13 +114,17 @@ func (s *scheduler) release(list []laneHost, first uint64, err error) {
 	for _, one := range list {
 		l := s.lane(one)
 		l.reserved--
+		l.more = true
 		if err == nil {
 			s.queued++
-			if l.behind == 0 && !l.busy && l.reserved == 0 && l.failures == 0 {
+			if s.loaded && l.behind == 0 && !l.busy && l.reserved == 0 && l.failures == 0 {
 				l.behind = first - 1 // nothing older: no need to look for it
 			}
 		}
 		s.ready(l)
+	}
+	if err == nil && s.own == 0 {
+		s.own = first
 	}
 	s.nudge()
 }
@@ -126,9 +133,18 @@ func (s *scheduler) release(list []laneHost, first uint64, err error) {
 func (s *scheduler) found(d Delivery) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.queued++
+	if s.own == 0 || d.Seq < s.own {
+		s.queued++ // release counts the others
+	}
 	s.ready(s.lane(laneHost{d.Lane, d.Host}))
 	s.nudge()
+}
+
+// complete says that everything was found.
+func (s *scheduler) complete() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loaded = true
 }
 
 func (s *scheduler) lane(at laneHost) *lane {
@@ -192,6 +208,7 @@ func (s *scheduler) next() (*lane, time.Time) {
 			continue
 		}
 		l := h.ready[0]
+		l.more = false
 		h.ready = h.ready[1:]
 		h.listed = false
 		s.list(h)
@@ -222,6 +239,8 @@ func (s *scheduler) done(l *lane, out outcome) {
 	l.busy = false
 	s.judge(h, out)
 	switch {
+	case out.empty && l.more:
+		s.ready(l) // it was kept after the look
 	case out.empty:
 		if l.reserved == 0 {
 			s.forget(l)

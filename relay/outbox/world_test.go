@@ -32,6 +32,7 @@ import (
 type world struct {
 	*outbox.Outbox
 
+	origin     string
 	store      *storage.Store
 	alice, bob *instance.Person
 	from       mastodon.Person // alice
@@ -39,43 +40,59 @@ type world struct {
 }
 
 type settings struct {
-	store string      // directory; "": a new one
-	keys  outbox.Keys // nil: alice's and bob's, from files
-	none  bool        // no signing source
+	none  bool // no signing source
 	fetch instance.Fetch
 }
 
 func newWorld(t testing.TB, o settings) *world {
 	t.Helper()
+	w := newInstance(t, o.fetch)
+	keys := outbox.Keys(nil)
+	if !o.none {
+		keys = files(t, keyFiles(t, w.alice, w.bob))
+	}
+	w.open(t, t.TempDir(), keys)
+	return w
+}
+
+// newInstance is a world without an outbox yet.
+func newInstance(t testing.TB, fetch instance.Fetch) *world {
+	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	origin := "http://" + server.Listener.Addr().String()
-	sample := instance.New(instance.Options{Origin: origin, IDs: instance.Named, Fetch: o.fetch})
+	sample := instance.New(instance.Options{Origin: origin, IDs: instance.Named, Fetch: fetch})
 	server.Config.Handler = sample
 	server.Start()
 	t.Cleanup(server.Close)
-	w := &world{alice: person(t, sample, "alice"), bob: person(t, sample, "bob")}
-	if o.store == "" {
-		o.store = t.TempDir()
-	}
-	w.store = openStore(t, o.store)
-	domain := strings.TrimPrefix(origin, "http://")
-	people, err := mastodon.New(mastodon.Options{Domain: domain, Web: origin})
+	w := &world{origin: origin, alice: person(t, sample, "alice"), bob: person(t, sample, "bob")}
+	w.from = mastodon.Person{Account: w.alice.Account, Name: "alice", Actor: w.alice.Actor}
+	return w
+}
+
+// open makes the outbox over the store at path.
+func (w *world) open(t testing.TB, path string, keys outbox.Keys) {
+	t.Helper()
+	w.store = openStore(t, path)
+	domain := strings.TrimPrefix(w.origin, "http://")
+	people, err := mastodon.New(mastodon.Options{Domain: domain, Web: w.origin})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(people.Close)
-	if o.keys == nil && !o.none {
-		if o.keys, err = outbox.NewFiles(keyFiles(t, w.alice, w.bob)); err != nil {
-			t.Fatal(err)
-		}
-	}
 	w.inbox = inbox.New(inbox.Options{Store: w.store})
-	w.from = mastodon.Person{Account: w.alice.Account, Name: "alice", Actor: w.alice.Actor}
 	w.Outbox = outbox.New(outbox.Options{
-		Domain: domain, Base: origin, Store: w.store, Inbox: w.inbox, People: people, Keys: o.keys, Client: client(t),
+		Domain: domain, Base: w.origin, Store: w.store, Inbox: w.inbox, People: people, Keys: keys, Client: client(t),
 		Limits: activity.Limits{Depth: 32, Keys: 5000},
 	})
-	return w
+}
+
+func files(t testing.TB, directory string) *outbox.Files {
+	t.Helper()
+	keys, err := outbox.NewFiles(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 func person(t testing.TB, i *instance.Instance, name string) *instance.Person {
