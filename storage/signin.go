@@ -131,7 +131,7 @@ func (p *post) last(rows []lasting) error {
 
 // KeepApp implements mastodon.Apps.
 func (s *Store) KeepApp(ctx context.Context, a mastodon.App) error {
-	value, err := json.Marshal(a)
+	value, err := json.Marshal(a) //nolint:gosec // the store is encrypted
 	if err != nil {
 		return fmt.Errorf("keep the registered application: %w", err)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/sealgate/sealgate/policy/ratelimit"
 )
 
-// ErrNoApp: no application was registered at the instance yet.
+// ErrNoApp means that no application was registered at the instance yet.
 var ErrNoApp = errors.New("mastodon: no application registered")
 
 const (

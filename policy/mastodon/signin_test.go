@@ -97,16 +97,16 @@ func newSignIn(t *testing.T, r *registry, c *cabinet, clock func() time.Time) *m
 
 func TestApplicationIsRegisteredOnceWithWhatTheInstanceHas(t *testing.T) {
 	for name, c := range map[string]struct {
-		registry registry
+		registry *registry
 		want     string
 	}{
-		"4.3 and later": {registry{supported: "read write profile read:follows read:blocks read:mutes write:reports"}, "profile read:follows read:blocks read:mutes write:reports"},
-		"no reports":    {registry{supported: "read profile read:follows read:blocks read:mutes"}, "profile read:follows read:blocks read:mutes"},
-		"before 4.3":    {registry{}, "read:accounts read:follows read:blocks read:mutes write:reports"},
-		"stubborn":      {registry{status: http.StatusUnprocessableEntity}, "read"},
+		"4.3 and later": {&registry{supported: "read write profile read:follows read:blocks read:mutes write:reports"}, "profile read:follows read:blocks read:mutes write:reports"},
+		"no reports":    {&registry{supported: "read profile read:follows read:blocks read:mutes"}, "profile read:follows read:blocks read:mutes"},
+		"before 4.3":    {&registry{}, "read:accounts read:follows read:blocks read:mutes write:reports"},
+		"stubborn":      {&registry{status: http.StatusUnprocessableEntity}, "read"},
 	} {
 		kept := &cabinet{}
-		s := newSignIn(t, &c.registry, kept, time.Now)
+		s := newSignIn(t, c.registry, kept, time.Now)
 		for range 5 {
 			page, err := s.LoginPage(t.Context(), "the state", "the challenge")
 			if err != nil {
