@@ -339,3 +339,12 @@ func publishPeers(t *testing.T, name, text string) mls.Suite {
 	}
 	return k.Suite
 }
+
+func hexBytes(t *testing.T, text string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

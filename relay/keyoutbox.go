@@ -48,6 +48,14 @@ func (r *Relay) submitKeys(work context.Context, ctx *fasthttp.RequestCtx, who m
 	return true, nil
 }
 
+// cannotSend is the answer of a gateway without an outbox.
+func (r *Relay) cannotSend(body []byte) error {
+	if _, err := activity.Parse(body, r.limits); errors.Is(err, activity.ErrNotMLS) {
+		return errNotOurs
+	}
+	return errNoOutbox
+}
+
 // anew asks once more whose token this is, and not from memory: one that was
 // revoked a moment ago publishes nothing.
 func (r *Relay) anew(work context.Context, ctx *fasthttp.RequestCtx) error {

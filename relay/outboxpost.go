@@ -83,7 +83,7 @@ func (r *Relay) submit(work context.Context, ctx *fasthttp.RequestCtx, who masto
 		return err
 	}
 	if r.outbox == nil {
-		return errNoOutbox
+		return r.cannotSend(body)
 	}
 	posted, err := r.outbox.Submit(work, who.Person, body)
 	if errors.Is(err, activity.ErrNotMLS) {
