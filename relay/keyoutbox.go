@@ -9,6 +9,7 @@ import (
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/relay/outbox"
 )
 
 // keysPerPackage is how many JSON keys a published package may have on average.
@@ -77,19 +78,15 @@ func (r *Relay) isOwn(ctx context.Context, id string, p mastodon.Person) bool {
 
 // consumeSent takes out of the directory what Welcomes to people here have used.
 // They are sent already: what cannot be done now is only said.
-func (r *Relay) consumeSent(work context.Context, body []byte) {
+func (r *Relay) consumeSent(work context.Context, posted outbox.Posted) {
 	if r.keys == nil {
 		return
 	}
-	a, err := activity.Parse(body, r.limits)
+	a, err := activity.Parse(posted.Body, r.limits)
 	if err != nil || len(welcomeRefs(a)) == 0 {
 		return
 	}
-	to, err := r.recipients(work, a, nil)
-	if err == nil {
-		err = r.keys.Consume(work, to.owners, welcomeRefs(a))
-	}
-	if err != nil {
+	if err := r.keys.Consume(work, posted.Owners, welcomeRefs(a)); err != nil {
 		r.log.Warn("key packages of a sent Welcome could not be consumed", "error", err)
 	}
 }

@@ -21,10 +21,12 @@ type noticeJSON struct {
 	Others     []string `json:"others,omitempty"`
 	Used       int64    `json:"used,omitempty"`
 	Quota      int64    `json:"quota,omitempty"`
+	Host       string   `json:"host,omitempty"`     // to which something was sent
+	Activity   string   `json:"activity,omitempty"` // what was sent
 }
 
 func appendNotice(dst []byte, n inbox.Notice) []byte {
-	j := noticeJSON{Kind: string(n.Kind), Device: n.Device, Name: n.Name, KeyPackage: n.Package, Others: n.Others}
+	j := noticeJSON{Kind: string(n.Kind), Device: n.Device, Name: n.Name, KeyPackage: n.Package, Others: n.Others, Host: n.Host, Activity: n.Activity}
 	if !n.At.IsZero() {
 		j.Published = n.At.UTC().Format(time.RFC3339)
 	}

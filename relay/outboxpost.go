@@ -92,7 +92,7 @@ func (r *Relay) submit(work context.Context, ctx *fasthttp.RequestCtx, who masto
 	if err != nil {
 		return err
 	}
-	r.consumeSent(work, body)
+	r.consumeSent(work, posted)
 	created(ctx, posted.ID, posted.ID, posted.Body)
 	return nil
 }

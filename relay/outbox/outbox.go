@@ -98,6 +98,8 @@ func New(o Options) *Outbox {
 type Posted struct {
 	ID   string // of the activity
 	Body []byte // the activity as it went out
+
+	Owners []inbox.Owner // who has got it here
 }
 
 // Submit takes what a local person posted and returns when all of it is durable.
@@ -130,7 +132,7 @@ func (o *Outbox) Submit(ctx context.Context, from mastodon.Person, body []byte) 
 		return Posted{}, err
 	}
 	s.Sent.Digest = digest
-	return Posted{ID: d.activity.ID, Body: d.activity.Raw}, o.keep(ctx, s)
+	return Posted{ID: d.activity.ID, Body: d.activity.Raw, Owners: to.owners}, o.keep(ctx, s)
 }
 
 // again finds what the client has posted before, when its answer was lost.
@@ -139,7 +141,7 @@ func (o *Outbox) again(ctx context.Context, from Sender, d *draft, digest [32]by
 		sent, err := o.store.Sent(ctx, aliasName(from, alias))
 		switch {
 		case err == nil && sent.Digest == digest:
-			return Posted{ID: o.activityURL(sent.Names[0]), Body: sent.Body}, nil
+			return Posted{ID: o.activityURL(sent.Names[0]), Body: sent.Body, Owners: sent.Owners}, nil
 		case err != nil && !errors.Is(err, ErrNotSent):
 			return Posted{}, err
 		}
