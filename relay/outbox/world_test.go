@@ -170,7 +170,8 @@ type arrived struct {
 func newPeer(t testing.TB, answer func(*http.Request, arrived) int) *peer {
 	t.Helper()
 	p := &peer{answer: answer}
-	p.Server = httptest.NewServer(p)
+	p.Server = httptest.NewUnstartedServer(p) // its URL must be there before anybody asks
+	p.Start()
 	t.Cleanup(p.Close)
 	return p
 }
