@@ -32,11 +32,11 @@ type story struct {
 }
 
 func newStory(here, there *place, t *tale) (*story, error) {
-	alice, err := there.AddPerson("alice")
+	alice, err := there.move("alice")
 	if err != nil {
 		return nil, err
 	}
-	bob, err := here.AddPerson("bob")
+	bob, err := here.move("bob")
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,10 @@ func (s *story) tell(ctx context.Context) error {
 	if err := s.write(ctx, keyPackage); err != nil {
 		return err
 	}
-	return s.read(ctx)
+	if err := s.read(ctx); err != nil {
+		return err
+	}
+	return s.answer(ctx)
 }
 
 // publish hands Bob's key package over directly: the gateway has no outbox yet.

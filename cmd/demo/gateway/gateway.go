@@ -30,6 +30,7 @@ type Options struct {
 	Directory string // Directory takes configuration, store and log; it must exist.
 	Listen    string // Listen is host:port, and the domain of all ids.
 	Upstream  string // Upstream is the instance, http://host:port.
+	Keys      string // Keys is a directory of people's keys to sign with; none when empty.
 }
 
 // Process is a running gateway.
@@ -81,11 +82,16 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 
 // configuration allows what only loopback needs: plain HTTP and private addresses.
 func (o Options) configuration(admin string) string {
-	return strings.NewReplacer("{listen}", o.Listen, "{upstream}", o.Upstream, "{admin}", admin).Replace(`
+	signing := "{source: none}"
+	if o.Keys != "" {
+		signing = fmt.Sprintf("{source: file, file: %q}", o.Keys)
+	}
+	return strings.NewReplacer("{signing}", signing, "{listen}", o.Listen, "{upstream}", o.Upstream, "{admin}", admin).Replace(`
 domain: {listen}
 listen: {listen}
 upstream: {web: "{upstream}"}
 storage: {path: ./store, encryption_key: "file:./store.key"}
+signing: {signing}
 federation: {allow_plain_http: true, allow_networks: [127.0.0.0/8]}
 admin: {listen: "{admin}", socket: ./admin.sock}
 `)
