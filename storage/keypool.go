@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,14 +108,14 @@ func (s *Store) History(ctx context.Context, o inbox.Owner, after uint64, limit 
 // fails or changes nothing that is its answer, and the committer is not troubled;
 // else it tells how much there will be to write.
 func (s *Store) ChangePool(ctx context.Context, o inbox.Owner, f func(*inbox.Change) error) error {
-	weight, err := s.rehearse(ctx, o, f)
+	seen, weight, err := s.rehearse(ctx, o, f)
 	if err != nil || weight == 0 {
 		return err
 	}
 	var ruled error // written by the committer before it answers
 	r := &request{weight: weight}
 	r.change = func(p *post) (err error) {
-		ruled, err = p.changePool(o, f)
+		ruled, err = p.changePool(o, seen, f)
 		return err
 	}
 	if err := s.submit(ctx, r); err != nil {
@@ -124,9 +125,9 @@ func (s *Store) ChangePool(ctx context.Context, o inbox.Owner, f func(*inbox.Cha
 }
 
 // rehearse runs f on a snapshot and weighs what it would write; 0 is nothing.
-func (s *Store) rehearse(ctx context.Context, o inbox.Owner, f func(*inbox.Change) error) (int64, error) {
+func (s *Store) rehearse(ctx context.Context, o inbox.Owner, f func(*inbox.Change) error) (*pool, int64, error) {
 	if err := ctx.Err(); err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	var p *pool
 	err := s.view(func(txn *badger.Txn) (err error) {
@@ -134,11 +135,11 @@ func (s *Store) rehearse(ctx context.Context, o inbox.Owner, f func(*inbox.Chang
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("read a key pool: %w", err)
+		return nil, 0, fmt.Errorf("read a key pool: %w", err)
 	}
 	c := p.copy()
 	if err := f(c); err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	weight := int64(changeWeight) + packageWeight*int64(len(c.Entries)+len(c.Traces))
 	for _, content := range c.Contents {
@@ -147,14 +148,15 @@ func (s *Store) rehearse(ctx context.Context, o inbox.Owner, f func(*inbox.Chang
 	if len(c.Contents)+len(c.Entries)+len(c.Traces) == 0 && !p.differs(c) {
 		weight = 0
 	}
-	return weight, nil
+	return p, weight, nil
 }
 
-// pool is one person's rows, decoded and as they are.
+// pool is one person's rows, decoded. Every change of any of them makes a new
+// version, which stands in the head: where that is the same all of it is.
 type pool struct {
 	inbox.Pool
-	head []byte            // the encoded row
-	rows map[string][]byte // the encoded packages, by id
+	version uint64
+	head    []byte // as it is on disk; nil when there is none
 }
 
 // copy is a pool for f to change in place. What its elements point to is shared:
@@ -169,60 +171,62 @@ func (p *pool) copy() *inbox.Change {
 
 // differs says whether rows must be written to get from p to c.
 func (p *pool) differs(c *inbox.Change) bool {
-	if len(c.Packages) != len(p.rows) || !bytes.Equal(p.head, encodeHead(&c.Pool)) {
+	if len(c.Packages) != len(p.Packages) || !bytes.Equal(encodeHead(&p.Pool, 0), encodeHead(&c.Pool, 0)) {
 		return true
 	}
 	for i := range c.Packages {
-		if !bytes.Equal(p.rows[c.Packages[i].ID], encodePackage(&c.Packages[i])) {
+		if !same(&p.Packages[i], &c.Packages[i]) {
 			return true
 		}
 	}
 	return false
 }
 
+// same compares packages in every field.
+func same(a, b *inbox.Package) bool {
+	return a.ID == b.ID && a.N == b.N && a.Activity == b.Activity && a.Device == b.Device && a.Suite == b.Suite &&
+		a.Signer == b.Signer && a.State == b.State && a.LastResort == b.LastResort && a.Verified == b.Verified &&
+		a.Published.Equal(b.Published) && a.NotAfter.Equal(b.NotAfter) && a.Size == b.Size &&
+		a.Hold.By == b.Hold.By && a.Hold.Until.Equal(b.Hold.Until) &&
+		bytes.Equal(a.Ref, b.Ref) && slices.Equal(a.Aliases, b.Aliases)
+}
+
 // readPool scans one person's rows: the head, whose key is the prefix itself, and
 // the packages.
 func readPool(txn *badger.Txn, box hashed) (*pool, error) {
-	p := &pool{rows: map[string][]byte{}, head: encodeHead(&inbox.Pool{})}
+	p := &pool{}
 	opt := badger.DefaultIteratorOptions
 	opt.Prefix = box.key(poolKey)
 	opt.PrefetchValues = false // they lie beside their keys
 	it := txn.NewIterator(opt)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
-		value, err := it.Item().ValueCopy(nil)
+		item := it.Item()
+		err := item.Value(func(value []byte) error { return p.add(string(item.Key()[len(opt.Prefix):]), value) })
 		if err != nil {
 			return nil, err
 		}
-		if err := p.add(string(it.Item().Key()[len(opt.Prefix):]), value); err != nil {
-			return nil, err
-		}
 	}
-	slices.SortFunc(p.Packages, func(a, b inbox.Package) int {
-		if a.N < b.N {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(p.Packages, func(a, b inbox.Package) int { return cmp.Compare(a.N, b.N) })
 	return p, nil
 }
 
 func (p *pool) add(id string, value []byte) (err error) {
 	if id == "" {
-		p.head = value
-		return decodeHead(value, &p.Pool)
+		p.head = slices.Clone(value)
+		p.version, err = decodeHead(value, &p.Pool)
+		return err
 	}
 	one, err := decodePackage(id, value)
-	p.rows[id] = value
 	p.Packages = append(p.Packages, one)
 	return err
 }
 
-// changePool runs f in the committer's transaction. ruled is f's own no, or
-// ErrReused; then nothing was written.
-func (p *post) changePool(o inbox.Owner, f func(*inbox.Change) error) (ruled, err error) {
+// changePool runs f in the committer's transaction. seen is the pool of a little
+// earlier. ruled is f's own no, or ErrReused; then nothing was written.
+func (p *post) changePool(o inbox.Owner, seen *pool, f func(*inbox.Change) error) (ruled, err error) {
 	box := p.s.keys.pool(o)
-	kept, err := p.pool(box)
+	kept, err := p.pool(box, seen)
 	if err != nil {
 		return nil, err
 	}
@@ -241,20 +245,26 @@ func (p *post) changePool(o inbox.Owner, f func(*inbox.Change) error) (ruled, er
 	return nil, p.keepPool(box, kept, c)
 }
 
-// pool reads a person's rows once for the whole group.
-func (p *post) pool(box hashed) (*pool, error) {
+// pool gives a person's rows: as the group has left them, as they were seen where
+// the head is still the same, or read again.
+func (p *post) pool(box hashed, seen *pool) (*pool, error) {
 	if kept, ok := p.pools[box]; ok {
 		return kept, nil
 	}
-	kept, err := readPool(p.txn, box)
-	if err != nil {
+	head, err := get(p.txn, box.key(poolKey))
+	if err != nil && !isMissing(err) {
 		return nil, err
+	}
+	if !bytes.Equal(head, seen.head) {
+		if seen, err = readPool(p.txn, box); err != nil {
+			return nil, err
+		}
 	}
 	if p.pools == nil {
 		p.pools = map[hashed]*pool{}
 	}
-	p.pools[box] = kept
-	return kept, nil
+	p.pools[box] = seen
+	return seen, nil
 }
 
 // leaveTraces makes all of them, or says that one is there and makes none.
@@ -286,26 +296,29 @@ func (p *post) leaveTraces(traces []inbox.Trace) (ruled, err error) {
 	return nil, nil //nolint:nilnil // neither rule nor disk objects
 }
 
-// keepPool writes what differs, and makes c what the group sees next.
+// keepPool writes what differs, with a new version, and makes c what the group sees
+// next.
 func (p *post) keepPool(box hashed, kept *pool, c *inbox.Change) error {
-	next := &pool{Pool: c.Pool, head: encodeHead(&c.Pool), rows: make(map[string][]byte, len(c.Packages))}
-	if !bytes.Equal(next.head, kept.head) {
-		if err := p.set(box.key(poolKey), next.head, 0); err != nil {
-			return err
-		}
+	if len(c.Contents) == 0 && !kept.differs(c) {
+		return nil
+	}
+	next := &pool{Pool: c.Pool, version: kept.version + 1}
+	next.head = encodeHead(&c.Pool, next.version)
+	if err := p.set(box.key(poolKey), next.head, 0); err != nil {
+		return err
+	}
+	gone := make(map[string]*inbox.Package, len(kept.Packages))
+	for i := range kept.Packages {
+		gone[kept.Packages[i].ID] = &kept.Packages[i]
 	}
 	for i := range c.Packages {
 		one := &c.Packages[i]
-		row := encodePackage(one)
-		next.rows[one.ID] = row
-		if err := p.keepPackage(box, one, row, kept.rows[one.ID], c.Contents); err != nil {
+		if err := p.keepPackage(box, one, gone[one.ID], c.Contents); err != nil {
 			return err
 		}
+		delete(gone, one.ID)
 	}
-	for id := range kept.rows {
-		if _, stays := next.rows[id]; stays {
-			continue
-		}
+	for id := range gone {
 		p.writes++
 		if err := errors.Join(p.txn.Delete(box.named(poolKey, id)), p.txn.Delete(box.named(contentKey, id))); err != nil {
 			return err
@@ -315,9 +328,9 @@ func (p *post) keepPool(box hashed, kept *pool, c *inbox.Change) error {
 	return nil
 }
 
-func (p *post) keepPackage(box hashed, one *inbox.Package, row, old []byte, contents map[string][]byte) error {
-	if !bytes.Equal(row, old) {
-		if err := p.set(box.named(poolKey, one.ID), row, p.until(one.NotAfter)); err != nil {
+func (p *post) keepPackage(box hashed, one, old *inbox.Package, contents map[string][]byte) error {
+	if old == nil || !same(one, old) {
+		if err := p.set(box.named(poolKey, one.ID), encodePackage(one), p.until(one.NotAfter)); err != nil {
 			return err
 		}
 	}

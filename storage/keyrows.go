@@ -67,8 +67,8 @@ func decodePackage(id string, value []byte) (inbox.Package, error) {
 	return p, d.end()
 }
 
-func encodeHead(p *inbox.Pool) []byte {
-	b := append(appendUints(nil, p.Log.Count), p.Log.Hash[:]...)
+func encodeHead(p *inbox.Pool, version uint64) []byte {
+	b := append(appendUints(nil, version, p.Log.Count), p.Log.Hash[:]...)
 	b = appendUints(b, uint64(len(p.Devices)))
 	for _, one := range p.Devices {
 		b = appendBytes(appendBytes(b, one.ID), one.Name)
@@ -86,8 +86,9 @@ func encodeHead(p *inbox.Pool) []byte {
 	return b
 }
 
-func decodeHead(value []byte, p *inbox.Pool) error {
+func decodeHead(value []byte, p *inbox.Pool) (version uint64, err error) {
 	d := decoder{rest: value}
+	version = d.uint()
 	p.Log.Count = d.uint()
 	copy(p.Log.Hash[:], d.fixed(len(p.Log.Hash)))
 	for n := d.uint(); n > 0 && d.err == nil; n-- {
@@ -103,7 +104,7 @@ func decodeHead(value []byte, p *inbox.Pool) error {
 		one.Others = d.texts()
 		p.Notices = append(p.Notices, one)
 	}
-	return d.end()
+	return version, d.end()
 }
 
 func encodeEntry(e *inbox.LogEntry) []byte {

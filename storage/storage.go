@@ -15,7 +15,7 @@
 //	q lane[16] seq[8]                        delivery to be made, as JSON
 //	s sent[16] part[1]                       sent activity: head as JSON | body, cut in parts (Badger TTL)
 //	w name[16]                               another name of a sent activity: sent  (Badger TTL)
-//	D pool[16]                               key directory of a person: log head | devices | notices
+//	D pool[16]                               key directory of a person: version | log head | devices | notices
 //	D pool[16] id                            a key package: number, suite, times, state, names, reservation (Badger TTL)
 //	C pool[16] id                            its content, as published                                      (Badger TTL)
 //	L pool[16] number[8]                     an entry of the key log
