@@ -132,7 +132,7 @@ func appendFolded(dst, json []byte) []byte {
 	return append(dst, json[from:]...)
 }
 
-func folded(c byte, inString bool) string { //nolint:revive // flag-parameter: where the line break stood
+func folded(c byte, inString bool) string {
 	switch {
 	case !inString:
 		return " "

@@ -7,10 +7,11 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/relay/forward"
-	"github.com/valyala/fasthttp"
 )
 
 // heartbeatEvery is how often an idle stream says that it is alive, and asks
@@ -116,7 +117,7 @@ func (s *stream) run(l *forward.Live) {
 	s.watch = s.r.inbox.Watch(s.box.owner)
 	defer s.watch.Close()
 	if !s.r.streams.enter(s) {
-		s.write(retryHint(time.Second))
+		s.comeBack(time.Second)
 		return
 	}
 	defer s.r.streams.leave(s)
@@ -136,7 +137,7 @@ func (s *stream) serve(ctx context.Context) {
 	for {
 		if err := s.catchUp(ctx); err != nil {
 			s.r.log.Debug("event stream ended", "error", err)
-			s.write(retryHint(5 * time.Second))
+			s.comeBack(5 * time.Second)
 			return
 		}
 		select {
@@ -154,10 +155,10 @@ func (s *stream) serve(ctx context.Context) {
 		case <-s.live.Gone():
 			return
 		case <-s.live.Closing():
-			s.write(retryHint(time.Second))
+			s.comeBack(time.Second)
 			return
 		case <-s.evicted:
-			s.write(retryHint(time.Minute))
+			s.comeBack(time.Minute)
 			return
 		}
 	}
@@ -177,10 +178,11 @@ func (s *stream) ask(ctx context.Context) {
 	}()
 }
 
-// retryHint tells an EventSource when to come back, no two at the same moment.
-func retryHint(wait time.Duration) []byte {
+// comeBack tells an EventSource when to come back, no two at the same moment, as the last word of a
+// stream: whether it arrives does not matter.
+func (s *stream) comeBack(wait time.Duration) {
 	wait += rand.N(4 * wait)
-	return []byte("retry: " + strconv.FormatInt(wait.Milliseconds(), 10) + "\n\n")
+	_ = s.write([]byte("retry: " + strconv.FormatInt(wait.Milliseconds(), 10) + "\n\n"))
 }
 
 func (s *stream) write(p []byte) error { return s.live.Write(p) }

@@ -3,9 +3,10 @@ package relay
 import (
 	"context"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy/mastodon"
-	"github.com/valyala/fasthttp"
 )
 
 // keyAsker is who reads a person's key packages: their owner, an inviter, or with
@@ -58,5 +59,5 @@ func (r *Relay) askerWith(work context.Context, token string, p mastodon.Person)
 }
 
 func isSigned(h *fasthttp.RequestHeader) bool {
-	return len(h.Peek("Signature")) > 0 || len(h.Peek("Signature-Input")) > 0
+	return len(value(h, "Signature")) > 0 || len(value(h, "Signature-Input")) > 0
 }

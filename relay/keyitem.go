@@ -7,10 +7,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/inbox/mls"
-	"github.com/valyala/fasthttp"
 )
 
 // itemContext defines what a KeyPackage uses beyond ActivityStreams. It is inline,

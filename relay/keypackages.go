@@ -8,9 +8,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy/mastodon"
-	"github.com/valyala/fasthttp"
 )
 
 // logPage is how many log entries one answer carries.
@@ -62,16 +63,16 @@ func (r *Relay) unheldFirst(pool inbox.Pool) []inbox.Package {
 	now := r.keys.Now()
 	open := pool.Open(now)
 	slices.SortStableFunc(open, func(a, b inbox.Package) int {
-		return boolInt(a.Held(now)) - boolInt(b.Held(now))
+		switch {
+		case a.Held(now) == b.Held(now):
+			return 0
+		case b.Held(now):
+			return -1
+		default:
+			return 1
+		}
 	})
 	return open
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func unescaped(raw string) string {

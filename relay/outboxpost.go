@@ -101,7 +101,7 @@ func (r *Relay) submit(work context.Context, ctx *fasthttp.RequestCtx, who masto
 // package the package.
 func created(ctx *fasthttp.RequestCtx, location, id string, body []byte) {
 	kind := activityJSON
-	accept := ctx.Request.Header.Peek(fasthttp.HeaderAccept)
+	accept := joined(&ctx.Request.Header, fasthttp.HeaderAccept)
 	if containsFold(accept, "application/json") && !containsFold(accept, activityJSON) {
 		kind = "application/json"
 	}
@@ -144,7 +144,7 @@ func (r *Relay) participant(work context.Context, ctx *fasthttp.RequestCtx) (out
 		}
 		return outbox.Reader{Owner: inbox.Owner(caller.Account), Actor: caller.Actor}, err
 	}
-	if len(ctx.Request.Header.Peek("Signature")) == 0 {
+	if !isSigned(&ctx.Request.Header) {
 		return outbox.Reader{}, outbox.ErrNotSent
 	}
 	signer, err := r.gate.Admit(work, r.arrival(ctx, nil))

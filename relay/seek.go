@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"github.com/sealgate/sealgate/inbox"
 	"github.com/valyala/fasthttp"
+
+	"github.com/sealgate/sealgate/inbox"
 )
 
 // seek is the URL to which a client appends item=<id>.

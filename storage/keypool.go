@@ -293,7 +293,7 @@ func (p *post) leaveTraces(traces []inbox.Trace) (ruled, err error) {
 			return nil, err
 		}
 	}
-	return nil, nil //nolint:nilnil // neither rule nor disk objects
+	return nil, nil
 }
 
 // keepPool writes what differs, with a new version, and makes c what the group sees

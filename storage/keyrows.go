@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"time"
 
@@ -59,7 +60,7 @@ func decodePackage(id string, value []byte) (inbox.Package, error) {
 	p.State = inbox.State(d.bytes())
 	p.Device, p.Activity = string(d.bytes()), string(d.bytes())
 	p.Ref = cloneOf(d.bytes())
-	copy(p.Signer[:], d.fixed(len(p.Signer)))
+	p.Signer = d.hash()
 	p.Aliases = d.texts()
 	if flags&isHeld != 0 {
 		p.Hold = inbox.Hold{By: string(d.bytes()), Until: d.time()}
@@ -90,7 +91,7 @@ func decodeHead(value []byte, p *inbox.Pool) (version uint64, err error) {
 	d := decoder{rest: value}
 	version = d.uint()
 	p.Log.Count = d.uint()
-	copy(p.Log.Hash[:], d.fixed(len(p.Log.Hash)))
+	p.Log.Hash = d.hash()
 	for n := d.uint(); n > 0 && d.err == nil; n-- {
 		one := inbox.Device{ID: string(d.bytes()), Name: string(d.bytes()), First: d.time()}
 		for k := d.uint(); k > 0 && d.err == nil; k-- {
@@ -119,8 +120,8 @@ func encodeEntry(e *inbox.LogEntry) []byte {
 func decodeEntry(value []byte) (inbox.LogEntry, error) {
 	d := decoder{rest: value}
 	e := inbox.LogEntry{N: d.uint(), Time: d.time(), Suite: mls.Suite(d.uint())}
-	copy(e.Previous[:], d.fixed(len(e.Previous)))
-	copy(e.SignatureKey[:], d.fixed(len(e.SignatureKey)))
+	e.Previous = d.hash()
+	e.SignatureKey = d.hash()
 	e.Action = inbox.Action(d.bytes())
 	e.Package, e.Device = string(d.bytes()), string(d.bytes())
 	e.Ref, e.Signature = cloneOf(d.bytes()), cloneOf(d.bytes())
@@ -140,15 +141,13 @@ func decodeTrace(name string, value []byte) (inbox.Trace, error) {
 // time is a moment in whole seconds.
 func (d *decoder) time() time.Time { return time.Unix(d.int(), 0).UTC() }
 
-// fixed borrows n bytes that have no length before them.
-func (d *decoder) fixed(n int) []byte {
-	if n > len(d.rest) {
-		d.rest, d.err = nil, errRecord
-		return nil
+// hash reads a SHA-256, which has no length before it.
+func (d *decoder) hash() (h [sha256.Size]byte) {
+	n := copy(h[:], d.rest)
+	if d.rest = d.rest[n:]; n < len(h) {
+		d.err = errRecord
 	}
-	b := d.rest[:n:n]
-	d.rest = d.rest[n:]
-	return b
+	return h
 }
 
 func (d *decoder) texts() (out []string) {

@@ -121,7 +121,10 @@ func keysVerifyCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("verify %s: %w", args[0], err)
 			}
-			return result.print(cmd.OutOrStdout(), asJSON)
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(result)
+			}
+			return result.print(cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -190,10 +193,7 @@ func sameLog(first, page *inbox.LogFile, pinned []byte) error {
 	return nil
 }
 
-func (v verified) print(w io.Writer, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(w).Encode(v)
-	}
+func (v verified) print(w io.Writer) error {
 	text := fmt.Sprintf("%d entries of %s are unbroken\nhead %s\nkey  %s\n", v.Entries, v.Actor, v.Head, v.Key)
 	if !v.Complete {
 		text += "the file is not the whole log: fetch what its last page has in next and append it\n"

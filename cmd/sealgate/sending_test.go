@@ -113,7 +113,7 @@ func (s *served) awaitMail(t *testing.T, activity string) {
 func TestConversation(t *testing.T) {
 	alice, bob := sendingHere(t, "alice", instance.OpenFetch), sendingHere(t, "bob", instance.AuthorizedFetch)
 	for epoch := uint64(1); epoch <= 3; epoch++ {
-		resp, body := alice.send(t, epoch, bob.bob.Actor, alice.bob.Actor)
+		resp, body := alice.send(t, epoch, bob.bob.Actor, alice.bob.Actor) //nolint:bodyclose // send closes it
 		if resp.StatusCode != http.StatusCreated {
 			t.Fatalf("alice's outbox: %d %s", resp.StatusCode, body)
 		}
@@ -130,7 +130,7 @@ func TestConversation(t *testing.T) {
 		if status, _ := alice.get(t, strings.TrimPrefix(id, alice.base), ""); status != 404 {
 			t.Errorf("anybody reads %d", status)
 		}
-		resp, body = bob.send(t, epoch, alice.bob.Actor)
+		resp, body = bob.send(t, epoch, alice.bob.Actor) //nolint:bodyclose // as above
 		if resp.StatusCode != http.StatusCreated {
 			t.Fatalf("bob's outbox: %d %s", resp.StatusCode, body)
 		}

@@ -55,7 +55,7 @@ func (c *Client) Package() []byte {
 
 func (c *Client) leaf(suite uint16) []byte {
 	b := vector(nil, orNew(c.EncryptKey))
-	b = vector(b, c.Key.Public().(ed25519.PublicKey)) //nolint:forcetypeassert // it is
+	b = vector(b, c.Key.Public().(ed25519.PublicKey))
 	credential := c.Credential
 	if credential == nil {
 		credential = vector(u16(nil, 1), []byte(c.Actor))

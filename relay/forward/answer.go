@@ -34,11 +34,10 @@ func (c *client) interim(h *head) error {
 }
 
 // start begins the final reply.
-func (c *client) start(h *head, f framing) error {
+func (c *client) start(h *head, f framing) {
 	c.replied, c.framing = true, f
 	c.keep = c.keep && !c.s.closing.Load() && c.done() && f != byClose && (f != byChunks || c.modern())
 	c.w.out = appendReply(c.w.out, h, replyEdits{close: !c.keep, old: !c.modern(), bare: f == byChunks && !c.modern()})
-	return nil
 }
 
 func (c *client) write(p []byte) error {

@@ -48,9 +48,7 @@ func (h *hop) replyFraming(hd *head) framing {
 
 func (h *hop) carryPlain(hd *head, f framing) error {
 	h.status = hd.status
-	if err := h.x.start(hd, f); err != nil {
-		return toClient(err)
-	}
+	h.x.start(hd, f)
 	return h.copyBody()
 }
 

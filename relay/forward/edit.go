@@ -74,15 +74,11 @@ func (h *hop) gather() (bool, error) {
 func (h *hop) carryGot(hd *head, f framing) error {
 	if h.x.request().isHead() { // it was asked as GET; nobody wants the body
 		h.status = hd.status
-		if err := h.x.start(hd, noBody); err != nil {
-			return toClient(err)
-		}
+		h.x.start(hd, noBody)
 		return toClient(h.x.finish(nil))
 	}
 	h.status = hd.status
-	if err := h.x.start(hd, f); err != nil {
-		return toClient(err)
-	}
+	h.x.start(hd, f)
 	if err := h.x.write(h.doc); err != nil {
 		return toClient(err)
 	}
@@ -103,9 +99,7 @@ func (h *hop) carryDocument(hd *head, doc []byte) error {
 		f, doc = noBody, nil
 	}
 	h.status = edited.status
-	if err := h.x.start(&edited, f); err != nil {
-		return toClient(err)
-	}
+	h.x.start(&edited, f)
 	if err := h.x.write(doc); err != nil {
 		return toClient(err)
 	}

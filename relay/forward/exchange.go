@@ -37,11 +37,11 @@ type upload interface {
 
 // answerer takes the reply. After an error of any method nothing but abort makes sense.
 type answerer interface {
-	interim(h *head) error          // a 1xx head
-	start(h *head, f framing) error // the final head
-	write(p []byte) error           // body bytes, borrowed; may be kept until flush
-	flush() error                   // everything so far is on its way
-	finish(trailers []byte) error   // the end, flushed
+	interim(h *head) error        // a 1xx head
+	start(h *head, f framing)     // the final head
+	write(p []byte) error         // body bytes, borrowed; may be kept until flush
+	flush() error                 // everything so far is on its way
+	finish(trailers []byte) error // the end, flushed
 	// abort ends the reply so that the client cannot take it for a whole one.
 	abort()
 }

@@ -229,19 +229,23 @@ func TestHTTP2Requests(t *testing.T) {
 			"GET / HTTP/1.1\r\nhost: social.example\r\n" + addedSecure + "\r\n",
 		},
 		"host alone": {
-			[]string{":method", "GET", ":scheme", "https", ":path", "/", "host", "social.example"}, "",
+			[]string{":method", "GET", ":scheme", "https", ":path", "/", "host", "social.example"},
+			"",
 			"GET / HTTP/1.1\r\nhost: social.example\r\n" + addedSecure + "\r\n",
 		},
 		"length": {
-			[]string{":method", "POST", ":scheme", "https", ":authority", "a", ":path", "/", "content-length", "5"}, "hello",
+			[]string{":method", "POST", ":scheme", "https", ":authority", "a", ":path", "/", "content-length", "5"},
+			"hello",
 			"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n" + addedSecure + "\r\nhello",
 		},
 		"no length": {
-			[]string{":method", "POST", ":scheme", "https", ":authority", "a", ":path", "/"}, "hello",
+			[]string{":method", "POST", ":scheme", "https", ":authority", "a", ":path", "/"},
+			"hello",
 			"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n" + addedSecure + "\r\n5\r\nhello\r\n0\r\n\r\n",
 		},
 		"asterisk": {
-			[]string{":method", "OPTIONS", ":scheme", "https", ":authority", "a", ":path", "*"}, "",
+			[]string{":method", "OPTIONS", ":scheme", "https", ":authority", "a", ":path", "*"},
+			"",
 			"OPTIONS * HTTP/1.1\r\nhost: a\r\n" + addedSecure + "\r\n",
 		},
 	} {
@@ -362,11 +366,16 @@ func TestHTTP2Replies(t *testing.T) {
 	}{
 		"as it is": {
 			"GET", "HTTP/1.1 404 Gone Fishing\r\nX-Two: a\r\nx-two: b\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 1\r\nContent-Length: 6\r\n\r\n<html>",
-			404, http.Header{"X-Two": {"a", "b"}, "Content-Length": {"6"}}, "<html>", nil,
+			404,
+			http.Header{"X-Two": {"a", "b"}, "Content-Length": {"6"}},
+			"<html>", nil,
 		},
 		"chunked, with trailers": {
 			"GET", "HTTP/1.1 200 OK\r\nDate: Mon, 01 Jan 2001 00:00:00 GMT\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\nX-Other: 2\r\n\r\n",
-			200, http.Header{"Date": {"Mon, 01 Jan 2001 00:00:00 GMT"}}, "hello", http.Header{"X-Sum": {"1"}, "X-Other": {"2"}},
+			200,
+			http.Header{"Date": {"Mon, 01 Jan 2001 00:00:00 GMT"}},
+			"hello",
+			http.Header{"X-Sum": {"1"}, "X-Other": {"2"}},
 		},
 		"until close": {"GET", "HTTP/1.1 200 OK\r\n\r\nhello", 200, http.Header{}, "hello", nil},
 		"HEAD":        {"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", 200, http.Header{"Content-Length": {"99"}}, "", nil},

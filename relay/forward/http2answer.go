@@ -10,7 +10,7 @@ import (
 // The reply of an HTTP/2 exchange.
 
 // interim passes a 1xx reply on. The library itself says 100 when the body is asked for.
-func (x *stream2) interim(h *head) error {
+func (x *stream2) interim(h *head) error { //nolint:unparam // over HTTP/1.1 it can fail
 	if h.status == http.StatusContinue {
 		return nil
 	}
@@ -21,14 +21,13 @@ func (x *stream2) interim(h *head) error {
 }
 
 // start begins the final reply. From here on a client that goes ends the exchange.
-func (x *stream2) start(h *head, _ framing) error {
+func (x *stream2) start(h *head, _ framing) {
 	x.replied = true
 	setHead2(x.out.Header(), h)
 	x.limitWrite()
 	x.out.WriteHeader(h.status)
 	clear(x.out.Header()) // what is in it at the end would be trailers
 	x.stops = append(x.stops, context.AfterFunc(x.r.Context(), x.sever))
-	return nil
 }
 
 func (x *stream2) write(p []byte) error {

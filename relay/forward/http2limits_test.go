@@ -103,7 +103,10 @@ func TestHTTP2RapidReset(t *testing.T) {
 		}
 		all.Add(1)
 		n := now.Add(1)
-		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		for m := most.Load(); n > m; m = most.Load() {
+			if most.CompareAndSwap(m, n) {
+				break
+			}
 		}
 		<-release
 		now.Add(-1)

@@ -102,9 +102,8 @@ func (p *Pusher) settle(o inbox.Owner, s Subscription, err error) {
 		}
 		return
 	}
-	var later *laterError
 	wait := time.Duration(0)
-	if errors.As(err, &later) {
+	if later, ok := errors.AsType[*laterError](err); ok {
 		p.count("later")
 		wait = later.wait
 	} else {
@@ -161,8 +160,7 @@ func retryAfter(text string, now time.Time) time.Duration {
 
 // withoutURL leaves out the endpoint, which is a secret and says whose device it is.
 func withoutURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

@@ -15,7 +15,7 @@ import (
 // fronts take turns, round after round, and the middle of each one's runs counts.
 func forwarding(ctx context.Context, o options, directory string, out io.Writer) (err error) {
 	directory = filepath.Join(directory, "forward")
-	if err := os.MkdirAll(directory, 0o755); err != nil { //nolint:gosec // nginx's workers read it as another user
+	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
 	upstream, stop, err := openSite(ctx, o, directory)
@@ -37,7 +37,7 @@ func forwarding(ctx context.Context, o options, directory string, out io.Writer)
 		fronts = append(fronts, f)
 	}
 	for _, l := range loads() {
-		if err := compare(ctx, o, fronts, l, directory, out); err != nil {
+		if err := o.compare(ctx, fronts, l, directory, out); err != nil {
 			return err
 		}
 	}
@@ -52,7 +52,7 @@ func (o options) fronts() []string {
 	return []string{"nginx", "caddy", "httputil", "sealgate"}
 }
 
-func compare(ctx context.Context, o options, fronts []front, l load, directory string, out io.Writer) error {
+func (o options) compare(ctx context.Context, fronts []front, l load, directory string, out io.Writer) error {
 	runs := make([][]reading, len(fronts))
 	for range o.rounds {
 		for i, f := range fronts {

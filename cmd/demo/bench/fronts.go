@@ -82,26 +82,26 @@ func openSite(ctx context.Context, o options, directory string) (address string,
 		return "", nil, err
 	}
 	files := filepath.Join(directory, "files")
-	if err := os.MkdirAll(files, 0o755); err != nil { //nolint:gosec // nginx's workers read it as another user
+	if err := os.MkdirAll(files, 0o755); err != nil {
 		return "", nil, fmt.Errorf("make the files: %w", err)
 	}
 	for name, size := range map[string]int{"1k": 1 << 10, "100k": 100 << 10} {
 		text := strings.Repeat("x", size)
-		if err := os.WriteFile(filepath.Join(files, name), []byte(text), 0o644); err != nil { //nolint:gosec // as above
+		if err := os.WriteFile(filepath.Join(files, name), []byte(text), 0o644); err != nil {
 			return "", nil, fmt.Errorf("make the files: %w", err)
 		}
 	}
-	p, err := spawn(ctx, address, directory, "nginx.conf", fill(site, directory, address, ""), o.nginx, "-p", directory, "-c")
+	p, err := spawn(ctx, address, directory, fill(site, directory, address, ""), o.nginx, "-p", directory, "-c")
 	if err != nil {
 		return "", nil, err
 	}
 	return address, p.stop, nil
 }
 
-// spawn writes text to file, runs the command with the file's path as its last word, and waits until
-// somebody listens on address.
-func spawn(ctx context.Context, address, directory, file, text string, command ...string) (front, error) {
-	path := filepath.Join(directory, file)
+// spawn writes text to a file in directory, runs the command with its path as the last word, and waits
+// until somebody listens on address.
+func spawn(ctx context.Context, address, directory, text string, command ...string) (front, error) {
+	path := filepath.Join(directory, "configuration")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return front{}, fmt.Errorf("configure %s: %w", command[0], err)
 	}
@@ -125,7 +125,7 @@ func spawn(ctx context.Context, address, directory, file, text string, command .
 // openFront starts one of the proxies before upstream, each in a directory of its own.
 func openFront(ctx context.Context, o options, name, directory, upstream string) (f front, err error) {
 	directory = filepath.Join(directory, name)
-	if err := os.MkdirAll(directory, 0o755); err != nil { //nolint:gosec // nginx's workers read it as another user
+	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return f, fmt.Errorf("make a directory for %s: %w", name, err)
 	}
 	address, err := gateway.FreeAddress(ctx)
@@ -134,11 +134,11 @@ func openFront(ctx context.Context, o options, name, directory, upstream string)
 	}
 	switch name {
 	case "nginx":
-		f, err = spawn(ctx, address, directory, "nginx.conf", fill(proxy, directory, address, upstream), o.nginx, "-p", directory, "-c")
+		f, err = spawn(ctx, address, directory, fill(proxy, directory, address, upstream), o.nginx, "-p", directory, "-c")
 	case "caddy":
-		f, err = spawn(ctx, address, directory, "Caddyfile", fill(caddyfile, directory, address, upstream), o.caddy, "run", "--adapter", "caddyfile", "--config")
+		f, err = spawn(ctx, address, directory, fill(caddyfile, directory, address, upstream), o.caddy, "run", "--adapter", "caddyfile", "--config")
 	case "httputil":
-		f, err = spawn(ctx, address, directory, "addresses", address+" "+upstream, os.Args[0], "--httputil")
+		f, err = spawn(ctx, address, directory, address+" "+upstream, os.Args[0], "--httputil")
 	default:
 		f, err = openGateway(ctx, o, directory, address, upstream)
 	}
@@ -157,7 +157,7 @@ func openGateway(ctx context.Context, o options, directory, address, upstream st
 // serveHTTPUtil is the standard library's reverse proxy, in a process of its own: file has its address
 // and the upstream's.
 func serveHTTPUtil(ctx context.Context, file string) error {
-	text, err := os.ReadFile(file) //nolint:gosec // written by spawn
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("read the addresses: %w", err)
 	}

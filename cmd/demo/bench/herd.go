@@ -37,7 +37,7 @@ func herds(ctx context.Context, o options, fronts []front, out io.Writer) error 
 // herd runs the clients in a process of their own, for its descriptors, and returns the front's memory
 // while they stand.
 func herd(ctx context.Context, o options, f front) (rss float64, err error) {
-	c := exec.CommandContext(ctx, os.Args[0], "--standing", f.address, "--herd", strconv.Itoa(o.herd)) //nolint:gosec // this program
+	c := exec.CommandContext(ctx, os.Args[0], "--standing", f.address, "--herd", strconv.Itoa(o.herd))
 	c.Stderr = os.Stderr
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	hold, err := c.StdinPipe() // they stand until it closes
@@ -70,7 +70,7 @@ func stand(address string, n int) error {
 			return fmt.Errorf("connection %d: %w", i, err)
 		}
 	}
-	_, _ = fmt.Println("standing") //nolint:forbidigo // what the parent waits for
+	_, _ = fmt.Println("standing")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return nil
 }

@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return fmt.Errorf("make a directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
-	if err := os.Chmod(directory, 0o755); err != nil { //nolint:gosec // nginx's workers read files as another user
+	if err := os.Chmod(directory, 0o755); err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
 	if o.only != "intake" {

@@ -64,7 +64,7 @@ func (o options) wrk(ctx context.Context, f front, l load, directory string) (s 
 	if err != nil {
 		return s, err
 	}
-	out, err := exec.CommandContext(ctx, "wrk", append(args, "http://"+f.address+l.path)...).CombinedOutput() //nolint:gosec // our own words
+	out, err := exec.CommandContext(ctx, "wrk", append(args, "http://"+f.address+l.path)...).CombinedOutput()
 	if err != nil {
 		return s, fmt.Errorf("run wrk (apt-get install wrk): %w: %s", err, out)
 	}

@@ -21,9 +21,9 @@ func (c crowd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/api/v1/accounts/lookup":
 		c.account(w, r.URL.Query().Get("acct"))
 	case "/oauth/token/info":
-		fmt.Fprint(w, `{"scope":["read","write"]}`)
+		_, _ = fmt.Fprint(w, `{"scope":["read","write"]}`)
 	default:
-		fmt.Fprint(w, `{}`)
+		_, _ = fmt.Fprint(w, `{}`)
 	}
 }
 
@@ -32,7 +32,7 @@ func (c crowd) account(w http.ResponseWriter, name string) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	fmt.Fprintf(w, `{"id":%q,"username":%q,"acct":%q,"uri":"http://%s/users/%s"}`, "1"+name[1:], name, name, c.host, name)
+	_, _ = fmt.Fprintf(w, `{"id":%q,"username":%q,"acct":%q,"uri":"http://%s/users/%s"}`, "1"+name[1:], name, name, c.host, name)
 }
 
 func (s *scene) serve(ctx context.Context, h http.Handler, address string) (string, error) {
