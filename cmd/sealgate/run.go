@@ -155,6 +155,10 @@ func (g *gateway) openFront() error {
 			return fmt.Errorf("upstream.streaming: %w", err)
 		}
 	}
+	pusher, err := g.newPush()
+	if err != nil {
+		return err
+	}
 	outside := g.newOutside(own)
 	signIn, err := g.newSignIn(outside)
 	if err != nil {
@@ -169,7 +173,7 @@ func (g *gateway) openFront() error {
 		Gate: gate, Inbox: g.inbox, People: g.people, Outbox: g.outbox, Keys: keys, Key: &own.PublicKey,
 		Limits:      activity.Limits{Depth: g.config.Limits.JSONDepth, Keys: g.config.Limits.JSONKeys},
 		MaxActivity: int64(g.config.Mailbox.MaxActivity), Quota: int64(g.config.Mailbox.Quota),
-		SignIn: signIn, Outside: outside, Internal: g.internal(),
+		Push: pusher, SignIn: signIn, Outside: outside, Internal: g.internal(),
 		Log: g.log, Metrics: g.metrics,
 	})
 	if err != nil {
