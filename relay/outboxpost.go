@@ -79,6 +79,9 @@ func (r *Relay) poster(work context.Context, ctx *fasthttp.RequestCtx) (mastodon
 
 // submit sends what was posted and answers 201 as interop.md has it.
 func (r *Relay) submit(work context.Context, ctx *fasthttp.RequestCtx, who mastodon.Caller, body []byte) error {
+	if whole, err := outbox.Complete(body, who.Actor); err == nil {
+		body = whole
+	} // what is no JSON is judged below
 	if isOurs, err := r.submitKeys(work, ctx, who, body); isOurs || err != nil {
 		return err
 	}

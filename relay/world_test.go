@@ -349,6 +349,21 @@ func (w *world) held(t *testing.T, owner inbox.Owner) []inbox.Entry {
 	return entries
 }
 
+// awaitCount fails unless a counter reaches want in a while.
+func (w *world) awaitCount(t *testing.T, name string, want float64) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(5 * time.Second)
+	for w.count(t, name) != want {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s is %v, want %v", name, w.count(t, name), want)
+		}
+	}
+}
+
 // count is the sum of a counter over all its labels.
 func (w *world) count(t *testing.T, name string) float64 {
 	t.Helper()

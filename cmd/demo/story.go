@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 
 	"github.com/sealgate/sealgate/cmd/demo/instance"
@@ -17,16 +16,17 @@ var (
 	errNoMessages = errors.New("the actor document names no messages collection: is the gateway in front of it?")
 	errLeaked     = errors.New("an MLS message reached the instance behind the gateway")
 	errWrongText  = errors.New("the decrypted text is not what was sent")
-	errTooFew     = errors.New("the mailbox does not hold what was delivered")
+	errNoPackage  = errors.New("the collection does not hold one key package")
 )
 
-// story is Alice, remote, writing to Bob, local.
+// story is Alice writing to Bob, each at their own instance, and Bob answering.
 type story struct {
 	*tale
 	here, there *place
 	alice, bob  *instance.Person
 	token       string // Bob's, at his own instance
 	document    actor  // Bob's, as the gateway serves it
+	keyPackage  []byte // Bob's, as the directory serves it
 	phone       *device
 	laptop      *device
 }
@@ -56,50 +56,64 @@ func newStory(here, there *place, t *tale) (*story, error) {
 
 // tell runs the story and returns an error as soon as something is not as told.
 func (s *story) tell(ctx context.Context) error {
-	keyPackage, err := s.publish(ctx)
-	if err != nil {
-		return err
+	for _, chapter := range []func(context.Context) error{s.publish, s.lookUp, s.write, s.read, s.answer} {
+		if err := chapter(ctx); err != nil {
+			return err
+		}
 	}
-	if err := s.lookUp(ctx); err != nil {
-		return err
+	if n := len(s.here.Received()) + len(s.there.Received()); n != 0 {
+		return fmt.Errorf("%w: %d", errLeaked, n)
 	}
-	if err := s.write(ctx, keyPackage); err != nil {
-		return err
-	}
-	if err := s.read(ctx); err != nil {
-		return err
-	}
-	return s.answer(ctx)
-}
-
-// publish hands Bob's key package over directly: the gateway has no outbox yet.
-func (s *story) publish(ctx context.Context) ([]byte, error) {
-	s.step("Bob's phone makes a KeyPackage, the public half of what is needed to invite it.")
-	keyPackage, err := s.phone.keyPackage(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s.factf("%d bytes: %s", len(keyPackage), shorten(base64.StdEncoding.EncodeToString(keyPackage)))
-	s.factf("It is handed to Alice directly: this version of the gateway does not publish key packages yet.")
-	return keyPackage, nil
-}
-
-func (s *story) lookUp(ctx context.Context) error {
-	s.step("Alice's server reads Bob's actor document, through Bob's gateway.")
-	if err := get(ctx, s.bob.Actor, "", &s.document); err != nil {
-		return err
-	}
-	if s.document.Messages == "" {
-		return errNoMessages
-	}
-	s.factf("inbox     %s", s.document.Inbox)
-	s.factf("messages  %s   (added by the gateway; the instance knows nothing of it)", s.document.Messages)
+	s.factf("The instances behind the gateways have seen none of it.")
 	return nil
 }
 
-func (s *story) write(ctx context.Context, keyPackage []byte) error {
+// publish puts Bob's key package into the directory of his gateway.
+func (s *story) publish(ctx context.Context) error {
+	s.step("Bob's phone publishes a KeyPackage, the public half of what is needed to invite it.")
+	keyPackage, err := s.phone.keyPackage(ctx)
+	if err != nil {
+		return err
+	}
+	s.factf("%d bytes: %s", len(keyPackage), shorten(base64.StdEncoding.EncodeToString(keyPackage)))
+	if err := submit(ctx, s.bob, s.token, object("KeyPackage", "as:Public", keyPackage)); err != nil {
+		return err
+	}
+	s.factf("The gateway has checked both signatures and whose it is.")
+	return nil
+}
+
+// lookUp finds Bob's key package as any server would.
+func (s *story) lookUp(ctx context.Context) error {
+	s.step("Alice's laptop finds it: Bob's actor document, his collection, the KeyPackage.")
+	if err := get(ctx, s.bob.Actor, "", &s.document); err != nil {
+		return err
+	}
+	if s.document.Messages == "" || s.document.KeyPackages == "" {
+		return errNoMessages
+	}
+	s.factf("messages     %s   (added by the gateway; the instance knows nothing of it)", s.document.Messages)
+	s.factf("keyPackages  %s", s.document.KeyPackages)
+	var list struct{ Items []string }
+	if err := get(ctx, s.document.KeyPackages, "", &list); err != nil {
+		return err
+	}
+	if len(list.Items) != 1 {
+		return fmt.Errorf("%w: %d", errNoPackage, len(list.Items))
+	}
+	var item struct{ Content []byte }
+	if err := get(ctx, list.Items[0], "", &item); err != nil {
+		return err
+	}
+	s.factf("%d bytes from %s", len(item.Content), list.Items[0])
+	s.keyPackage = item.Content
+	return nil
+}
+
+// write is Alice inviting Bob and writing to him, through her own gateway's outbox.
+func (s *story) write(ctx context.Context) error {
 	s.step("Alice's laptop opens a group, invites Bob's phone, and encrypts a message.")
-	welcome, err := s.laptop.invite(ctx, keyPackage)
+	welcome, err := s.laptop.invite(ctx, s.keyPackage)
 	if err != nil {
 		return err
 	}
@@ -108,40 +122,25 @@ func (s *story) write(ctx context.Context, keyPackage []byte) error {
 		return err
 	}
 	s.factf("The text:  %q", secretText)
-	s.step("Alice's server delivers both to Bob's inbox as signed ActivityPub activities.")
-	if err := s.deliver(ctx, "Welcome", welcome); err != nil {
-		return err
-	}
-	return s.deliver(ctx, "PrivateMessage", message)
-}
-
-func (s *story) deliver(ctx context.Context, kind string, message []byte) error {
-	body, err := wrap(s.alice, s.bob.Actor, kind, message)
-	if err != nil {
-		return fmt.Errorf("wrap a %s: %w", kind, err)
-	}
-	status, err := post(ctx, s.alice, s.document.Inbox, body)
-	if err != nil {
-		return err
-	}
-	if status != http.StatusAccepted {
-		return fmt.Errorf("deliver a %s: %w %d; the gateway's log is %s", kind, errStatus, status, s.here.gateway.Log)
-	}
-	s.factf("%-14s %4d bytes of MLS   → %d %s", kind, len(message), status, http.StatusText(status))
-	if n := len(s.here.Received()); n != 0 {
-		return fmt.Errorf("%w: %d", errLeaked, n)
+	s.step("She posts both to her outbox; her gateway signs with her key and delivers to Bob's.")
+	token := s.there.Token(s.alice, "read", "write")
+	for _, m := range []struct {
+		kind  string
+		bytes []byte
+	}{{"Welcome", welcome}, {"PrivateMessage", message}} {
+		if err := submit(ctx, s.alice, token, object(m.kind, s.bob.Actor, m.bytes)); err != nil {
+			return err
+		}
+		s.factf("%-14s %4d bytes of MLS   → 201 Created", m.kind, len(m.bytes))
 	}
 	return nil
 }
 
 func (s *story) read(ctx context.Context) error {
 	s.step("Bob's phone reads his mailbox with the token of his own account.")
-	kept, err := readMessages(ctx, s.document.Messages, s.token)
+	kept, err := awaitMessages(ctx, s.document.Messages, s.token, 2)
 	if err != nil {
-		return err
-	}
-	if len(kept) != 2 {
-		return fmt.Errorf("%w: %d of 2\n%s", errTooFew, len(kept), s.here.gateway.Counted(ctx))
+		return fmt.Errorf("%w; the gateways' logs are %s and %s\n%s", err, s.there.gateway.Log, s.here.gateway.Log, s.here.gateway.Counted(ctx))
 	}
 	for _, a := range kept {
 		s.factf("the gateway kept, from %s:", a.Actor)
@@ -169,7 +168,6 @@ func (s *story) open(ctx context.Context, kept []activity) error {
 		}
 		s.factf("%s wrote: %q", sender, text)
 	}
-	s.factf("The instance behind the gateway has seen none of it.")
 	return nil
 }
 

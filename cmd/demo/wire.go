@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,16 +13,19 @@ import (
 	"time"
 
 	"github.com/sealgate/sealgate/cmd/demo/instance"
-	"github.com/sealgate/sealgate/policy/signature"
 )
 
 const (
 	activityType = "application/activity+json"
 	maxAnswer    = 4 << 20 // bytes
 	maxPages     = 100
+	deliveryTime = 15 * time.Second // how long a gateway may take to deliver
 )
 
-var errStatus = errors.New("unexpected status")
+var (
+	errStatus = errors.New("unexpected status")
+	errTooFew = errors.New("the mailbox does not hold what was delivered")
+)
 
 // actor is what the demonstration reads of an actor document.
 type actor struct {
@@ -52,39 +53,55 @@ type collection struct {
 	OrderedItems []activity
 }
 
-// wrap returns the Create that carries message to recipient, as the draft writes it.
-func wrap(from *instance.Person, recipient, kind string, message []byte) ([]byte, error) {
-	id := from.Actor + "/activities/" + rand.Text()
-	return json.Marshal(map[string]any{
-		"@context": []string{"https://www.w3.org/ns/activitystreams", "https://purl.archive.org/socialweb/mls"},
-		"type":     "Create",
-		"id":       id,
-		"actor":    from.Actor,
-		"to":       []string{recipient},
-		"object": map[string]any{
-			"type":         []string{"Object", kind},
-			"id":           id + "/object",
-			"attributedTo": from.Actor,
-			"to":           []string{recipient},
-			"mediaType":    "message/mls",
-			"encoding":     "base64",
-			"content":      base64.StdEncoding.EncodeToString(message),
-		},
-	})
+// object is the ActivityStreams object that carries message, as the draft writes it; a key package is
+// for everybody.
+func object(kind, to string, message []byte) map[string]any {
+	return map[string]any{
+		"type": []string{"Object", kind}, "to": []string{to},
+		"mediaType": "message/mls", "encoding": "base64", "content": message, // encoding/json does base64
+	}
 }
 
-// post signs body as from and delivers it to an inbox, as another server would.
-func post(ctx context.Context, from *instance.Person, inbox string, body []byte) (int, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, inbox, bytes.NewReader(body))
+// submit posts an object to a person's outbox, as their client: the gateway makes an activity of it,
+// keeps it for those who live here, and signs and delivers it to everybody else.
+func submit(ctx context.Context, from *instance.Person, token string, o map[string]any) error {
+	body, err := json.Marshal(o)
 	if err != nil {
-		return 0, fmt.Errorf("post to %s: %w", inbox, err)
+		return fmt.Errorf("write an object: %w", err)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, from.Actor+"/outbox", bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("post to the outbox of %s: %w", from.Name, err)
 	}
 	r.Header.Set("Content-Type", activityType)
-	if err := signature.SignHTTP(r, body, signature.Signer{KeyID: from.KeyID, Key: from.Key}, time.Now()); err != nil {
-		return 0, fmt.Errorf("sign as %s: %w", from.Actor, err)
+	r.Header.Set("Authorization", "Bearer "+token)
+	status, text, err := send(r)
+	if err != nil {
+		return err
 	}
-	status, _, err := send(r)
-	return status, err
+	if status != http.StatusCreated {
+		return fmt.Errorf("post to the outbox of %s: %w %d: %s", from.Name, errStatus, status, text)
+	}
+	return nil
+}
+
+// awaitMessages reads a mailbox until it holds n messages, oldest first.
+func awaitMessages(ctx context.Context, url, token string, n int) ([]activity, error) {
+	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		kept, err := readMessages(ctx, url, token)
+		if err != nil || len(kept) >= n {
+			return kept, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %d of %d", errTooFew, len(kept), n)
+		}
+	}
 }
 
 // get reads a document as JSON into v; token may be empty.

@@ -50,7 +50,7 @@ func (o *Outbox) draft(from Sender, body []byte) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	if body, err = d.wrapped(body); err != nil {
+	if body, err = Complete(body, from.Actor); err != nil {
 		return nil, err
 	}
 	if body, err = o.signedOver(d, from, body); err != nil {
@@ -84,11 +84,30 @@ func (d *draft) stripped(body []byte) ([]byte, error) {
 	return apply(body, edits), nil
 }
 
-// wrapped puts a bare object into a Create (ActivityPub §6.2.1).
-func (d *draft) wrapped(body []byte) ([]byte, error) {
+// Complete puts a bare object into a Create (ActivityPub §6.2.1) and names the actor where nobody is named;
+// all else stays byte for byte. The error is ErrMalformed when body is not one JSON object.
+func Complete(body []byte, actor string) ([]byte, error) {
+	body, err := wrapped(body)
+	if err != nil {
+		return nil, err
+	}
 	top, err := readObject(body, bytes.IndexByte(body, '{'))
 	if err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(top.properties, func(p property) bool { return p.name == "actor" }) {
+		return body, nil
+	}
+	return apply(body, []edit{top.set("actor", actor)}), nil
+}
+
+func wrapped(body []byte) ([]byte, error) {
+	if !json.Valid(body) {
+		return nil, fmt.Errorf("%w: it is not JSON", ErrMalformed)
+	}
+	top, err := readObject(body, bytes.IndexByte(body, '{'))
+	if err != nil || len(bytes.TrimSpace(body[:top.open])) > 0 {
+		return nil, fmt.Errorf("%w: it is not one JSON object", ErrMalformed)
 	}
 	if _, isActivity := top.find("object"); isActivity {
 		return body, nil
@@ -121,9 +140,6 @@ func (o *Outbox) signedOver(d *draft, from Sender, body []byte) ([]byte, error) 
 	}
 	d.alias(top.text("id"))
 	edits := []edit{top.set("id", o.activityURL(d.id))}
-	if !slices.ContainsFunc(top.properties, func(p property) bool { return p.name == "actor" }) {
-		edits = append(edits, top.set("actor", from.Actor))
-	}
 	made, ok := top.find("object")
 	if ok && top.text("type") == "Create" {
 		objects, err := top.inner(made)
