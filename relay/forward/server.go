@@ -60,8 +60,9 @@ func NewServer(o ServerOptions) *Server {
 // Serve serves l until ctx is done or Shutdown is called, and closes it; several calls with different
 // listeners may run at once. Connections outlive it: Shutdown ends them. It returns nil unless l fails.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	if !s.enlist(l) {
-		return errors.Join(errClosing, l.Close())
+	if !s.enlist(l) { // Shutdown came first
+		_ = l.Close()
+		return nil
 	}
 	defer s.delist(l)
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
