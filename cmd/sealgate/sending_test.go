@@ -161,14 +161,14 @@ func TestOutboxRefuses(t *testing.T) {
 		{s.sample.Token(s.bob, "read", "write"), mls + `"` + s.bob.Actor + `/followers"}`, 400, "collection"},
 		{s.sample.Token(s.bob, "read", "write"), `{"type":"Note","content":"hello"}`, 501, "nothing was posted"},
 	} {
-		resp, body := s.postOutbox(t, c.token, c.body)
+		resp, body := s.postOutbox(t, c.token, c.body) //nolint:bodyclose // send closes it
 		if resp.StatusCode != c.status || !strings.Contains(body, c.sentence) || resp.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %d %s", c.body, resp.StatusCode, body)
 		}
 	}
 	none := serveHere(t)
 	token := none.sample.Token(none.bob, "read", "write")
-	resp, body := none.postOutbox(t, token, mls+`"`+s.bob.Actor+`"}`)
+	resp, body := none.postOutbox(t, token, mls+`"`+s.bob.Actor+`"}`) //nolint:bodyclose // as above
 	if resp.StatusCode != 503 || !strings.Contains(body, "signing.source") {
 		t.Errorf("without a signing source: %d %s", resp.StatusCode, body)
 	}

@@ -26,7 +26,6 @@ var (
 	errSlow          = errors.New("forward: peer is too slow") // 408
 	errTooManyHeads  = errors.New("forward: too many interim replies")
 	errSwitch        = errors.New("forward: unasked protocol switch")
-	errClosing       = errors.New("forward: connection is closing")
 )
 
 // failure is an upstream that did not answer as it should.

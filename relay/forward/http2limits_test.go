@@ -239,7 +239,7 @@ func TestHTTP2Memory(t *testing.T) {
 	resp.Body.Close()
 	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, "https://"+g.address+"/", io.LimitReader(zeros{}, size))
 	req.ContentLength = size
-	if resp, err = c.Do(req); err != nil || resp.StatusCode != 204 {
+	if resp, err = c.Do(req); err != nil || resp.StatusCode != 204 { //nolint:bodyclose // a 204 has none
 		t.Errorf("upload: %v", err)
 	}
 	close(stop)

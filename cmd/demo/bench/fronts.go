@@ -105,7 +105,7 @@ func spawn(ctx context.Context, address, directory, text string, command ...stri
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return front{}, fmt.Errorf("configure %s: %w", command[0], err)
 	}
-	c := exec.Command(command[0], append(command[1:], path)...) //nolint:noctx,gosec // stop ends it; the operator names it
+	c := exec.Command(command[0], append(command[1:], path)...) //nolint:noctx // stop ends it
 	c.Stderr = os.Stderr
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := c.Start(); err != nil {

@@ -65,7 +65,7 @@ func stand(address string, n int) error {
 		if err != nil {
 			return fmt.Errorf("connection %d: %w", i, err)
 		}
-		defer c.Close() //nolint:errcheck,revive // all of them, at the end
+		defer c.Close() //nolint:errcheck // all of them, at the end
 		if err := exchange(c, bufio.NewReaderSize(c, 2048), []byte("GET /1k HTTP/1.1\r\nHost: "+address+"\r\n\r\n"), http.StatusOK); err != nil {
 			return fmt.Errorf("connection %d: %w", i, err)
 		}
