@@ -82,25 +82,28 @@ func TestRefused(t *testing.T) {
 	create := func(properties string) string {
 		return `{"type":"Create",` + properties + `,"object":{"type":"PrivateMessage","mediaType":"message/mls","encoding":"base64","content":"` + private("g", 1) + `"}}`
 	}
-	for body, want := range map[string]error{
-		`{"type":"Note","content":"hi","to":"x"}`:                                                      activity.ErrNotMLS,
-		`[` + create(`"to":"`+w.bob.Actor+`"`) + `]`:                                                   outbox.ErrMalformed,
-		create(`"to":[]`):                                                                              outbox.ErrMalformed,
-		create(`"to":"as:Public"`):                                                                     outbox.ErrMalformed,
-		create(`"bto":"https://www.w3.org/ns/activitystreams#Public"`):                                 outbox.ErrMalformed,
-		create(`"to":"` + w.alice.Actor + `/followers"`):                                               outbox.ErrMalformed,
-		create(`"to":"` + p.URL + `/lists/1"`):                                                         outbox.ErrMalformed,
-		create(`"to":"` + strings.Replace(w.bob.Actor, "bob", "nobody", 1) + `"`):                      outbox.ErrMalformed,
-		create(`"to":"mailto:a@b.example"`):                                                            outbox.ErrMalformed,
-		create(`"to":"` + w.bob.Actor + `","actor":"` + w.bob.Actor + `"`):                             outbox.ErrForbidden,
-		create(`"to":"` + w.bob.Actor + `","to":"` + p.actor("zoe") + `"`):                             activity.ErrMalformed,
-		create(`"to":"` + w.bob.Actor + `","as:bto":{"@id":"` + p.actor("zoe") + `"},"@id":"x"`):       nil,
-		strings.Replace(create(`"to":"`+w.bob.Actor+`"`), `"content":"`, `"content":"AAAA`, 1):         inbox.ErrMalformed,
-		strings.Repeat(`{"object":`, 5000) + `{"mediaType":"message/mls"}` + strings.Repeat(`}`, 5000): outbox.ErrMalformed,
+	for _, c := range []struct {
+		body string
+		want error
+	}{
+		{`{"type":"Note","content":"hi","to":"x"}`, activity.ErrNotMLS},
+		{`[` + create(`"to":"`+w.bob.Actor+`"`) + `]`, outbox.ErrMalformed},
+		{create(`"to":[]`), outbox.ErrMalformed},
+		{create(`"to":"as:Public"`), outbox.ErrMalformed},
+		{create(`"bto":"https://www.w3.org/ns/activitystreams#Public"`), outbox.ErrMalformed},
+		{create(`"to":"` + w.alice.Actor + `/followers"`), outbox.ErrMalformed},
+		{create(`"to":"` + p.URL + `/lists/1"`), outbox.ErrMalformed},
+		{create(`"to":"` + strings.Replace(w.bob.Actor, "bob", "nobody", 1) + `"`), outbox.ErrMalformed},
+		{create(`"to":"mailto:a@b.example"`), outbox.ErrMalformed},
+		{create(`"to":"` + w.bob.Actor + `","actor":"` + w.bob.Actor + `"`), outbox.ErrForbidden},
+		{create(`"to":"` + w.bob.Actor + `","to":"` + p.actor("zoe") + `"`), activity.ErrMalformed},
+		{create(`"to":"` + w.bob.Actor + `","as:bto":{"@id":"` + p.actor("zoe") + `"},"@id":"x"`), nil},
+		{strings.Replace(create(`"to":"`+w.bob.Actor+`"`), `"content":"`, `"content":"AAAA`, 1), inbox.ErrMalformed},
+		{strings.Repeat(`{"object":`, 5000) + `{"mediaType":"message/mls"}` + strings.Repeat(`}`, 5000), outbox.ErrMalformed},
 	} {
-		_, err := w.Submit(t.Context(), w.from, []byte(body))
-		if !errors.Is(err, want) {
-			t.Errorf("%.300s: %v, want %v", body, err, want)
+		_, err := w.Submit(t.Context(), w.from, []byte(c.body))
+		if !errors.Is(err, c.want) {
+			t.Errorf("%.300s: %v, want %v", c.body, err, c.want)
 		}
 	}
 }
