@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +20,7 @@ import (
 	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/relay"
+	"github.com/sealgate/sealgate/relay/outbox"
 	"github.com/sealgate/sealgate/storage"
 )
 
@@ -138,8 +141,34 @@ func (c *checker) all(ctx context.Context) {
 	} else {
 		c.storeAtRest()
 	}
-	c.note("signing", "source "+c.config.Signing.Source+": people receive here, and cannot yet write to other servers",
-		"sending comes with signing.source in a later version")
+	c.signing(ctx)
+}
+
+// signing tries every key that messages to other servers would be signed with.
+func (c *checker) signing(ctx context.Context) {
+	if c.config.Signing.Source != "file" {
+		c.note("signing", "signing.source is none: people receive, and write to each other here; messages to other servers are refused",
+			"set signing.source: file, and signing.file to a directory of {username}.pem")
+		return
+	}
+	files, err := outbox.NewFiles(c.config.Signing.File)
+	if err != nil {
+		c.wrong("signing", err.Error(), "set signing.file to a directory of {username}.pem")
+		return
+	}
+	paths, err := filepath.Glob(filepath.Join(c.config.Signing.File, "*.pem"))
+	if err != nil || len(paths) == 0 {
+		c.wrong("signing", "signing.file "+c.config.Signing.File+" has no {username}.pem: nobody can write to other servers",
+			"put the people's private keys there, as PEM")
+		return
+	}
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".pem")
+		if _, err := files.Key(ctx, outbox.Sender{Name: name}); err != nil {
+			c.wrong("signing", name+" cannot write to other servers: "+err.Error(), "put a private key in PEM, PKCS #1 or PKCS #8, into "+path)
+		}
+	}
+	c.ok("signing", fmt.Sprintf("%d keys in signing.file were looked at", len(paths)))
 }
 
 func (c *checker) upstream(ctx context.Context) {
