@@ -18,7 +18,7 @@ func TestStory(t *testing.T) {
 	if err := run(t.Context(), []string{"--gateway", binary, "--once"}, &out); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	for _, want := range []string{"Welcome", "202 Accepted", "the gateway kept", `wrote: "` + secretText} {
+	for _, want := range []string{"Welcome", "201 Created", "the gateway kept", `wrote: "` + secretText, `wrote: "` + answerText} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the story does not say %q:\n%s", want, out.String())
 		}
