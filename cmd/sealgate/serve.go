@@ -41,7 +41,9 @@ func (s *settings) load() (configs.Config, error) {
 }
 
 // programVariables are the SEALGATE_ variables that the tests and the build of this project use.
-func programVariables() []string { return []string{"SEALGATE_VECTORS", "SEALGATE_CACHE"} }
+func programVariables() []string {
+	return []string{"SEALGATE_VECTORS", "SEALGATE_SAMPLES", "SEALGATE_CACHE"}
+}
 
 func serveCommand() *cobra.Command {
 	var s settings

@@ -49,7 +49,7 @@ func (s *scene) latency(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	elapsed := time.Since(began)
-	time.Sleep(time.Second)
+	<-time.After(time.Second) // what has not come by now counts as lost
 	all, lost := t.delays()
 	if len(all) == 0 {
 		return errRefused
