@@ -71,7 +71,9 @@ func TestCrash(t *testing.T) {
 			t.Fatalf("after %d came %s", last, a.body)
 		}
 	}
-	if last != next+1 || twice > kills {
+	// Each kill can cost the one answer that was in flight; on a starved machine a try can also outlive its
+	// timeout after the peer has taken it.
+	if last != next+1 || twice > 2*kills {
 		t.Errorf("arrived up to %d of %d, %d twice", last, next+1, twice)
 	}
 	t.Logf("%d messages, %d kills, %d arrived twice", next-1, kills, twice)
