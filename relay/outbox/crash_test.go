@@ -71,8 +71,8 @@ func TestCrash(t *testing.T) {
 			t.Fatalf("after %d came %s", last, a.body)
 		}
 	}
-	// Each kill can cost the one answer that was in flight; on a starved machine a try can also outlive its
-	// timeout after the peer has taken it.
+	// Each kill can cost the one answer that was in flight. One run on a busy machine counted five for four
+	// kills; why is not known (a try that outlived its timeout would explain it), so the bound is double.
 	if last != next+1 || twice > 2*kills {
 		t.Errorf("arrived up to %d of %d, %d twice", last, next+1, twice)
 	}
