@@ -1,6 +1,7 @@
 #!/bin/sh
 # Puts the real peers of cmd/sealgate's end-to-end tests into a cache directory:
-# the npm project of cmd/sealgate/testdata/peers and Debian's snac2.
+# the npm project of cmd/sealgate/testdata/peers and Debian's snac2. The Debian packages whose programs
+# tests run as they are (nginx, HAProxy, h2load, testssl) are installed when root asks.
 # Idempotent; without anything to do it touches no network.
 #   .ci/peers.sh          install what is missing
 #   .ci/peers.sh --check  say what is missing, install nothing
@@ -93,16 +94,37 @@ install_snac() {
 	trap - EXIT
 }
 
+# What is missing of the Debian packages, by the programs they bring.
+missing_packages() {
+	command -v nginx >/dev/null 2>&1 || echo nginx
+	command -v haproxy >/dev/null 2>&1 || echo haproxy
+	command -v h2load >/dev/null 2>&1 || echo nghttp2-client
+	command -v testssl >/dev/null 2>&1 || echo testssl.sh
+}
+
+install_packages() {
+	[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || die "missing Debian packages:" $1
+	say "installing" $1
+	DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $1 >&2 ||
+		die "apt-get did not install" $1 "(is the archive reachable? apt-get update)"
+}
+
 need node "the peers are npm packages: install Node 20 or newer with npm"
+PATH=$PATH:/usr/sbin:/sbin # nginx and haproxy
 modules=$(modules_dir)
+packages=$(missing_packages | tr '\n' ' ')
 if [ "${1:-}" = --snac ]; then
 	printf '%s\n' "$snac/usr/bin/snac"
 elif [ "${1:-}" = --check ]; then
 	[ -d "$modules/node_modules" ] || die "the npm peers are not installed: run .ci/peers.sh"
 	[ -x "$snac/usr/bin/snac" ] || die "snac2 is not installed: run .ci/peers.sh"
+	[ -z "$packages" ] || die "missing Debian packages:" $packages
 else
 	[ -d "$modules/node_modules" ] || install_modules "$modules"
 	[ -x "$snac/usr/bin/snac" ] || install_snac "$snac"
+	[ -z "$packages" ] || install_packages "$packages"
+	"$root/.ci/tools.sh" caddy >/dev/null
+	"$root/.ci/tools.sh" toxiproxy >/dev/null
 	# Somebody's own npm ci in the project is left alone.
 	[ -d "$project/node_modules" ] && [ ! -L "$project/node_modules" ] ||
 		ln -sfn "$modules/node_modules" "$project/node_modules"
