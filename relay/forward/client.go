@@ -136,10 +136,14 @@ func (c *client) await() bool {
 	return true
 }
 
-// noteWait counts connections that never sent a request.
+// noteWait counts connections that did not send a request in time, the first or the next.
 func (c *client) noteWait() {
-	if c.served == 0 && c.g.readOut.Load() {
-		c.s.excess.WithLabelValues("header_timeout").Inc()
+	limit := "header_timeout"
+	if c.served > 0 {
+		limit = "idle_timeout"
+	}
+	if c.g.readOut.Load() {
+		c.s.excess.WithLabelValues(limit).Inc()
 	}
 }
 

@@ -21,6 +21,7 @@ var (
 	errBothLengths   = fmt.Errorf("%w: content length and transfer coding", errMalformed)
 	errChunk         = errors.New("forward: malformed chunk")
 	errHeadTooLarge  = errors.New("forward: head too large")   // 431
+	errTooManyFields = fmt.Errorf("%w: too many header lines", errHeadTooLarge)
 	errTargetTooLong = errors.New("forward: target too long")  // 414
 	errTruncated     = errors.New("forward: body cut short")   // the peer closed inside a body
 	errSlow          = errors.New("forward: peer is too slow") // 408

@@ -87,7 +87,7 @@ func (h *head) parseFields(limit int) error {
 			break
 		}
 		if len(h.fields) == limit {
-			return errHeadTooLarge
+			return errTooManyFields
 		}
 		f, err := parseField(h.raw, pos)
 		if err != nil {

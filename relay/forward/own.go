@@ -52,10 +52,12 @@ func (c *client) reject(err error) {
 // rejectionOf says what to answer to a request whose head is err, and which limit it is over, if any.
 func rejectionOf(err error) (r rejection, limit string) {
 	switch {
+	case errors.Is(err, errTooManyFields):
+		return rejection{431, "The request has too many header lines (limits.header_count)."}, "header_count"
 	case errors.Is(err, errHeadTooLarge):
-		return rejection{431, "The request head is too large."}, "header_bytes"
+		return rejection{431, "The request head is too large (limits.header_bytes)."}, "header_bytes"
 	case errors.Is(err, errTargetTooLong):
-		return rejection{414, "The request target is too long."}, "target_bytes"
+		return rejection{414, "The request target is too long (limits.uri_bytes)."}, "uri_bytes"
 	}
 	return rejection{400, "The request is malformed or ambiguous."}, ""
 }

@@ -52,8 +52,9 @@ func TestLimitsOnRequests(t *testing.T) {
 		{"nothing", "", "", "header_timeout"},
 		{"long head", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("a", 5000) + "\r\n\r\n", "431", "header_bytes"},
 		{"endless head", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("a", 50000), "431", "header_bytes"},
-		{"many lines", "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("X: 1\r\n", 10) + "\r\n", "431", "header_bytes"},
-		{"long target", "GET /" + strings.Repeat("a", 100) + " HTTP/1.1\r\nHost: a\r\n\r\n", "414", "target_bytes"},
+		{"many lines", "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("X: 1\r\n", 10) + "\r\n", "431", "header_count"},
+		{"long target", "GET /" + strings.Repeat("a", 100) + " HTTP/1.1\r\nHost: a\r\n\r\n", "414", "uri_bytes"},
+		{"no next request", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "200", "idle_timeout"},
 		{"slow body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\nabc", "408", "body_timeout"},
 	} {
 		before := metric(t, g, "sealgate_limit_exceeded_total", w.limit)
