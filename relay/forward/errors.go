@@ -20,7 +20,7 @@ var (
 	errCoding        = fmt.Errorf("%w: transfer coding", errMalformed)
 	errBothLengths   = fmt.Errorf("%w: content length and transfer coding", errMalformed)
 	errChunk         = errors.New("forward: malformed chunk")
-	errHeadTooLarge  = errors.New("forward: head too large")   // 431
+	errHeadTooLarge  = errors.New("forward: head too large") // 431
 	errTooManyFields = fmt.Errorf("%w: too many header lines", errHeadTooLarge)
 	errTargetTooLong = errors.New("forward: target too long")  // 414
 	errTruncated     = errors.New("forward: body cut short")   // the peer closed inside a body
