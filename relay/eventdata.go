@@ -37,10 +37,8 @@ var errStreamLeft = errors.New("relay: the client of an event stream has left")
 
 // catchUp sends every notice and every message after s.at.
 func (s *stream) catchUp(ctx context.Context) error {
-	for _, n := range s.watch.Notices() {
-		if err := s.write(appendNotice(nil, n)); err != nil {
-			return err
-		}
+	if err := s.tellNotices(ctx); err != nil {
+		return err
 	}
 	for more := true; more; {
 		var err error

@@ -35,6 +35,7 @@ type stream struct {
 	asking  bool
 	batch   int
 	fill    filling
+	keyNews keyNews
 }
 
 // events answers GET /e2ee/users/{name}/events with what happens in the mailbox

@@ -118,11 +118,38 @@ func (k *keyPost) create(ctx context.Context, a *activity.Activity) (accepted, e
 	if err != nil {
 		return accepted{}, err
 	}
+	k.again(kept)
 	var urls []string
 	for _, one := range kept {
 		urls = append(urls, k.shelf.item(one.ID))
 	}
-	return k.answer(urls), nil
+	done := k.answer(urls)
+	return done, k.copyToOwner(ctx, kept, done.body)
+}
+
+// again answers an activity that was carried out before with what it was called then.
+func (k *keyPost) again(kept []inbox.Package) {
+	isOther := func(p inbox.Package) bool { return p.Activity != kept[0].Activity }
+	if len(kept) > 0 && !slices.ContainsFunc(kept, isOther) {
+		k.activity = kept[0].Activity
+	}
+}
+
+// copyToOwner puts a proposal into its owner's mailbox, where their other devices
+// find it and may Add it; a public package is for whoever reads the collection.
+func (k *keyPost) copyToOwner(ctx context.Context, kept []inbox.Package, body []byte) error {
+	if !slices.ContainsFunc(kept, func(p inbox.Package) bool { return p.State == inbox.Proposed }) {
+		return nil
+	}
+	a, err := activity.Parse(body, k.r.outboxLimits())
+	if err != nil {
+		return fmt.Errorf("copy a proposal to its owner: %w", err)
+	}
+	results, err := k.r.inbox.Accept(ctx, inbox.Delivery{Signer: a.Actor, Activity: a, Owners: []inbox.Owner{k.shelf.owner}})
+	if err == nil && results[0].Err != nil && !errors.Is(results[0].Err, inbox.ErrDuplicate) {
+		err = results[0].Err
+	}
+	return err
 }
 
 func (k *keyPost) update(ctx context.Context, a *activity.Activity) (accepted, error) {
@@ -138,7 +165,9 @@ func (k *keyPost) update(ctx context.Context, a *activity.Activity) (accepted, e
 	if err != nil {
 		return accepted{}, err
 	}
-	return k.answer([]string{k.shelf.item(kept.ID)}), nil
+	k.again([]inbox.Package{kept})
+	done := k.answer([]string{k.shelf.item(kept.ID)})
+	return done, k.copyToOwner(ctx, []inbox.Package{kept}, done.body)
 }
 
 // each does f for every object that the activity names.

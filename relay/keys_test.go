@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -38,9 +39,14 @@ func keyWorldAt(t *testing.T, g relay.Gate, at time.Time) *keyWorld {
 	t.Helper()
 	clock := inboxtest.NewClock()
 	clock.Advance(at.Sub(clock.Now()))
-	keys := inboxtest.NewDirectory(&inboxtest.KeyMemory{Clock: clock.Now}, clock.Now)
-	w := newWorldWith(t, memory(), g, func(o *relay.Options) { o.Keys, o.Clock = keys, clock.Now })
-	return &keyWorld{world: w, t: t, clock: clock, keys: keys}
+	w := &keyWorld{t: t, clock: clock}
+	w.keys = inbox.NewDirectory(inbox.DirectoryOptions{
+		Store: &inboxtest.KeyMemory{Clock: clock.Now}, Clock: clock.Now, LowWater: 5,
+		Key:  ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)),
+		Tell: func(o inbox.Owner, n inbox.Notice) { w.inbox.Tell(o, n) },
+	})
+	w.world = newWorldWith(t, memory(), g, func(o *relay.Options) { o.Keys, o.Clock = w.keys, clock.Now })
+	return w
 }
 
 // post sends an activity to an outbox.

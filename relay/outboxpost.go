@@ -49,11 +49,22 @@ func (r *Relay) outboxPost(ctx *fasthttp.RequestCtx) {
 	defer r.bodies.put(body) // Submit keeps nothing of it
 	who, err := r.poster(work, ctx)
 	if err == nil {
+		err = r.meetPoster(work, ctx, who)
+	}
+	if err == nil {
 		err = r.submit(work, ctx, who, body.Bytes())
 	}
 	if err != nil {
 		r.fail(ctx, err)
 	}
+}
+
+// meetPoster has messages wait for the device that posts: one that publishes a key
+// package is about to be invited, and may read only then.
+func (r *Relay) meetPoster(work context.Context, ctx *fasthttp.RequestCtx, who mastodon.Caller) error {
+	token, _ := bearer(ctx)
+	_, err := r.opened(work, r.mailboxOf(who.Person), token)
+	return err
 }
 
 // poster is the caller, when the outbox is theirs and the token may write.
