@@ -118,7 +118,7 @@ func (c *client) send(p []byte) error {
 	for len(p) > 0 {
 		unit := p[:min(len(p), sendUnit)]
 		c.g.write(c.s.limits.WriteTimeout)
-		_, err := c.Conn.Write(unit)
+		_, err := c.sock.Write(unit)
 		if err = c.wrote(err); err != nil {
 			return err
 		}

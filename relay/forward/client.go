@@ -23,6 +23,7 @@ const (
 type client struct {
 	net.Conn // as accepted
 	s        *Server
+	sock     socket
 	rd       reader
 	g        guard
 	in       body
@@ -53,7 +54,8 @@ func (s *Server) newClient(c net.Conn) *client {
 	k := &client{Conn: c, s: s}
 	k.phase.Store(uint32(idle))
 	k.g.conn = c
-	k.rd.open(c, &s.heads)
+	k.sock.open(c)
+	k.rd.open(&k.sock, &s.heads)
 	k.in = body{r: &k.rd, g: &k.g, patience: s.limits.BodyTimeout, progress: s.limits.MinProgress}
 	return k
 }

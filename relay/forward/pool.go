@@ -15,6 +15,7 @@ import (
 type link struct {
 	net.Conn
 	u     *Upstream
+	sock  socket
 	rd    reader
 	g     guard
 	probe probe
@@ -128,7 +129,8 @@ func (u *Upstream) dial() (*link, error) {
 	}
 	l := &link{Conn: c, u: u}
 	l.g.conn = c
-	l.rd.open(c, &u.replies)
+	l.sock.open(c)
+	l.rd.open(&l.sock, &u.replies)
 	l.in = body{r: &l.rd, g: &l.g, progress: 1}
 	if s, ok := c.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
@@ -201,7 +203,7 @@ func (l *link) drop() {
 // write sends p within the time the upstream may stand still.
 func (l *link) write(p []byte) error {
 	l.g.write(l.u.o.StallTimeout)
-	n, err := l.Conn.Write(p)
+	n, err := l.sock.Write(p)
 	l.g.write(0)
 	l.now += uint64(n)
 	return err

@@ -2,7 +2,6 @@ package forward
 
 import (
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,7 +9,6 @@ import (
 // probe asks the kernel about a kept connection without waiting and without reading.
 type probe struct {
 	raw   syscall.RawConn
-	first byte
 	quiet bool
 	acked uint64
 	known bool
@@ -33,12 +31,7 @@ func (p *probe) usable() bool {
 	return p.raw.Control(p.look) == nil && p.quiet
 }
 
-// peek never waits, so it need not tell the scheduler; poll(2) costs thrice as much.
-func (p *probe) peek(fd uintptr) {
-	const peek = unix.MSG_PEEK | unix.MSG_DONTWAIT
-	_, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&p.first)), 1, peek, 0, 0) //nolint:gosec // one byte
-	p.quiet = errno == unix.EAGAIN
-}
+func (p *probe) peek(fd uintptr) { p.quiet = quietNow(fd) }
 
 // delivered returns how many bytes the other side's kernel has acknowledged since the connection began,
 // and false where that is unknown (unix sockets).

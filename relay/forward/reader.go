@@ -2,7 +2,6 @@ package forward
 
 import (
 	"io"
-	"net"
 	"syscall"
 )
 
@@ -10,8 +9,7 @@ import (
 // either: the buffer is taken when there is something to put into it.
 // Not safe for concurrent use.
 type reader struct {
-	conn net.Conn
-	raw  syscall.RawConn // nil: the connection is not a plain socket
+	sock *socket
 	pool *buffers
 	box  *[]byte // what pool gave; nil: none
 	buf  []byte
@@ -28,21 +26,8 @@ type reader struct {
 // flusher holds bytes back until flush.
 type flusher interface{ flush() error }
 
-func (r *reader) open(c net.Conn, pool *buffers) {
-	r.conn, r.pool = c, pool
-	if s, ok := c.(syscall.Conn); ok && plainSocket(c) {
-		if raw, err := s.SyscallConn(); err == nil {
-			r.raw, r.try = raw, r.tryRead
-		}
-	}
-}
-
-func plainSocket(c net.Conn) bool {
-	switch c.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		return true
-	}
-	return false
+func (r *reader) open(s *socket, pool *buffers) {
+	r.sock, r.pool, r.try = s, pool, r.tryRead
 }
 
 // buffered returns what has been read and not consumed. It is valid until the next fill.
@@ -60,11 +45,11 @@ func (r *reader) fill(limit int) error {
 	if err := r.room(limit); err != nil {
 		return err
 	}
-	if r.raw == nil {
+	if r.sock.raw == nil {
 		return r.plainFill()
 	}
 	r.n, r.err = 0, nil
-	if err := r.raw.Read(r.try); err != nil {
+	if err := r.sock.raw.Read(r.try); err != nil {
 		return err
 	}
 	return r.took(r.n, r.err)
@@ -72,7 +57,7 @@ func (r *reader) fill(limit int) error {
 
 func (r *reader) plainFill() error {
 	r.hold()
-	n, err := r.conn.Read(r.buf[r.w:])
+	n, err := r.sock.conn.Read(r.buf[r.w:])
 	if n > 0 {
 		err = nil
 	}
@@ -93,21 +78,17 @@ func (r *reader) took(n int, err error) error {
 // tryRead reads without waiting; false means that nothing was there.
 func (r *reader) tryRead(fd uintptr) bool {
 	r.hold()
-	for {
-		n, err := syscall.Read(int(fd), r.buf[r.w:])
-		switch err {
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-			r.release()
-			return false
-		case nil:
-			r.n = n
-		default:
-			r.err = err
-		}
-		return true
+	n, errno := receiveNow(fd, r.buf[r.w:])
+	switch errno {
+	case 0:
+		r.n = n
+	case syscall.EAGAIN:
+		r.release()
+		return false
+	default:
+		r.err = errno
 	}
+	return true
 }
 
 // hold makes sure that there is a buffer.
