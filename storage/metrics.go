@@ -13,9 +13,10 @@ type metrics struct {
 	appends *prometheus.CounterVec
 	seconds prometheus.Histogram
 	bytes   prometheus.GaugeFunc
+	keys    *keyTally
 }
 
-func newMetrics(r prometheus.Registerer, live func() float64) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, s *Store) (*metrics, error) {
 	m := &metrics{
 		appends: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sealgate_mailbox_appends_total",
@@ -29,12 +30,13 @@ func newMetrics(r prometheus.Registerer, live func() float64) (*metrics, error) 
 		bytes: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "sealgate_mailbox_bytes",
 			Help: "Bytes of activities kept in all mailboxes.",
-		}, live),
+		}, func() float64 { return float64(s.buckets.live(s.now())) }),
+		keys: newKeyTally(s),
 	}
 	if r == nil {
 		return m, nil
 	}
-	return m, errors.Join(r.Register(m.appends), r.Register(m.seconds), r.Register(m.bytes))
+	return m, errors.Join(r.Register(m.appends), r.Register(m.seconds), r.Register(m.bytes), r.Register(m.keys))
 }
 
 // unregister lets another Store take the names.
@@ -45,6 +47,7 @@ func (m *metrics) unregister(r prometheus.Registerer) {
 	r.Unregister(m.appends)
 	r.Unregister(m.seconds)
 	r.Unregister(m.bytes)
+	r.Unregister(m.keys)
 }
 
 func (m *metrics) appended(results []inbox.Result, took time.Duration) {

@@ -138,7 +138,7 @@ func newStore(o Options, db *badger.DB) (*Store, error) {
 	if err := s.view(s.buckets.load); err != nil {
 		return nil, fmt.Errorf("read the buckets of %s: %w", o.Path, err)
 	}
-	s.metrics, err = newMetrics(o.Metrics, func() float64 { return float64(s.buckets.live(s.now())) })
+	s.metrics, err = newMetrics(o.Metrics, s)
 	return s, err
 }
 
