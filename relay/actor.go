@@ -56,7 +56,7 @@ func (r *Relay) actorDocument(ctx *fasthttp.RequestCtx) {
 		r.forgetRefused(ctx)
 		return
 	}
-	r.web.PassEdited(ctx, forward.Edit{Document: r.editReply})
+	r.web.PassEdited(ctx, r.edit)
 }
 
 // wantsActivity tells whether a form of ActivityPub is asked for. Mastodon takes

@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"iter"
+	"slices"
 
 	"github.com/valyala/fasthttp"
 )
@@ -28,14 +29,15 @@ func value(h *fasthttp.RequestHeader, name string) []byte {
 	return nil
 }
 
-// joined is all of values in one list (RFC 9110 §5.3).
+// joined is all of values in one list (RFC 9110 §5.3). A single value is borrowed from h.
 func joined(h *fasthttp.RequestHeader, name string) []byte {
 	var list []byte
 	for v := range values(h, name) {
-		if list != nil {
-			list = append(list, ',')
+		if list == nil {
+			list = slices.Clip(v) // so that what is appended goes elsewhere
+			continue
 		}
-		list = append(list, v...)
+		list = append(append(list, ','), v...)
 	}
 	return list
 }

@@ -93,8 +93,9 @@ type Relay struct {
 	log            *slog.Logger
 	metrics        *metrics
 
-	endpoints []property // what actor documents have in endpoints
-	ownActor  []byte     // the document of /e2ee/actor; nil when there is no key
+	endpoints []property   // what actor documents have in endpoints
+	ownActor  []byte       // the document of /e2ee/actor; nil when there is no key
+	edit      forward.Edit // of actor documents
 	named     namedInboxes
 	bodies    bodies
 	native    atomic.Bool // the upstream was seen to offer key packages itself
@@ -113,6 +114,7 @@ func New(o Options) (*Relay, error) {
 		heartbeat: o.Heartbeat, streams: newStreams(o), push: o.Push,
 		clock: o.Clock, log: o.Log, metrics: newMetrics(o.Metrics),
 	}
+	r.edit.Document = r.editReply
 	if r.base == "" {
 		r.base = "https://" + r.domain
 	}

@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -19,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -146,6 +148,14 @@ type recorder struct {
 	n   atomic.Int64
 }
 
+// broken says how a body ended before its time: its connection closed, or something that must not happen.
+func broken(err error) string {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+		return "(cut)"
+	}
+	return "(" + err.Error() + ")"
+}
+
 func (k *recorder) script(reply string) func(net.Conn, int) {
 	return func(c net.Conn, _ int) {
 		defer c.Close()
@@ -162,7 +172,7 @@ func (k *recorder) script(reply string) func(net.Conn, int) {
 				for !strings.HasSuffix(body, "\r\n\r\n") {
 					line, err := br.ReadString('\n')
 					if err != nil {
-						body += "(cut)"
+						body += broken(err)
 						break
 					}
 					body += line
@@ -173,7 +183,7 @@ func (k *recorder) script(reply string) func(net.Conn, int) {
 				fmt.Sscan(after, &n)
 				b := make([]byte, n)
 				if _, err := io.ReadFull(br, b); err != nil {
-					b = []byte("(cut)")
+					b = []byte(broken(err))
 				}
 				body = string(b)
 			}

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -377,15 +379,17 @@ func oneRequest(c net.Conn) error {
 		return nil //nolint:nilerr // nothing was sent
 	}
 	req, err := http.ReadRequest(r)
-	var syntax *url.Error
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &syntax) {
-		return nil // cut, or a target only net/url minds
+	if _, ok := errors.AsType[*url.Error](err); ok {
+		return nil // a target only net/url minds
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return ended(r)
 	}
 	if err != nil {
 		return err
 	}
 	if _, err := io.Copy(io.Discard, req.Body); errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil // cut
+		return ended(r)
 	} else if err != nil {
 		return err
 	}
@@ -393,5 +397,13 @@ func oneRequest(c net.Conn) error {
 		return errors.New("more than one request")
 	}
 	_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+	return nil
+}
+
+// ended reports a request that breaks off although its connection goes on.
+func ended(r *bufio.Reader) error {
+	if b, err := r.Peek(1); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("a request is cut and the connection goes on with %q: %w", b, err)
+	}
 	return nil
 }
