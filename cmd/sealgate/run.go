@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -92,19 +93,22 @@ func (g *gateway) openStore() error {
 	if err != nil {
 		return err
 	}
-	g.store, err = openWhenFree(g.config, storage.Options{
-		Path: g.config.Storage.Path, Key: key,
-		Retention:  time.Duration(g.config.Mailbox.Retention),
-		Quota:      int64(g.config.Mailbox.Quota),
-		MaxMessage: int64(g.config.Mailbox.MaxActivity),
-		Log:        g.log, Metrics: g.metrics,
-	})
+	o := storeOptions(g.config, key)
+	o.Log, o.Metrics = g.log, g.metrics
+	g.store, err = openWhenFree(g.config, o)
 	if err != nil {
 		return err
 	}
 	g.later(g.store.Close)
 	g.inbox = inbox.New(inbox.Options{Store: g.store, Log: g.log, Metrics: g.metrics})
 	return nil
+}
+
+func storeOptions(c configs.Config, key []byte) storage.Options {
+	return storage.Options{
+		Path: c.Storage.Path, Key: key, Retention: time.Duration(c.Mailbox.Retention),
+		Quota: int64(c.Mailbox.Quota), MaxMessage: int64(c.Mailbox.MaxActivity),
+	}
 }
 
 // storeKey reads storage.encryption_key, which a first start makes when it is a file.
@@ -242,6 +246,7 @@ func (g *gateway) newAdmin() *admin.Admin {
 			{Name: "upstream", Probe: g.people.Reachable},
 		},
 		Gatherer: g.metrics, Mailbox: g.holds, Log: g.log,
+		Backup: func(ctx context.Context, w io.Writer) error { _, err := g.store.Backup(ctx, w, nil); return err },
 	})
 }
 

@@ -36,6 +36,7 @@ type Options struct {
 	Checks   []Check
 	Gatherer prometheus.Gatherer // nil: no /metrics
 	Mailbox  Mailbox             // nil: no /mailbox on the socket
+	Backup   Backup              // nil: no /backup on the socket
 	Log      *slog.Logger
 }
 
@@ -44,13 +45,14 @@ type Admin struct {
 	checks   []Check
 	gatherer prometheus.Gatherer
 	mailbox  Mailbox
+	backup   Backup
 	log      *slog.Logger
 	draining atomic.Bool
 }
 
 // New makes an Admin.
 func New(o Options) *Admin {
-	a := &Admin{checks: o.Checks, gatherer: o.Gatherer, mailbox: o.Mailbox, log: o.Log}
+	a := &Admin{checks: o.Checks, gatherer: o.Gatherer, mailbox: o.Mailbox, backup: o.Backup, log: o.Log}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}

@@ -2,8 +2,12 @@ package admin
 
 import (
 	"context"
+	"io"
 	"net/http"
 )
+
+// Backup writes a backup of the store to w. What w has got before an error is none.
+type Backup func(ctx context.Context, w io.Writer) error
 
 // Mailbox tells whether the person called name holds a message with this
 // activity id now. An error says why nobody can tell.
@@ -20,11 +24,15 @@ type Has struct {
 //
 //	GET /readyz                                as on admin.listen
 //	GET /mailbox/{name}/has?id={activity id}   Has; 400 without id, 503 with Error
+//	GET /backup                                a backup of the store; cut off where it fails
 func (a *Admin) Commands() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", a.ready)
 	if a.mailbox != nil {
 		mux.HandleFunc("GET /mailbox/{name}/has", a.has)
+	}
+	if a.backup != nil {
+		mux.HandleFunc("GET /backup", a.copy)
 	}
 	return mux
 }
@@ -41,4 +49,17 @@ func (a *Admin) has(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.answer(w, http.StatusOK, Has{Has: found})
+}
+
+// copy cannot take back a status, so a failure cuts the connection: the reader misses
+// the end of the stream.
+func (a *Admin) copy(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	a.log.Info("backup begins")
+	if err := a.backup(r.Context(), w); err != nil {
+		a.log.Error("backup failed", "error", err)
+		panic(http.ErrAbortHandler)
+	}
+	a.log.Info("backup is done")
 }

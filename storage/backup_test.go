@@ -1,0 +1,167 @@
+package storage_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/storage"
+)
+
+// TestBackupWhileWriting copies a store that four writers fill. What comes back is the
+// mailbox as it was at one moment: all that was acknowledged before, in order and without
+// a gap; and it takes what comes next.
+func TestBackupWhileWriting(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	ctx, stop := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	for w := range 4 {
+		writers.Go(func() { writeUntil(ctx, t, s, w) })
+	}
+	var before inbox.Usage
+	for before.Total < 200 && !t.Failed() {
+		var err error
+		if before, err = s.Usage(ctx, "bob"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var file bytes.Buffer
+	amount, err := s.Backup(ctx, &file, nil)
+	stop()
+	writers.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read, err := storage.VerifyBackup(t.Context(), key(1), bytes.NewReader(file.Bytes()), nil); err != nil || read != amount {
+		t.Errorf("verified %+v of %+v: %v", read, amount, err)
+	}
+
+	back := restored(t, file.Bytes())
+	es, here := everything(t, back), everything(t, s)
+	if len(es) < before.Total {
+		t.Fatalf("%d messages came back of %d", len(es), before.Total)
+	}
+	for i := range es {
+		if es[i].Position != inbox.Position(i+1) || !bytes.Equal(es[i].Activity, here[i].Activity) {
+			t.Fatalf("message %d is another one, at %d", i, es[i].Position)
+		}
+	}
+	rs, err := back.Append(t.Context(), []inbox.Message{es[0].Message, inboxtest.Sample("bob", 1<<30)})
+	if err != nil || !errors.Is(rs[0].Err, inbox.ErrDuplicate) || rs[1].Position != inbox.Position(len(es)+1) {
+		t.Errorf("after the restore: %+v, %v", rs, err)
+	}
+}
+
+func everything(t *testing.T, s *storage.Store) []inbox.Entry {
+	t.Helper()
+	es, err := s.After(t.Context(), "bob", 0, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return es
+}
+
+func restored(t *testing.T, file []byte) *storage.Store {
+	t.Helper()
+	o := options(filepath.Join(t.TempDir(), "store"))
+	if _, err := storage.Restore(t.Context(), o, bytes.NewReader(file), nil); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, o)
+}
+
+// TestBackupIsRefused: every cut and every changed byte is found, whichever it is, and
+// leaves nothing behind; so is another key, and nothing is overwritten.
+func TestBackupIsRefused(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	for i := range 20 {
+		appendOne(t, s, inboxtest.Sample("bob", i))
+	}
+	var buffer bytes.Buffer
+	if _, err := s.Backup(t.Context(), &buffer, nil); err != nil {
+		t.Fatal(err)
+	}
+	file := buffer.Bytes()
+	if bytes.Contains(file, []byte("urn:")) || bytes.Contains(file, []byte("example")) {
+		t.Error("the backup can be read without the key")
+	}
+	for i := 0; i < len(file); i += 97 {
+		unusable(t, key(1), file[:i], fmt.Sprintf("cut at %d", i))
+		changed := bytes.Clone(file)
+		changed[i] ^= 1
+		unusable(t, key(1), changed, fmt.Sprintf("changed at %d", i))
+	}
+	unusable(t, key(1), append(bytes.Clone(file), 0), "with a byte more")
+	unusable(t, key(2), file, "with another key")
+
+	o := options(filepath.Join(t.TempDir(), "store"))
+	if _, err := storage.Restore(t.Context(), o, bytes.NewReader(file[:len(file)/2]), nil); !errors.Is(err, storage.ErrBackup) {
+		t.Errorf("half a backup is restored: %v", err)
+	}
+	if left, err := filepath.Glob(o.Path + "*"); err != nil || len(left) > 0 {
+		t.Errorf("a restore that failed left %q, %v", left, err)
+	}
+	if err := os.MkdirAll(o.Path+".restoring", 0o700); err != nil { // one that was killed
+		t.Fatal(err)
+	}
+	if _, err := storage.Restore(t.Context(), o, bytes.NewReader(file), nil); err != nil {
+		t.Error(err)
+	}
+	_, err := storage.Restore(t.Context(), o, bytes.NewReader(file), nil)
+	if !errors.Is(err, storage.ErrExists) || !strings.Contains(err.Error(), "storage.path") {
+		t.Errorf("a store is overwritten: %v", err)
+	}
+}
+
+func unusable(t *testing.T, key, file []byte, why string) {
+	t.Helper()
+	if _, err := storage.VerifyBackup(t.Context(), key, bytes.NewReader(file), nil); !errors.Is(err, storage.ErrBackup) {
+		t.Errorf("a backup %s passes: %v", why, err)
+	}
+}
+
+// TestRestoreBurns: nobody gets a package again that was handed out after the backup was made.
+func TestRestoreBurns(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	d := inboxtest.NewDirectory(s, time.Now)
+	alice := inboxtest.NewClient("https://social.example/users/alice", time.Now())
+	inboxtest.Fill(t, d, "1", alice, 20)
+	var file bytes.Buffer
+	if _, err := s.Backup(t.Context(), &file, nil); err != nil {
+		t.Fatal(err)
+	}
+	handed := map[string]bool{}
+	for i := range 19 {
+		got, err := d.Claim(t.Context(), "1", inbox.Requester{ID: fmt.Sprint("inviter ", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range got {
+			handed[p.ID] = true
+		}
+	}
+	if len(handed) != 19 {
+		t.Fatalf("%d packages were handed out", len(handed))
+	}
+
+	back := restored(t, file.Bytes())
+	pool, err := back.Pool(t.Context(), "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pool.Packages) != 1 || pool.Packages[0].State != inbox.Used {
+		t.Errorf("after the restore there are %+v", pool.Packages)
+	}
+	if n := len(pool.Notices); n == 0 || pool.Notices[n-1].Kind != inbox.LastResortUsed {
+		t.Errorf("the owner is told %+v", pool.Notices)
+	}
+}
