@@ -56,7 +56,7 @@ func (o options) compare(ctx context.Context, fronts []front, l load, directory 
 	runs := make([][]reading, len(fronts))
 	for range o.rounds {
 		for i, f := range fronts {
-			s, err := o.wrk(ctx, f, l, directory)
+			s, err := o.measure(ctx, f, l, directory)
 			if err != nil {
 				return err
 			}

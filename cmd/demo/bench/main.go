@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.IntVar(&o.people, "people", 8, "local recipients to spread the activities over")
 	flags.StringVar(&o.caddy, "caddy", "", "the Caddy to compare with; empty leaves it out")
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "of one run of wrk, whole seconds")
-	flags.IntVar(&o.rounds, "rounds", 5, "how often the fronts take turns")
+	flags.IntVar(&o.rounds, "rounds", 3, "how often the fronts take turns")
 	flags.IntVar(&o.herd, "herd", 9900, "idle keep-alive connections")
 	flags.StringVar(&o.only, "only", "", "forward or intake; empty is both")
 	flags.StringVar(&o.httputil, "httputil", "", "for the bench's own use")
