@@ -27,7 +27,7 @@ func TestPeers(t *testing.T) {
 	requirePeers(t)
 	domain := freeAddress(t)
 	w := &world{binary: buildGateway(t.Context(), t)}
-	w.snac = startSnac(t, domain, "bob", "ivy", "carol", "dave", "erin")
+	w.snac = startSnac(t, domain, append([]string{"bob", "ivy", "carol", "dave", "erin"}, keyOwners()...)...)
 	w.tap = startTap(t, w.snac.address)
 	w.gateway = startGateway(t, w.binary, domain, w.tap.address)
 	w.fedify = startPeer(t, &w.alice, "fedify.mjs")
@@ -50,6 +50,7 @@ func TestPeers(t *testing.T) {
 	t.Run("a client decrypts what OpenMLS wrote", func(t *testing.T) {
 		w.conversation(t, client{script: "openmls.mjs", owner: "erin", handshake: "public"})
 	})
+	t.Run("the key directory", w.keyDirectory)
 }
 
 // actor is a local person's id. snac's people live at the root.

@@ -47,6 +47,13 @@ const commands = {
     }
   },
 
+  // items reads a collection with the bot's signed fetches.
+  async items({ url }) {
+    const found = []
+    for await (const item of client.items(url, username)) found.push(item.id)
+    return { items: found }
+  },
+
   // post signs `body` with one scheme of the bot and sends `send` instead.
   async post({ inbox, body, scheme, send }) {
     const digester = new Digester(logger)

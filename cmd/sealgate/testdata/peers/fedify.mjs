@@ -86,6 +86,14 @@ const commands = {
     return { id: id.href }
   },
 
+  // read GETs a document, signed.
+  async read({ url, scheme }) {
+    const request = new Request(url, { headers: { accept: 'application/activity+json' } })
+    const signed = await signRequest(request, pair.privateKey, new URL(`${actor}#main-key`), { spec: SPECS[scheme] })
+    const answer = await fetch(signed)
+    return { status: answer.status, body: await answer.text() }
+  },
+
   // lookup reads an actor document the way Fedify understands it.
   async lookup({ actor: url }) {
     const found = await context().lookupObject(url)

@@ -2,10 +2,10 @@
 // Arguments: actor id, cipher suite name (default: the one every peer knows).
 import {
   acceptAll, createApplicationMessage, createCommit, createGroup, decodeMlsMessage, defaultCapabilities,
-  emptyPskIndex, encodeMlsMessage, generateKeyPackage, getCiphersuiteFromName, getCiphersuiteImpl,
+  emptyPskIndex, encodeMlsMessage, generateKeyPackageWithKey, getCiphersuiteFromName, getCiphersuiteImpl,
   joinGroup, processMessage,
 } from 'ts-mls'
-import { create, fetchMessages, fromBase64, messagesOf, toBase64 } from './lib/activity.mjs'
+import { create, fetchMessages, fromBase64, messagesOf, publish, toBase64 } from './lib/activity.mjs'
 import { serve } from './lib/port.mjs'
 
 const [actor, suiteName = 'MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519'] = process.argv.slice(2)
@@ -14,20 +14,41 @@ const framed = (wireformat, body) => encodeMlsMessage({ version: 'mls10', wirefo
 const text = new TextDecoder()
 
 const now = BigInt(Math.floor(Date.now() / 1000))
-const own = await generateKeyPackage(
-  { credentialType: 'basic', identity: new TextEncoder().encode(actor) },
-  defaultCapabilities(),
-  { notBefore: now - 3600n, notAfter: now + 90n * 86400n },
-  [],
-  suite,
-)
+const signer = await suite.signature.keygen()
+const packages = []
+// OpenMLS refuses leaves that last longer than 84 days and an hour.
+async function newPackage() {
+  const made = await generateKeyPackageWithKey(
+    { credentialType: 'basic', identity: new TextEncoder().encode(actor) },
+    defaultCapabilities(),
+    { notBefore: now - 1800n, notAfter: now + 80n * 86400n },
+    [],
+    signer,
+    suite,
+  )
+  packages.push(made)
+  return made
+}
+const own = await newPackage()
+const framedPackage = (made) => framed('mls_key_package', { keyPackage: made.publicPackage })
 let group
+
+// join finds the package that the Welcome is for: only one of them opens it.
+async function join(welcome) {
+  for (const made of packages) {
+    try {
+      return await joinGroup(welcome, made.publicPackage, made.privatePackage, emptyPskIndex, suite)
+    } catch (err) {
+      if (made === packages.at(-1)) throw err
+    }
+  }
+}
 
 async function readOne(bytes) {
   const [message] = decodeMlsMessage(bytes, 0) ?? []
   switch (message?.wireformat) {
     case 'mls_welcome':
-      group = await joinGroup(message.welcome, own.publicPackage, own.privatePackage, emptyPskIndex, suite)
+      group = await join(message.welcome)
       return { kind: 'welcome' }
     case 'mls_private_message':
     case 'mls_public_message': {
@@ -42,7 +63,13 @@ async function readOne(bytes) {
 }
 
 const commands = {
-  keyPackage: () => ({ base64: toBase64(framed('mls_key_package', { keyPackage: own.publicPackage })) }),
+  keyPackage: () => ({ base64: toBase64(framedPackage(own)) }),
+
+  // publish offers `count` packages in the directory.
+  async publish({ token, count }) {
+    while (packages.length < count) await newPackage()
+    return { urls: await publish(actor, token, packages.map(framedPackage)) }
+  },
 
   // invite makes a group with the owner of a KeyPackage and gives the Welcome.
   async invite({ base64, to, conversation }) {

@@ -69,3 +69,22 @@ export async function messagesOf(actor) {
   if (typeof messages !== 'string') throw new Error(`${actor} has no messages collection`)
   return messages
 }
+
+// publish posts each KeyPackage through the owner's outbox, as their client does, and
+// gives the URLs under which the directory has them.
+export async function publish(actor, token, packages) {
+  const { outbox } = await (await fetch(actor, { headers: { accept: 'application/activity+json' } })).json()
+  const urls = []
+  for (const bytes of packages) {
+    const activity = create({ actor, to: actor, type: 'KeyPackage', bytes })
+    activity.object.to = 'as:Public'
+    const answer = await fetch(outbox, {
+      method: 'POST',
+      headers: { 'content-type': 'application/activity+json', authorization: `Bearer ${token}` },
+      body: JSON.stringify(activity),
+    })
+    if (answer.status !== 201) throw new Error(`POST ${outbox}: ${answer.status} ${await answer.text()}`)
+    urls.push(answer.headers.get('location'))
+  }
+  return urls
+}
