@@ -28,6 +28,7 @@ fuzz: ## every fuzz target for FUZZTIME (1m)
 
 soak: ## the tests SOAK (20) times under the race detector, then ten minutes of every fuzz target
 	go test -race -count=$(SOAK) -timeout 6h ./inbox/... ./policy/... ./relay/... ./storage/... ./configs/...
+	SEALGATE_SOAK=1 go test -count=1 -run LargeBodies ./cmd/sealgate
 	.ci/fuzz.sh 10m
 
 clean: ## remove what was built; caches and data stay

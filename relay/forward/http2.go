@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// Limits of one HTTP/2 connection. What one client may hold is bounded by these times
-// Limits.ConnectionsPerClient.
+// Limits of one HTTP/2 connection. The requests that one client has under way, and its connections, are
+// bounded together by Limits.ConnectionsPerClient.
 const (
 	streamsPerConn = 128
 	bufferPerConn  = 1 << 20   // request bytes received and not yet taken

@@ -128,9 +128,10 @@ func (x *stream2) readHead() error {
 	return nil
 }
 
-// admit counts a request that a trusted proxy brought against the client it names.
+// admit counts the request against its client: it takes as much as a connection of HTTP/1.1 does, and one
+// connection may bring streamsPerConn of them.
 func (x *stream2) admit() bool {
-	if !x.proxied() || x.m.s.census.enter(x.clientAddr()) {
+	if !x.counted() || x.m.s.census.enter(x.clientAddr()) {
 		return true
 	}
 	x.m.s.excess.WithLabelValues("connections_per_client").Inc()
@@ -139,13 +140,14 @@ func (x *stream2) admit() bool {
 }
 
 func (x *stream2) discharge() {
-	if x.proxied() {
+	if x.counted() {
 		x.m.s.census.leave(x.clientAddr())
 	}
 }
 
-func (x *stream2) proxied() bool {
-	return x.from.trusted && x.w.head.lastFor >= 0 && x.clientAddr() != x.from.peer
+// counted reports whether the request has a client of its own: not when it is a trusted proxy's.
+func (x *stream2) counted() bool {
+	return !x.from.trusted || x.w.head.lastFor >= 0 && x.clientAddr() != x.from.peer
 }
 
 func (x *stream2) clientAddr() netip.Addr {
