@@ -35,7 +35,7 @@ type Amount struct{ Rows, Bytes int64 }
 type Progress func(Amount)
 
 // Backup writes to w all that is durable at this moment, encrypted under the store's
-// key. Reads and writes go on meanwhile; memory does not grow with the store. What w
+// key, row by row. Reads and writes go on meanwhile. What w
 // has got before an error is no backup, and Restore refuses it.
 func (s *Store) Backup(ctx context.Context, w io.Writer, told Progress) (Amount, error) {
 	out, err := newBackupWriter(w, s.opt.Key, told)
