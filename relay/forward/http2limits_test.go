@@ -201,6 +201,7 @@ func TestHTTP2Memory(t *testing.T) {
 	const size = 128 << 20
 	up := serveScript(t, "tcp", func(c net.Conn, _ int) {
 		defer c.Close()
+		c.SetDeadline(time.Now().Add(time.Minute)) // as long as the client has: a busy machine under the race detector needs it
 		br := bufio.NewReader(c)
 		head, _ := headOf(br)
 		if strings.HasPrefix(head, "PUT") {
