@@ -374,6 +374,39 @@ func TestNoticesHaveNoID(t *testing.T) {
 	checkNotice(t, w.listen(t, "").next(), "mailbox_filling") // who comes later learns it too
 }
 
+// TestReportsAreReplayed: what became of a delivery is told to who listens, once, and to
+// who comes later, until it has arrived.
+func TestReportsAreReplayed(t *testing.T) {
+	w := newWorld(t, memory(), gate{})
+	n := inbox.Notice{Kind: inbox.DeliveryDelayed, At: time.Now(), Host: "peer.example", Activity: "https://social.example/e2ee/activities/1"}
+	l := w.listen(t, "")
+	if err := w.inbox.Report(t.Context(), "1", n); err != nil {
+		t.Fatal(err)
+	}
+	checkNotice(t, l.next(), "delivery_delayed")
+	n.Kind = inbox.DeliveryFailed
+	if err := w.inbox.Report(t.Context(), "1", n); err != nil {
+		t.Fatal(err)
+	}
+	checkNotice(t, l.next(), "delivery_failed")
+	later := w.listen(t, "")
+	e := later.next()
+	checkNotice(t, e, "delivery_failed")
+	if !strings.Contains(e.data, n.Host) || !strings.Contains(e.data, n.Activity) {
+		t.Errorf("it names neither host nor activity: %s", e.data)
+	}
+	if err := w.inbox.Retract(t.Context(), "1", n); err != nil {
+		t.Fatal(err)
+	}
+	last := w.listen(t, "")
+	w.send(t, 1)
+	for _, one := range []*listener{later, last} {
+		if e := one.next(); e.id != "1" {
+			t.Errorf("%+v, want the message", e)
+		}
+	}
+}
+
 func checkNotice(t *testing.T, e event, kind string) {
 	t.Helper()
 	var a struct {

@@ -42,9 +42,24 @@ const (
 	delivered verdict = iota
 	later             // the host did not do its part: again
 	waiting           // the host is well and wants to be asked later
+	denied            // 401 in both schemes: perhaps the host cannot fetch the key now
 	refused           // never
 	moved             // never at this address
 )
+
+// ends says whether a delivery accepted so long ago is given up.
+func (v verdict) ends(age time.Duration) bool {
+	switch v {
+	case delivered:
+		return false
+	case refused, moved:
+		return true
+	case denied:
+		return age >= deniedAfter
+	default:
+		return age >= giveUpAfter
+	}
+}
 
 // answered is a verdict with what the log and the retry need.
 type answered struct {
@@ -118,7 +133,7 @@ func (p *poster) read(res *http.Response) answered {
 	case code < 300:
 		a.verdict, a.err = delivered, nil
 	case code == http.StatusUnauthorized:
-		a.verdict = waiting // perhaps it cannot fetch the key now
+		a.verdict = denied
 	case code == http.StatusTooManyRequests, code == http.StatusTooEarly:
 		a.verdict, a.after = waiting, p.retryAfter(res)
 	case code == http.StatusRequestTimeout, code >= 500 && code != http.StatusNotImplemented:

@@ -130,14 +130,21 @@ func (o *Outbox) settle(ctx context.Context, d *Delivery, got answered) outcome 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	age := o.clock().Sub(d.Accepted)
-	ends := got.verdict != delivered && (got.verdict == refused || got.verdict == moved || age >= giveUpAfter)
+	ends := got.verdict.ends(age)
 	switch {
 	case got.verdict == delivered:
 		o.metrics.deliveries.WithLabelValues("delivered").Inc()
+		if d.Warned {
+			if err := o.inbox.Retract(ctx, inbox.Owner(d.Sender.Account), o.notice(d, inbox.DeliveryDelayed)); err != nil {
+				return o.stuck(err)
+			}
+		}
 	case ends:
 		o.metrics.deliveries.WithLabelValues("given_up").Inc()
 		o.log.Warn("delivery given up", "host", d.Host, "status", got.status, "error", got.err)
-		o.tell(d, inbox.DeliveryFailed)
+		if err := o.tell(ctx, d, inbox.DeliveryFailed); err != nil {
+			return o.stuck(err) // what is not told is not dropped
+		}
 	default:
 		o.metrics.deliveries.WithLabelValues("retried").Inc()
 		return o.putBack(ctx, d, got, age)
@@ -153,13 +160,15 @@ func (o *Outbox) putBack(ctx context.Context, d *Delivery, got answered, age tim
 	o.log.Debug("delivery is tried again", "host", d.Host, "status", got.status, "error", got.err)
 	if age >= warnAfter && !d.Warned {
 		d.Warned = true
-		o.tell(d, inbox.DeliveryDelayed)
+		if err := o.tell(ctx, d, inbox.DeliveryDelayed); err != nil {
+			return o.stuck(err)
+		}
 		if err := o.store.Settle(ctx, nil, []Delivery{*d}); err != nil {
 			return o.stuck(err)
 		}
 	}
 	out := outcome{retry: got.after, fault: got.verdict == later, since: d.Accepted}
-	if got.verdict == waiting {
+	if got.verdict == waiting || got.verdict == denied {
 		out.retry = max(got.after, time.Nanosecond)
 	}
 	if got.status == http.StatusServiceUnavailable && got.after > 0 {
@@ -168,8 +177,11 @@ func (o *Outbox) putBack(ctx context.Context, d *Delivery, got answered, age tim
 	return out
 }
 
-func (o *Outbox) tell(d *Delivery, kind inbox.Kind) {
-	o.inbox.Tell(inbox.Owner(d.Sender.Account), inbox.Notice{
-		Kind: kind, At: o.clock().UTC().Truncate(time.Second), Host: d.Host, Activity: d.Activity,
-	})
+// tell keeps a notice for the sender's clients before the queue forgets its cause.
+func (o *Outbox) tell(ctx context.Context, d *Delivery, kind inbox.Kind) error {
+	return o.inbox.Report(ctx, inbox.Owner(d.Sender.Account), o.notice(d, kind))
+}
+
+func (o *Outbox) notice(d *Delivery, kind inbox.Kind) inbox.Notice {
+	return inbox.Notice{Kind: kind, At: o.clock().UTC().Truncate(time.Second), Host: d.Host, Activity: d.Activity}
 }

@@ -16,7 +16,8 @@ const (
 	longestRetry = time.Hour
 	giveUpAfter  = 7 * 24 * time.Hour
 	warnAfter    = time.Hour
-	breakAfter   = 10 // failures in a row at one host
+	deniedAfter  = time.Hour // of 401; what then lasts is no fault that goes away
+	breakAfter   = 10        // failures in a row at one host
 )
 
 // backoff is how long to wait after so many failures: a second, doubling to an

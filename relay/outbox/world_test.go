@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,7 +38,11 @@ type world struct {
 	alice, bob *instance.Person
 	from       mastodon.Person // alice
 	inbox      *inbox.Inbox
+	ahead      atomic.Int64 // of the real clock, in nanoseconds
 }
+
+// now is the outbox's clock.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 type settings struct {
 	none  bool // no signing source
@@ -79,10 +84,10 @@ func (w *world) open(t testing.TB, path string, keys outbox.Keys) {
 		t.Fatal(err)
 	}
 	t.Cleanup(people.Close)
-	w.inbox = inbox.New(inbox.Options{Store: w.store})
+	w.inbox = inbox.New(inbox.Options{Store: w.store, Clock: w.now})
 	w.Outbox = outbox.New(outbox.Options{
 		Domain: domain, Base: w.origin, Store: w.store, Inbox: w.inbox, People: people, Keys: keys, Client: client(t),
-		Limits: activity.Limits{Depth: 32, Keys: 5000},
+		Limits: activity.Limits{Depth: 32, Keys: 5000}, Clock: w.now,
 	})
 }
 

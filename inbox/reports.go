@@ -1,0 +1,73 @@
+package inbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	maxReports  = 256                 // of one person; the oldest go first
+	reportFresh = 30 * 24 * time.Hour // how long a report is told to clients that begin to listen
+)
+
+// Report keeps a notice about a delivery durably, in the place of an earlier one
+// about the same activity and host, and tells it to o's clients. A Store that keeps
+// no values has it told only.
+func (in *Inbox) Report(ctx context.Context, o Owner, n Notice) error {
+	if err := in.changeReports(ctx, o, n, []Notice{n}); err != nil {
+		return err
+	}
+	in.Tell(o, n)
+	return nil
+}
+
+// Retract forgets what was reported of an activity and host, as it has arrived.
+func (in *Inbox) Retract(ctx context.Context, o Owner, about Notice) error {
+	return in.changeReports(ctx, o, about, nil)
+}
+
+func (in *Inbox) changeReports(ctx context.Context, o Owner, about Notice, more []Notice) error {
+	if in.keeper == nil {
+		return nil
+	}
+	defer in.marks.lock(o).Unlock()
+	known, err := in.Reports(ctx, o)
+	if err != nil {
+		return err
+	}
+	known = slices.DeleteFunc(known, func(old Notice) bool {
+		return old.Host == about.Host && old.Activity == about.Activity
+	})
+	known = append(known, more...)
+	value, err := json.Marshal(known[max(0, len(known)-maxReports):])
+	if err != nil {
+		return err
+	}
+	return in.keeper.Keep(ctx, reportsName(o), value)
+}
+
+// Reports are the notices about deliveries that are kept for o, oldest first.
+func (in *Inbox) Reports(ctx context.Context, o Owner) ([]Notice, error) {
+	if in.keeper == nil {
+		return nil, nil
+	}
+	value, err := in.keeper.Kept(ctx, reportsName(o))
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	var known []Notice
+	if err == nil {
+		err = json.Unmarshal(value, &known)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the reports of deliveries: %w", err)
+	}
+	now := in.clock()
+	return slices.DeleteFunc(known, func(n Notice) bool { return now.Sub(n.At) > reportFresh }), nil
+}
+
+func reportsName(o Owner) string { return "reports/" + string(o) }

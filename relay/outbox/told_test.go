@@ -1,0 +1,92 @@
+package outbox_test
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sealgate/sealgate/inbox"
+)
+
+// TestTold: the sender is told after an hour, and when a delivery is given up:
+// 401 after that hour, what may pass after seven days. It is kept for clients that
+// do not listen, and outlives a restart.
+func TestTold(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		status int
+		steps  []time.Duration
+		want   []inbox.Kind
+	}{
+		{"unauthorized", http.StatusUnauthorized, []time.Duration{59 * time.Minute, 2 * time.Minute}, []inbox.Kind{"", inbox.DeliveryFailed}},
+		{"request timeout", http.StatusRequestTimeout, []time.Duration{59 * time.Minute, 2 * time.Minute}, []inbox.Kind{"", inbox.DeliveryDelayed}},
+		{"too early", http.StatusTooEarly, []time.Duration{59 * time.Minute, 2 * time.Minute}, []inbox.Kind{"", inbox.DeliveryDelayed}},
+		{
+			"unavailable", http.StatusServiceUnavailable, []time.Duration{61 * time.Minute, 6 * 24 * time.Hour, 23 * time.Hour},
+			[]inbox.Kind{inbox.DeliveryDelayed, inbox.DeliveryDelayed, inbox.DeliveryFailed},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, settings{})
+			var tries atomic.Int64
+			p := newPeer(t, func(*http.Request, arrived) int { tries.Add(1); return c.status })
+			awake := newPeer(t, nil)
+			w.run(t)
+			posted := w.post(t, message("g", 1, "", p.actor("zoe")))
+			until(t, func() bool { return tries.Load() > 0 })
+			for i, step := range c.steps {
+				before := tries.Load()
+				w.ahead.Add(int64(step))
+				w.post(t, message("nudge", uint64(i), "", awake.actor("yan"))) // the outbox looks at its clock
+				until(t, func() bool { return tries.Load() > before })
+				until(t, func() bool { return w.reported(t, posted.ID, p) == c.want[i] })
+			}
+		})
+	}
+}
+
+// reported is the kind of what alice is told of an activity on p, and "" for nothing.
+func (w *world) reported(t *testing.T, id string, p *peer) inbox.Kind {
+	t.Helper()
+	list, err := inbox.New(inbox.Options{Store: w.store, Clock: w.now}).Reports(t.Context(), inbox.Owner(w.alice.Account))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) > 1 {
+		t.Fatalf("one delivery has the reports %+v", list)
+	}
+	for _, n := range list {
+		if n.Activity != id || n.Host != strings.TrimPrefix(p.URL, "http://") {
+			t.Errorf("reported %+v", n)
+		}
+		return n.Kind
+	}
+	return ""
+}
+
+// TestToldArrived: what was late and arrived is not told to who comes later.
+func TestToldArrived(t *testing.T) {
+	w := newWorld(t, settings{})
+	var well atomic.Bool
+	var tries atomic.Int64
+	p := newPeer(t, func(*http.Request, arrived) int {
+		if tries.Add(1); well.Load() {
+			return http.StatusAccepted
+		}
+		return http.StatusBadGateway
+	})
+	awake := newPeer(t, nil)
+	w.run(t)
+	posted := w.post(t, message("g", 1, "", p.actor("zoe")))
+	until(t, func() bool { return tries.Load() > 0 })
+	w.ahead.Add(int64(61 * time.Minute))
+	w.post(t, message("nudge", 1, "", awake.actor("yan")))
+	until(t, func() bool { return w.reported(t, posted.ID, p) == inbox.DeliveryDelayed })
+	well.Store(true)
+	w.ahead.Add(int64(time.Hour))
+	w.post(t, message("nudge", 2, "", awake.actor("yan")))
+	p.await(t, 1)
+	until(t, func() bool { return w.reported(t, posted.ID, p) == "" })
+}
