@@ -100,6 +100,8 @@ missing_packages() {
 	command -v haproxy >/dev/null 2>&1 || echo haproxy
 	command -v h2load >/dev/null 2>&1 || echo nghttp2-client
 	command -v testssl >/dev/null 2>&1 || echo testssl.sh
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
+	command -v ruby >/dev/null 2>&1 || echo ruby
 }
 
 install_packages() {
