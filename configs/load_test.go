@@ -188,7 +188,7 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := configs.Load(file, env("SEALGATE_SIGNING_DATABASE", "hunter2-fuzz"))
+		_, err := configs.Load(file, env("SEALGATE_SIGNING_REDIS", "hunter2-fuzz"))
 		if err == nil {
 			t.Fatal("an unbuilt key loads")
 		}

@@ -8,7 +8,14 @@ func (c *checker) signing() {
 		if s.File == "" {
 			c.wrong("signing.file", "is missing: signing.source is file, and this is the directory of the keys")
 		}
-	case "mastodon-database", "mastodon-sidekiq":
-		c.add(c.keys["signing.source"], "this release is without this source: use file", "file")
+	case "mastodon-database":
+		if s.Database.IsZero() {
+			c.wrong("signing.database", "is missing: signing.source is mastodon-database, and this is its postgres:// address")
+		}
+		if !s.Encryption.PrimaryKey.IsZero() && s.Encryption.KeyDerivationSalt.IsZero() {
+			c.wrong("signing.encryption.key_derivation_salt", "is missing: signing.encryption.primary_key needs it")
+		}
+	case "mastodon-sidekiq":
+		c.add(c.keys["signing.source"], "this release is without this source: use mastodon-database or file", "mastodon-database")
 	}
 }

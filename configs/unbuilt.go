@@ -5,11 +5,9 @@ import "strings"
 // unbuilt names the keys whose feature does not exist yet, and what will bring it. Each still loads,
 // with its default only. Whoever builds a feature deletes its line.
 var unbuilt = map[string]string{
-	"storage.engine":     "the scale-out engine",
-	"signing.database":   "the source mastodon-database",
-	"signing.encryption": "the source mastodon-database",
-	"signing.redis":      "the source mastodon-sidekiq",
-	"policy":             "the abuse policy",
+	"storage.engine": "the scale-out engine",
+	"signing.redis":  "the source mastodon-sidekiq",
+	"policy":         "the abuse policy",
 }
 
 // unbuiltFeature returns what a key waits for, "" when nothing.

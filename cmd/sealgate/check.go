@@ -146,6 +146,10 @@ func (c *checker) all(ctx context.Context) {
 
 // signing tries every key that messages to other servers would be signed with.
 func (c *checker) signing(ctx context.Context) {
+	if c.config.Signing.Source == "mastodon-database" {
+		c.database(ctx)
+		return
+	}
 	if c.config.Signing.Source != "file" {
 		c.note("signing", "signing.source is none: people receive, and write to each other here; messages to other servers are refused",
 			"set signing.source: file, and signing.file to a directory of {username}.pem")
@@ -169,6 +173,29 @@ func (c *checker) signing(ctx context.Context) {
 		}
 	}
 	c.ok("signing", fmt.Sprintf("%d keys in signing.file were looked at", len(paths)))
+}
+
+// database reads one key as the gateway would, and prints what the role needs.
+func (c *checker) database(ctx context.Context) {
+	db, err := newDatabase(c.config.Signing)
+	if err != nil {
+		c.wrong("signing", err.Error(), "signing.database: postgres://role:password@host/mastodon_production, better file:path")
+		return
+	}
+	defer db.Close()
+	found, err := db.Look(ctx)
+	if len(found.Grants) > 0 {
+		c.note("signing", "what the role of signing.database needs, and no more", strings.Join(found.Grants, " "))
+	}
+	if len(found.Wide) > 0 {
+		c.note("signing", "the role of signing.database may do more than it needs with: "+strings.Join(found.Wide, ", "),
+			"make a role of its own with the GRANTs above")
+	}
+	if err != nil {
+		c.wrong("signing", err.Error(), "until then messages to other servers wait")
+		return
+	}
+	c.ok("signing", "the key of "+found.Name+" can be read from signing.database")
 }
 
 func (c *checker) upstream(ctx context.Context) {

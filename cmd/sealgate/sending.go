@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"crypto/rsa"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/sealgate/sealgate/policy/signature"
 	"github.com/sealgate/sealgate/relay"
 	"github.com/sealgate/sealgate/relay/outbox"
+	"github.com/sealgate/sealgate/relay/outbox/mastodondb"
 )
 
 // newOutbox makes what sends local people's messages.
@@ -18,6 +21,12 @@ func (g *gateway) newOutbox(own *rsa.PrivateKey) (*outbox.Outbox, error) {
 	keys, err := newSigningSource(g.config.Signing)
 	if err != nil {
 		return nil, err
+	}
+	if db, ok := keys.(*mastodondb.Source); ok {
+		g.later(func() error { db.Close(); return nil })
+		if _, err := db.Look(context.Background()); err != nil { // receiving goes on; what is sent waits
+			g.log.Error("signing source cannot sign", "error", err)
+		}
 	}
 	f, base := g.config.Federation, publicBase(g.config)
 	keyID := relay.OwnKeyID(base)
@@ -38,8 +47,31 @@ func (g *gateway) newOutbox(own *rsa.PrivateKey) (*outbox.Outbox, error) {
 
 // newSigningSource opens where local people's keys are; nil for none.
 func newSigningSource(c configs.Signing) (outbox.Keys, error) {
-	if c.Source != "file" {
-		return nil, nil //nolint:nilnil // no source is an ordinary choice, not an error
+	switch c.Source {
+	case "file":
+		return outbox.NewFiles(c.File)
+	case "mastodon-database":
+		return newDatabase(c)
 	}
-	return outbox.NewFiles(c.File)
+	return nil, nil //nolint:nilnil // no source is an ordinary choice, not an error
+}
+
+func newDatabase(c configs.Signing) (*mastodondb.Source, error) {
+	var o mastodondb.Options
+	for _, s := range []struct {
+		key    string
+		secret configs.Secret
+		into   *string
+	}{
+		{"signing.database", c.Database, &o.URL},
+		{"signing.encryption.primary_key", c.Encryption.PrimaryKey, &o.PrimaryKey},
+		{"signing.encryption.key_derivation_salt", c.Encryption.KeyDerivationSalt, &o.Salt},
+	} {
+		text, err := s.secret.Reveal()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.key, err)
+		}
+		*s.into = text
+	}
+	return mastodondb.New(o)
 }

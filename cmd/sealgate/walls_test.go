@@ -54,6 +54,7 @@ func walls() map[string][]string {
 	return map[string][]string{
 		"github.com/valyala/fasthttp":    {"relay"},
 		"github.com/dgraph-io/badger":    {"storage"},
+		"github.com/jackc/pgx":           {"relay/outbox/mastodondb"},
 		"github.com/cisco/go-mls":        {"inbox/mls"},
 		"github.com/go-fed/httpsig":      {"policy/signature"},
 		"github.com/goccy/go-yaml":       {"configs"},

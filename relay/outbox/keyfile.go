@@ -50,11 +50,12 @@ func (f *Files) Key(_ context.Context, s Sender) (crypto.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w (signing.file)", ErrNoKey, err)
 	}
-	return readPEM(text)
+	return ReadPEM(text)
 }
 
-// readPEM reads a private key in PKCS #1 or PKCS #8.
-func readPEM(text []byte) (crypto.Signer, error) {
+// ReadPEM reads a private key in PKCS #1 or PKCS #8. Its errors wrap ErrNoKey and
+// have nothing of the key.
+func ReadPEM(text []byte) (crypto.Signer, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
 		return nil, fmt.Errorf("%w: it is not PEM", ErrNoKey)
