@@ -1,7 +1,7 @@
 #!/bin/sh
 # Puts the real peers of cmd/sealgate's end-to-end tests into a cache directory:
 # the npm project of cmd/sealgate/testdata/peers and Debian's snac2. The Debian packages whose programs
-# tests run as they are (nginx, HAProxy, h2load, testssl) are installed when root asks.
+# tests run as they are (nginx, h2load) are installed when root asks.
 # Idempotent; without anything to do it touches no network.
 #   .ci/peers.sh          install what is missing
 #   .ci/peers.sh --check  say what is missing, install nothing
@@ -97,9 +97,7 @@ install_snac() {
 # What is missing of the Debian packages, by the programs they bring.
 missing_packages() {
 	command -v nginx >/dev/null 2>&1 || echo nginx
-	command -v haproxy >/dev/null 2>&1 || echo haproxy
 	command -v h2load >/dev/null 2>&1 || echo nghttp2-client
-	command -v testssl >/dev/null 2>&1 || echo testssl.sh
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
 	command -v ruby >/dev/null 2>&1 || echo ruby
 }
@@ -112,7 +110,7 @@ install_packages() {
 }
 
 need node "the peers are npm packages: install Node 20 or newer with npm"
-PATH=$PATH:/usr/sbin:/sbin # nginx and haproxy
+PATH=$PATH:/usr/sbin:/sbin # nginx
 modules=$(modules_dir)
 packages=$(missing_packages | tr '\n' ' ')
 if [ "${1:-}" = --snac ]; then
@@ -125,7 +123,6 @@ else
 	[ -d "$modules/node_modules" ] || install_modules "$modules"
 	[ -x "$snac/usr/bin/snac" ] || install_snac "$snac"
 	[ -z "$packages" ] || install_packages "$packages"
-	"$root/.ci/tools.sh" caddy >/dev/null
 	"$root/.ci/tools.sh" toxiproxy >/dev/null
 	# Somebody's own npm ci in the project is left alone.
 	[ -d "$project/node_modules" ] && [ ! -L "$project/node_modules" ] ||

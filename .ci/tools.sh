@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds a tool at its exact version, once, and prints where it is.
 #   .ci/tools.sh golangci-lint    the linter; `… fmt` of it formats the tree
-#   .ci/tools.sh caddy            for make bench and the tests of the recipes
+#   .ci/tools.sh caddy            for make bench
 #   .ci/tools.sh toxiproxy        spoils connections in tests
 set -eu
 
