@@ -22,7 +22,7 @@ import (
 // cluster starts PostgreSQL on a unix socket and returns the superuser's address.
 func cluster(t *testing.T) (address func(role string) string, stop func()) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "pg")
+	dir, err := os.MkdirTemp("", "pg") //nolint:usetesting // postgres must reach it, and a socket path is short
 	if err != nil {
 		t.Fatal(err)
 	}
