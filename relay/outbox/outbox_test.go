@@ -35,7 +35,7 @@ func TestSubmit(t *testing.T) {
 	if !strings.Contains(got.body, odd) {
 		t.Errorf("the unknown was changed: %s", got.body)
 	}
-	if strings.Contains(got.body, "bto") || strings.Contains(got.body, "bcc") || strings.Contains(got.body, "urn:client:1") {
+	if strings.Contains(got.body, `"bto"`) || strings.Contains(got.body, `"bcc"`) || strings.Contains(got.body, "urn:client:1") {
 		t.Errorf("it shows what it must not: %s", got.body)
 	}
 	if got.path != "/inbox" {
