@@ -328,11 +328,13 @@ func TestOneClientCannotHoldAllLookups(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	var busy atomic.Int64
+	turned := make(chan struct{}, len(arrivals))
 	for _, a := range arrivals {
 		wg.Go(func() {
 			_, err := h.Admit(t.Context(), a)
 			if errors.Is(err, policy.ErrBusy) {
 				busy.Add(1)
+				turned <- struct{}{}
 			} else if !errors.Is(err, policy.ErrKeyUnavailable) {
 				t.Errorf("%v", err)
 			}
@@ -341,6 +343,7 @@ func TestOneClientCannotHoldAllLookups(t *testing.T) {
 	for range 32 {
 		<-started
 	}
+	<-turned
 	good := h.arrival(t, "https://good.example/a#main-key", aliceKey, "")
 	good.Client = netip.MustParseAddr("198.51.100.8")
 	if _, err := h.Admit(t.Context(), good); err != nil {
