@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sealgate/sealgate/policy/actorkey"
 	"github.com/sealgate/sealgate/policy/ratelimit"
+	"github.com/sealgate/sealgate/policy/rules"
 	"github.com/sealgate/sealgate/policy/signature"
 )
 
@@ -25,6 +27,8 @@ type Options struct {
 	FailedSignatures ratelimit.Rate // per client address; zero: 10 per minute
 	Verifiers        int            // signatures checked at once; 0: one per CPU
 	Queue            int            // requests waiting to be; 0: 1,024
+	Relations        Relations      // nil: everybody is a stranger
+	Journal          Journal        // nil: nothing is remembered
 	Clock            func() time.Time
 	Log              *slog.Logger
 	Metrics          prometheus.Registerer
@@ -40,6 +44,10 @@ type Gate struct {
 	clock    func() time.Time
 	log      *slog.Logger
 	metrics  gateMetrics
+
+	rules     atomic.Pointer[rules.Policy]
+	relations Relations
+	journal   Journal
 }
 
 // New returns a Gate. It starts nothing.
@@ -62,6 +70,9 @@ func New(o Options) *Gate {
 		clock:    o.Clock,
 		log:      o.Log,
 		metrics:  newGateMetrics(o.Metrics),
+
+		relations: o.Relations,
+		journal:   o.Journal,
 	}
 }
 
