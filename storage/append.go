@@ -16,10 +16,15 @@ type request struct {
 	change  func(*post) error // runs in the transaction, after the letters; its error fails the group
 	weight  int64             // what change writes, in bytes, at most
 	sweep   bool
+	engine  func() error // what the committer does to the engine itself, between transactions
+	relief  bool         // it makes room, so that a full disk does not forbid it
 
 	results []inbox.Result
 	done    chan error // buffered: the committer never waits for who asked
 }
+
+// alone says whether r is a group of its own.
+func (r *request) alone() bool { return r.sweep || r.engine != nil }
 
 // row is written as it is.
 type row struct{ key, value []byte }
@@ -106,13 +111,13 @@ func (s *Store) submit(ctx context.Context, rs ...*request) error {
 	return nil
 }
 
-// enqueue holds life shared, so that Close finds everything that was taken.
+// enqueue holds taking shared, so that Close finds everything that was taken.
 func (s *Store) enqueue(ctx context.Context, r *request) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s.life.RLock()
-	defer s.life.RUnlock()
+	s.taking.RLock()
+	defer s.taking.RUnlock()
 	if s.closed {
 		return errClosed
 	}

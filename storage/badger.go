@@ -14,10 +14,18 @@ import (
 // decides how much one group can carry.
 const minMemTable = 16 << 20
 
+// memTable is how many bytes Badger gathers before it writes a table.
+func memTable(o Options) int64 { return max(minMemTable, 8*(o.MaxMessage+(64<<10))) }
+
 // openBadger opens the engine with its memory kept small. Commit timestamps are
-// ours (managed mode), which is what lets reads stay on the last synced one.
-func openBadger(o Options) (*badger.DB, error) {
-	db, err := badger.OpenManaged(badgerOptions(o))
+// ours (managed mode), which is what lets reads stay on the last synced one. A calm
+// engine never writes of its own accord.
+func openBadger(o Options, calm bool) (*badger.DB, error) {
+	b := badgerOptions(o)
+	if calm {
+		b.NumCompactors, b.NumLevelZeroTablesStall = 0, 1<<20
+	}
+	db, err := badger.OpenManaged(b)
 	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
 		return nil, fmt.Errorf("%w: storage.encryption_key does not open %s; put the key back that made it", ErrKey, o.Path)
 	}
@@ -31,7 +39,7 @@ func badgerOptions(o Options) badger.Options {
 	b := badger.DefaultOptions(o.Path)
 	b.Logger = engineLog{o.Log}
 	b.EncryptionKey = o.Key
-	b.MemTableSize = max(minMemTable, 8*(o.MaxMessage+(64<<10)))
+	b.MemTableSize = memTable(o)
 	b.NumMemtables = 3
 	b.NumLevelZeroTables = 4
 	b.NumLevelZeroTablesStall = 12

@@ -24,6 +24,8 @@ func (s *Store) commitLoop() {
 	defer close(s.done)
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	look := time.NewTimer(0)
+	defer look.Stop()
 	var next *request
 	for {
 		if next == nil {
@@ -31,6 +33,9 @@ func (s *Store) commitLoop() {
 			case next = <-s.work:
 			case <-tick.C:
 				s.sweepQuietly()
+				continue
+			case <-look.C:
+				look.Reset(s.look())
 				continue
 			case <-s.stop:
 				s.drain()
@@ -59,7 +64,7 @@ func (s *Store) drain() {
 // longer fits, and any sweep, begins the next group.
 func (s *Store) gather(first *request) (group []*request, next *request) {
 	group = append(group, first)
-	if first.sweep {
+	if first.alone() {
 		return group, nil
 	}
 	size, count := first.size(), len(first.letters)
@@ -67,7 +72,7 @@ func (s *Store) gather(first *request) (group []*request, next *request) {
 		select {
 		case r := <-s.work:
 			size, count = size+r.size(), count+len(r.letters)
-			if r.sweep || size > s.groupBytes || count > maxGroup {
+			if r.alone() || size > s.groupBytes || count > maxGroup {
 				return group, r
 			}
 			group = append(group, r)
@@ -78,10 +83,21 @@ func (s *Store) gather(first *request) (group []*request, next *request) {
 }
 
 func (s *Store) run(group []*request) {
+	if s.mustBeCalm() {
+		s.runCalm(group)
+		return
+	}
+	s.runTogether(group)
+}
+
+func (s *Store) runTogether(group []*request) {
 	var err error
-	if group[0].sweep {
+	switch {
+	case group[0].sweep:
 		err = s.sweepNow()
-	} else {
+	case group[0].engine != nil:
+		err = group[0].engine()
+	default:
 		err = s.commit(group)
 	}
 	for _, r := range group {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/sys/unix"
@@ -18,30 +19,63 @@ const logSuffix = ".mem" // Badger's write-ahead logs: 00001.mem, 00002.mem
 
 // disk stands between the committer and a full disk. Badger writes through
 // memory maps of sparse files, where a full disk is not an error but SIGBUS. So
-// nothing is written while less than reserve is free, and the blocks of each
-// write-ahead log are claimed before it is relied on. What this cannot prevent:
-// another program that takes all of the reserve in the moments Badger needs to
-// write out a table after such a check. The process then dies of SIGBUS; nothing
-// acknowledged is lost.
+// nothing is taken while less than reserve is free (calm.go), the blocks of each
+// write-ahead log are claimed before it is relied on, and a ballast is held, blocks that
+// are given up when the store must write although nothing is left. What this cannot prevent:
+// another program that takes all of the reserve at once, in the moment in which Badger
+// copies a table. The process then dies of SIGBUS; nothing acknowledged is lost, and
+// the ballast lets the next one open.
 type disk struct {
 	path    string
 	reserve int64
+	ballast int64
 	log     int64 // bytes of a write-ahead log that can be written
 	next    int   // the log that will exist after the next rotation
 	bare    bool  // the current log's blocks are not claimed yet
-	free    func(path string) (int64, error)
+	free    atomic.Pointer[func(path string) (int64, error)]
 }
 
-func newDisk(o Options, db *badger.DB) (*disk, error) {
-	d := &disk{path: o.Path, reserve: o.Reserve, free: freeBytes}
+func newDisk(o Options) *disk {
+	d := &disk{path: o.Path, reserve: o.Reserve, ballast: 2 * memTable(o)}
+	free := freeBytes
+	d.free.Store(&free)
+	return d
+}
+
+// begin looks at the logs of an engine that was just opened.
+func (d *disk) begin(db *badger.DB) error {
 	d.log = db.Opts().MemTableSize + db.MaxBatchSize() + 1<<20
-	newest, err := newestLog(o.Path)
+	newest, err := newestLog(d.path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	d.next = newest
-	return d, d.follow()
+	return d.follow()
 }
+
+func (d *disk) ballastPath() string { return filepath.Join(d.path, "BALLAST") }
+
+// hold takes the ballast, if there is room for it besides the reserve. Without it, or on
+// a file system that cannot allocate ahead, only comfort is lost.
+func (d *disk) hold() {
+	if st, err := os.Stat(d.ballastPath()); err == nil && st.Size() == d.ballast {
+		return
+	}
+	if d.atLeast(d.reserve+d.ballast) != nil {
+		return
+	}
+	f, err := os.OpenFile(d.ballastPath(), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return
+	}
+	defer f.Close() //nolint:errcheck // nothing was written through it
+	if unix.Fallocate(int(f.Fd()), 0, 0, d.ballast) != nil {
+		d.release()
+	}
+}
+
+// release gives the ballast's blocks up.
+func (d *disk) release() { _ = os.Remove(d.ballastPath()) }
 
 // room refuses when less than the reserve is free. It may be called concurrently.
 func (d *disk) room() error { return d.atLeast(d.reserve) }
@@ -50,8 +84,16 @@ func (d *disk) room() error { return d.atLeast(d.reserve) }
 // disk is filling: opening, closing, dropping what expired.
 func (d *disk) spare() error { return d.atLeast(d.reserve / 2) }
 
+// forOne asks for a table's room, the ballast's if there is no other.
+func (d *disk) forOne() error {
+	if d.spare() != nil {
+		d.release()
+	}
+	return d.atLeast(d.ballast * 3 / 4)
+}
+
 func (d *disk) atLeast(want int64) error {
-	free, err := d.free(d.path)
+	free, err := (*d.free.Load())(d.path)
 	if err != nil {
 		return fmt.Errorf("%w: ask for free space under storage.path: %w", inbox.ErrUnavailable, err)
 	}
@@ -61,11 +103,8 @@ func (d *disk) atLeast(want int64) error {
 	return nil
 }
 
-// claim is room, and the current log's blocks if they could not be had before.
+// claim asks for the current log's blocks if they could not be had before.
 func (d *disk) claim() error {
-	if err := d.room(); err != nil {
-		return err
-	}
 	if d.bare {
 		d.claimLog(d.next - 1)
 	}
@@ -104,8 +143,15 @@ func (d *disk) claimLog(id int) {
 		return
 	}
 	defer f.Close() //nolint:errcheck // nothing was written through it
-	err = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, d.log)
-	d.bare = errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+	if d.bare = !allocate(f, d.log); d.bare {
+		d.release()
+		d.bare = !allocate(f, d.log)
+	}
+}
+
+func allocate(f *os.File, size int64) bool {
+	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
+	return !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT)
 }
 
 func (d *disk) logPath(id int) string {

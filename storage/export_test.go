@@ -11,12 +11,13 @@ import (
 
 // SetSync puts f in the place of Badger's sync, before anything is written.
 func (s *Store) SetSync(f func(sync func() error) error) {
-	s.sync = func() error { return f(s.db.Sync) }
+	s.sync = func() error { return f(func() error { return s.db.Sync() }) }
 }
 
 // SetFree lets a test say how much of the disk is free.
 func (s *Store) SetFree(f func() int64) {
-	s.disk.free = func(string) (int64, error) { return f(), nil }
+	free := func(string) (int64, error) { return f(), nil }
+	s.disk.free.Store(&free)
 }
 
 // Transactions counts the synced transactions this store ever made.

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -95,30 +98,105 @@ func TestReserve(t *testing.T) {
 	appendOne(t, s, inboxtest.Sample("bob", 2))
 }
 
-// TestFullDisk fills a real, small file system far below the reserve under a running
-// store at rest. Without the claimed log blocks and the reserve this is SIGBUS.
+// TestFullDisk fills a real, small file system to its last byte under a store that was full of room a moment
+// ago. What makes room goes on, and space is all it takes to go back to normal.
 func TestFullDisk(t *testing.T) {
-	dir := smallDisk(t, "size=512m")
+	dir := smallDisk(t, "size=640m")
+	clock := inboxtest.NewClock()
 	o := options(filepath.Join(dir, "store"))
-	o.Reserve = 200 << 20 // room for the tables that are on their way when writes end
+	o.Reserve, o.Clock, o.Retention = 200<<20, clock.Now, 30*time.Hour
 	s := open(t, o)
 	spare, rest := filepath.Join(dir, "spare"), filepath.Join(dir, "rest")
-	if err := os.WriteFile(spare, make([]byte, 190<<20), 0o600); err != nil {
+	if err := os.WriteFile(spare, make([]byte, 256<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	kept := appendUntilRefused(t, s)
-	s.WaitIdle()
 	fillDisk(t, rest)
-	if _, err := s.Append(t.Context(), []inbox.Message{inboxtest.Sample("bob", kept+2)}); !errors.Is(err, inbox.ErrUnavailable) {
-		t.Errorf("on a full disk: %v", err)
+	refused := func() {
+		t.Helper()
+		if _, err := s.Append(t.Context(), []inbox.Message{inboxtest.Sample("bob", kept+2)}); !errors.Is(err, inbox.ErrUnavailable) {
+			t.Errorf("on a full disk: %v", err)
+		}
 	}
-	if es, err := s.After(t.Context(), "bob", 0, kept+10); err != nil || len(es) != kept {
-		t.Errorf("on a full disk: %d messages, %v, want %d", len(es), err, kept)
+	holds := func(want int) {
+		t.Helper()
+		if es, err := s.After(t.Context(), "bob", 0, kept+10); err != nil || len(es) != want {
+			t.Errorf("on a full disk: %d messages, %v, want %d", len(es), err, want)
+		}
 	}
+	refused()
+	holds(kept)
+	for n := range inbox.Position(5) {
+		if err := s.Trim(t.Context(), "bob", n+1); err != nil {
+			t.Errorf("remove on a full disk: %v", err)
+		}
+	}
+	holds(kept - 5)
+	clock.Advance(40 * time.Hour)
+	holds(0)
+	refused()
 	if err := errors.Join(os.Remove(spare), os.Remove(rest)); err != nil {
 		t.Fatal(err)
 	}
 	appendOne(t, s, inboxtest.Sample("bob", kept+3))
+	sweep(t, s)
+	rows(t, s, 1)
+}
+
+// TestDiskFillsUnderLoad: another program takes every last byte while eight writers are at work, again and
+// again. Whatever becomes of the process, the next one opens on the full disk and has all that was acknowledged.
+func TestDiskFillsUnderLoad(t *testing.T) {
+	dir := smallDisk(t, "size=700m")
+	fd, err := strconv.Atoi(filepath.Base(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, rest := filepath.Join(dir, "store"), filepath.Join(dir, "rest")
+	ledger := map[string]string{}
+	died := 0
+	for round := range 4 {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), childPath+"=/proc/self/fd/3/store", fmt.Sprintf("%s_ROUND=%d", childPath, round))
+		child.ExtraFiles = []*os.File{os.NewFile(uintptr(dup(t, fd)), "disk")}
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		child.ExtraFiles[0].Close()
+		full := make(chan struct{})
+		readLedger(t, out, ledger, func(n int) {
+			if n == 200*(round+1) {
+				go func() { defer close(full); fillDisk(t, rest) }()
+			}
+		})
+		child.Wait() // it ends with its first refusal
+		select {
+		case <-full:
+		case <-time.After(time.Minute):
+			t.Fatal("the disk did not fill: the child ended too early")
+		}
+		if s, ok := child.ProcessState.Sys().(syscall.WaitStatus); ok && (s.Signaled() || s.ExitStatus() == 2) {
+			died++
+		}
+		audit(t, path, ledger)
+		if err := os.Remove(rest); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("4 times full under load, %d messages acknowledged, 0 lost, %d processes died of it", len(ledger), died)
+}
+
+func dup(t *testing.T, fd int) int {
+	t.Helper()
+	other, err := unix.Dup(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.CloseOnExec(other)
+	return other
 }
 
 // smallDisk mounts a tmpfs that only this process can reach, through an open
@@ -156,18 +234,22 @@ func appendUntilRefused(t *testing.T, s *storage.Store) (kept int) {
 	}
 }
 
+// fillDisk writes to path until nothing more fits, to the byte.
 func fillDisk(t *testing.T, path string) {
 	t.Helper()
-	var disk unix.Statfs_t
-	if err := unix.Statfs(filepath.Dir(path), &disk); err != nil {
-		t.Fatal(err)
+	f, err := os.Create(path)
+	if err != nil {
+		t.Error(err)
+		return
 	}
-	// A table may still be on its way to the disk: Badger writes it through a map, and a fault there ends
-	// the process. It gets the room it needs.
-	const table = 40 << 20
-	free := int64(disk.Bavail)*disk.Bsize - table
-	if err := os.WriteFile(path, make([]byte, max(free, 0)), 0o600); err != nil {
-		t.Fatal(err)
+	defer f.Close()
+	for size := 1 << 20; size > 0; size /= 16 {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+		if !errors.Is(err, unix.ENOSPC) {
+			t.Error(err)
+		}
 	}
 }
 

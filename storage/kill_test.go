@@ -96,14 +96,23 @@ func writeAndKill(t *testing.T, path string, round, acks int, ledger map[string]
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewReader(out)
-	for n := 0; ; n++ {
+	readLedger(t, out, ledger, func(n int) {
 		if n == acks {
 			child.Process.Kill() // what is already in the pipe still counts
 		}
+	})
+	child.Wait() // the kill is its error
+}
+
+// readLedger takes down what a child acknowledges until it ends; before each line it tells how many there were.
+func readLedger(t *testing.T, out io.Reader, ledger map[string]string, before func(n int)) {
+	t.Helper()
+	lines := bufio.NewReader(out)
+	for n := 0; ; n++ {
+		before(n)
 		line, err := lines.ReadString('\n')
 		if err == io.EOF {
-			break // a torn last line acknowledged nothing
+			return // a torn last line acknowledged nothing
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -114,7 +123,6 @@ func writeAndKill(t *testing.T, path string, round, acks int, ledger map[string]
 		}
 		ledger[id] = owner + " " + position
 	}
-	child.Wait() // the kill is its error
 }
 
 func audit(t *testing.T, path string, ledger map[string]string) {

@@ -166,6 +166,7 @@ func (s *Store) Settle(ctx context.Context, done []outbox.Place, changed []outbo
 		return err
 	}
 	return s.submit(ctx, &request{
+		relief: true,
 		weight: int64(len(done))*letterOverhead + weigh(values),
 		change: func(p *post) error {
 			for i := range changed {

@@ -67,10 +67,10 @@ func vacant(path string) (string, error) {
 }
 
 func fillFrom(ctx context.Context, o Options, r io.Reader, told Progress) (Amount, error) {
-	if err := prepareDir(o); err != nil {
+	if err := prepareDir(o, newDisk(o)); err != nil {
 		return Amount{}, err
 	}
-	db, err := openBadger(o)
+	db, err := openBadger(o, false)
 	if err != nil {
 		return Amount{}, err
 	}

@@ -58,7 +58,7 @@ type Options struct {
 	Quota     int64         // `mailbox.quota`, bytes of activities per owner
 
 	MaxMessage int64 // `mailbox.max_activity`, the largest activity in bytes; 0 is 1 MiB
-	Reserve    int64 // bytes of disk left free, or writes are refused; 0 is 256 MiB
+	Reserve    int64 // bytes of disk left free, or writes are refused; 0 is 256 MiB, or 8 tables if those are more
 
 	Clock   func() time.Time
 	Log     *slog.Logger
@@ -77,12 +77,16 @@ type Store struct {
 	buckets *buckets
 	metrics *metrics
 
-	life    sync.RWMutex  // held shared by reads; exclusively to close or to let old versions go
-	closed  bool          // guarded by life
+	life    sync.RWMutex  // held shared by reads; exclusively to close, to open the engine anew or to let old versions go
+	taking  sync.RWMutex  // held shared while a request is handed to the committer
+	closed  bool          // written under both, read under either
 	durable atomic.Uint64 // timestamp of the last synced transaction
 	broken  atomic.Pointer[error]
 
 	groupBytes int64 // what one transaction may carry
+
+	calm bool  // see calm.go; the committer's
+	left int64 // bytes that may still be written while calm
 
 	work chan *request
 	stop chan struct{}
@@ -99,70 +103,88 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := prepareDir(o); err != nil {
+	s := &Store{
+		opt:     o,
+		disk:    newDisk(o),
+		buckets: newBuckets(o.Retention),
+		work:    make(chan *request, 4*maxGroup),
+		stop:    make(chan struct{}),
+		done:    make(chan struct{}),
+	}
+	s.sync = func() error { return s.db.Sync() }
+	if err := prepareDir(o, s.disk); err != nil {
 		return nil, err
 	}
-	db, err := openBadger(o)
-	if err != nil {
+	s.calm = s.disk.room() != nil
+	if err := s.start(); err != nil {
 		return nil, err
 	}
-	s, err := newStore(o, db)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
+	if err := s.load(); err != nil {
+		return nil, errors.Join(err, s.db.Close())
 	}
 	go s.commitLoop()
 	return s, nil
 }
 
-func newStore(o Options, db *badger.DB) (*Store, error) {
-	s := &Store{
-		opt:  o,
-		db:   db,
-		sync: db.Sync,
-		// Badger refuses a transaction at MaxBatchSize, counting its own overhead too.
-		groupBytes: db.MaxBatchSize() * 9 / 10,
-		buckets:    newBuckets(o.Retention),
-		work:       make(chan *request, 4*maxGroup),
-		stop:       make(chan struct{}),
-		done:       make(chan struct{}),
+// start opens the engine.
+func (s *Store) start() (err error) {
+	if s.db, err = openBadger(s.opt, s.calm); err != nil {
+		return err
 	}
-	s.durable.Store(db.MaxVersion())
-	db.SetDiscardTs(db.MaxVersion())
-	var err error
-	if s.disk, err = newDisk(o, db); err != nil {
-		return nil, err
-	}
+	// Badger refuses a transaction at MaxBatchSize, counting its own overhead too.
+	s.groupBytes = s.db.MaxBatchSize() * 9 / 10
+	s.durable.Store(s.db.MaxVersion())
+	s.db.SetDiscardTs(s.db.MaxVersion())
+	s.left = memTable(s.opt) / 2
+	return s.disk.begin(s.db)
+}
+
+// load reads what is kept in memory.
+func (s *Store) load() (err error) {
 	if err := s.loadFormat(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.view(s.buckets.load); err != nil {
-		return nil, fmt.Errorf("read the buckets of %s: %w", o.Path, err)
+		return fmt.Errorf("read the buckets of %s: %w", s.opt.Path, err)
 	}
-	s.metrics, err = newMetrics(o.Metrics, s)
-	return s, err
+	s.metrics, err = newMetrics(s.opt.Metrics, s)
+	return err
 }
 
 // Close refuses new work, finishes what was taken, and closes the files. Reads
 // under way finish first. On a full disk it answers ErrUnavailable and leaves the
 // files as a kill would: nothing acknowledged is lost, the next Open replays it.
 func (s *Store) Close() error {
-	s.life.Lock()
-	if s.closed {
-		s.life.Unlock()
+	if !s.takeNoMore() {
 		return nil
 	}
-	s.closed = true
-	s.life.Unlock()
 	close(s.stop)
 	<-s.done
 	s.metrics.unregister(s.opt.Metrics)
-	if err := s.disk.spare(); err != nil {
+	if s.db == nil {
+		return nil // it was closed and could not be opened again: broken says why
+	}
+	room := s.disk.spare
+	if s.calm {
+		room = s.disk.forOne // nobody else writes
+	}
+	if err := room(); err != nil {
 		return fmt.Errorf("close the store %s: %w", s.opt.Path, err) // Badger would write a table
 	}
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("close the store %s: %w", s.opt.Path, err)
 	}
 	return nil
+}
+
+func (s *Store) takeNoMore() (first bool) {
+	s.taking.Lock() // first: the committer never waits for it
+	defer s.taking.Unlock()
+	s.life.Lock()
+	defer s.life.Unlock()
+	first = !s.closed
+	s.closed = true
+	return first
 }
 
 // Writable says why appends would be refused now, or nil.
@@ -187,6 +209,9 @@ func (s *Store) view(f func(*badger.Txn) error) error {
 	if s.closed {
 		return errClosed
 	}
+	if s.db == nil {
+		return *s.broken.Load()
+	}
 	txn := s.db.NewTransactionAt(s.durable.Load(), false)
 	defer txn.Discard()
 	return f(txn)
@@ -206,7 +231,7 @@ func (o Options) complete() (Options, error) {
 	if o.MaxMessage > maxMaxMessage {
 		return o, fmt.Errorf("storage: mailbox.max_activity %d is over %d bytes", o.MaxMessage, maxMaxMessage)
 	}
-	o.Reserve = orDefault(o.Reserve, 256<<20)
+	o.Reserve = orDefault(o.Reserve, max(256<<20, 8*memTable(o)))
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -223,15 +248,14 @@ func orDefault(n, preset int64) int64 {
 	return n
 }
 
-func prepareDir(o Options) error {
+func prepareDir(o Options, d *disk) error {
 	if err := os.MkdirAll(o.Path, 0o700); err != nil {
 		return fmt.Errorf("make the store's directory (storage.path): %w", err)
 	}
 	if err := probeLock(o.Path); err != nil {
 		return err
 	}
-	d := disk{path: o.Path, reserve: o.Reserve, free: freeBytes}
-	if err := d.spare(); err != nil {
+	if err := d.forOne(); err != nil {
 		return err
 	}
 	return syncLogs(o.Path)

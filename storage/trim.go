@@ -15,7 +15,7 @@ func (s *Store) Trim(ctx context.Context, o inbox.Owner, through inbox.Position)
 	box := s.keys.box(o)
 	for more := true; more; {
 		var left bool
-		r := &request{weight: maxTrim * letterOverhead, change: func(p *post) (err error) {
+		r := &request{relief: true, weight: maxTrim * letterOverhead, change: func(p *post) (err error) {
 			left, err = p.trim(box, uint64(through))
 			return err
 		}}
