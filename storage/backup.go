@@ -38,11 +38,11 @@ type Progress func(Amount)
 // key, row by row. Reads and writes go on meanwhile. What w
 // has got before an error is no backup, and Restore refuses it.
 func (s *Store) Backup(ctx context.Context, w io.Writer, told Progress) (Amount, error) {
-	out, err := newBackupWriter(w, s.opt.Key, told)
+	out, err := newBackupWriter(w, s.key(), told)
 	if err != nil {
 		return Amount{}, fmt.Errorf("begin a backup: %w", err)
 	}
-	if err := s.view(func(txn *badger.Txn) error { return out.all(ctx, txn) }); err != nil {
+	if err := s.scan(ctx, []byte{}, out.write); err != nil {
 		return out.amount, fmt.Errorf("write a backup: %w", err)
 	}
 	if err := out.end(); err != nil {
@@ -83,27 +83,10 @@ func backupCipher(key, salt []byte) (sio.Config, error) {
 	return sio.Config{MinVersion: sio.Version20, Key: derived}, err
 }
 
-func (b *backupWriter) all(ctx context.Context, txn *badger.Txn) error {
-	opt := badger.DefaultIteratorOptions
-	opt.PrefetchValues = false // they lie beside their keys
-	it := txn.NewIterator(opt)
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		item := it.Item()
-		if err := item.Value(func(value []byte) error { return b.write(item.Key(), value, item.ExpiresAt()) }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *backupWriter) write(key, value []byte, expires uint64) error {
-	b.row = appendUints(appendBytes(appendBytes(b.row[:0], key), value), expires)
+func (b *backupWriter) write(one *badger.Entry) error {
+	b.row = appendUints(appendBytes(appendBytes(b.row[:0], one.Key), one.Value), one.ExpiresAt)
 	_, err := b.out.Write(b.row)
-	b.count(len(key) + len(value))
+	b.count(len(one.Key) + len(one.Value))
 	return err
 }
 

@@ -18,13 +18,8 @@ const minMemTable = 16 << 20
 func memTable(o Options) int64 { return max(minMemTable, 8*(o.MaxMessage+(64<<10))) }
 
 // openBadger opens the engine with its memory kept small. Commit timestamps are
-// ours (managed mode), which is what lets reads stay on the last synced one. A calm
-// engine never writes of its own accord.
-func openBadger(o Options, calm bool) (*badger.DB, error) {
-	b := badgerOptions(o)
-	if calm {
-		b.NumCompactors, b.NumLevelZeroTablesStall = 0, 1<<20
-	}
+// ours (managed mode), which is what lets reads stay on the last synced one.
+func openBadger(o Options, b badger.Options) (*badger.DB, error) {
 	db, err := badger.OpenManaged(b)
 	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
 		return nil, fmt.Errorf("%w: storage.encryption_key does not open %s; put the key back that made it", ErrKey, o.Path)
@@ -54,6 +49,12 @@ func badgerOptions(o Options) badger.Options {
 	// Nothing may reach the value log, whose space was never reclaimed after expiry:
 	// larger messages are cut in parts.
 	b.ValueThreshold = 1 << 20
+	return b
+}
+
+// calmed are the options of an engine that never writes of its own accord.
+func calmed(b badger.Options) badger.Options {
+	b.NumCompactors, b.NumLevelZeroTablesStall = 0, 1<<20
 	return b
 }
 

@@ -1,12 +1,16 @@
 package storage
 
 import (
+	"context"
+	"fmt"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/sealgate/sealgate/policy/mastodon"
 )
 
 // SetSync puts f in the place of Badger's sync, before anything is written.
@@ -82,3 +86,48 @@ func (s *Store) WaitIdle() {
 		}
 	}
 }
+
+// Kinds gives the first byte of every kind of row and its name.
+func Kinds() map[byte]string {
+	out := map[byte]string{}
+	for first, k := range kinds {
+		out[first] = k.what
+		if n := btoi(k.owned != nil) + btoi(k.fades) + btoi(k.ours); n != 1 || k.what == "" {
+			panic(fmt.Sprintf("kind %q says %d times whose it is", first, n))
+		}
+	}
+	return out
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Mentions counts the rows of each kind that have text, or a hash that stands for p alone, in key or value.
+func (s *Store) Mentions(p mastodon.Person, text string) (map[string]int, error) {
+	out := map[string]int{}
+	hashes := s.whose(p).hashes
+	err := s.scan(context.Background(), []byte{}, func(row *badger.Entry) error {
+		found := contains(row, []byte(text))
+		for _, h := range hashes {
+			found = found || contains(row, h[:])
+		}
+		if found {
+			out[kinds[row.Key[0]].what]++
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Rows counts all rows.
+func (s *Store) Rows() (n int, err error) {
+	err = s.scan(context.Background(), []byte{}, func(*badger.Entry) error { n++; return nil })
+	return n, err
+}
+
+// Personal says whether rows of that kind can be somebody's.
+func Personal(first byte) bool { return kinds[first].owned != nil }

@@ -104,7 +104,7 @@ func TestFullDisk(t *testing.T) {
 	dir := smallDisk(t, "size=640m")
 	clock := inboxtest.NewClock()
 	o := options(filepath.Join(dir, "store"))
-	o.Reserve, o.Clock, o.Retention = 200<<20, clock.Now, 30*time.Hour
+	o.Reserve, o.Quota, o.Clock, o.Retention = 200<<20, 1<<30, clock.Now, 30*time.Hour
 	s := open(t, o)
 	spare, rest := filepath.Join(dir, "spare"), filepath.Join(dir, "rest")
 	if err := os.WriteFile(spare, make([]byte, 256<<20), 0o600); err != nil {

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -172,6 +173,9 @@ func (p *post) finish() error {
 // whole seconds of the real clock, so a lifetime only ever clears away what the
 // store's own clock has long stopped believing, and a day is added to be sure.
 func (p *post) set(key, value []byte, lifetime time.Duration) error {
+	if _, known := kinds[key[0]]; !known {
+		panic(fmt.Sprintf("bug: rows of kind %q are not in kinds: nobody knows whose they are", key[0]))
+	}
 	p.writes++
 	e := badger.NewEntry(key, value)
 	if lifetime > 0 {

@@ -70,7 +70,7 @@ func fillFrom(ctx context.Context, o Options, r io.Reader, told Progress) (Amoun
 	if err := prepareDir(o, newDisk(o)); err != nil {
 		return Amount{}, err
 	}
-	db, err := openBadger(o, false)
+	db, err := openBadger(o, badgerOptions(o))
 	if err != nil {
 		return Amount{}, err
 	}

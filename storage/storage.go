@@ -83,6 +83,7 @@ type Store struct {
 	durable atomic.Uint64 // timestamp of the last synced transaction
 	broken  atomic.Pointer[error]
 
+	pins       pins
 	groupBytes int64 // what one transaction may carry
 
 	calm bool  // see calm.go; the committer's
@@ -128,13 +129,17 @@ func Open(o Options) (*Store, error) {
 
 // start opens the engine.
 func (s *Store) start() (err error) {
-	if s.db, err = openBadger(s.opt, s.calm); err != nil {
+	b := badgerOptions(s.opt)
+	if s.calm {
+		b = calmed(b)
+	}
+	if s.db, err = openBadger(s.opt, b); err != nil {
 		return err
 	}
 	// Badger refuses a transaction at MaxBatchSize, counting its own overhead too.
 	s.groupBytes = s.db.MaxBatchSize() * 9 / 10
 	s.durable.Store(s.db.MaxVersion())
-	s.db.SetDiscardTs(s.db.MaxVersion())
+	s.db.SetDiscardTs(s.pins.oldest(s.db.MaxVersion()))
 	s.left = memTable(s.opt) / 2
 	return s.disk.begin(s.db)
 }
@@ -203,7 +208,10 @@ func (s *Store) Writable() error {
 var errClosed = fmt.Errorf("%w: the store is closed", inbox.ErrUnavailable)
 
 // view runs f over one snapshot: what was durable when it began.
-func (s *Store) view(f func(*badger.Txn) error) error {
+func (s *Store) view(f func(*badger.Txn) error) error { return s.viewAt(0, f) }
+
+// viewAt is view as of a pinned timestamp; 0 is now.
+func (s *Store) viewAt(at uint64, f func(*badger.Txn) error) error {
 	s.life.RLock()
 	defer s.life.RUnlock()
 	if s.closed {
@@ -212,7 +220,10 @@ func (s *Store) view(f func(*badger.Txn) error) error {
 	if s.db == nil {
 		return *s.broken.Load()
 	}
-	txn := s.db.NewTransactionAt(s.durable.Load(), false)
+	if at == 0 {
+		at = s.durable.Load()
+	}
+	txn := s.db.NewTransactionAt(at, false)
 	defer txn.Discard()
 	return f(txn)
 }
