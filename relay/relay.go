@@ -115,6 +115,7 @@ func New(o Options) (*Relay, error) {
 		clock: o.Clock, log: o.Log, metrics: newMetrics(o.Metrics),
 	}
 	r.edit.Document = r.editReply
+	r.edit.Origin = "*" // Mastodon says it for /users/… and forgets it for /ap/users/…: a client in a browser must read it
 	if r.base == "" {
 		r.base = "https://" + r.domain
 	}

@@ -90,7 +90,7 @@ func (h *hop) carryDocument(hd *head, doc []byte) error {
 	etag := etagOf(doc)
 	same := h.x.request().matches(etag)
 	var edited head
-	h.out = appendEditedHead(h.out[:0], hd, edit{etag: etag, length: int64(len(doc)), same: same})
+	h.out = appendEditedHead(h.out[:0], hd, edit{etag: etag, length: int64(len(doc)), same: same, origin: h.how.edit.Origin})
 	if err := edited.parseReply(h.out); err != nil {
 		return err
 	}
@@ -111,6 +111,7 @@ type edit struct {
 	etag   []byte
 	length int64
 	same   bool // the client has it: 304
+	origin string
 }
 
 // appendEditedHead writes hd for the edited document, every other line in its place. What was computed from
@@ -121,7 +122,7 @@ func appendEditedHead(dst []byte, hd *head, e edit) []byte {
 	} else {
 		dst = append(dst, hd.raw[:hd.line]...)
 	}
-	tagged, measured := false, e.same
+	tagged, measured, opened := false, e.same, e.origin == ""
 	for i := range hd.fields {
 		f := &hd.fields[i]
 		switch {
@@ -136,8 +137,12 @@ func appendEditedHead(dst []byte, hd *head, e edit) []byte {
 			}
 		case f.kind == trailer, f.isOneOf(hd, "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest"):
 		default:
+			opened = opened || f.isOneOf(hd, "access-control-allow-origin")
 			dst = append(dst, hd.raw[f.start:f.end]...)
 		}
+	}
+	if !opened {
+		dst = append(append(append(dst, "Access-Control-Allow-Origin: "...), e.origin...), crlf...)
 	}
 	if !measured {
 		dst = append(appendInt(append(dst, "Content-Length: "...), e.length), crlf...)

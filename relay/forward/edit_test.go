@@ -16,7 +16,7 @@ import (
 // shout is an edit that makes ASCII documents upper case, and declines those that begin with "-".
 func shout(u *forward.Upstream) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		u.PassEdited(ctx, forward.Edit{MaxBytes: 100, Document: func(r forward.Reply) ([]byte, bool) {
+		u.PassEdited(ctx, forward.Edit{MaxBytes: 100, Origin: "*", Document: func(r forward.Reply) ([]byte, bool) {
 			if bytes.HasPrefix(r.Body, []byte("-")) || len(r.Header("content-type")) == 0 {
 				return nil, false
 			}
@@ -31,26 +31,31 @@ const tagOfHello = `"NzPNl3_46xi5hzV-Is7Zn0YJ"`
 func TestEditedDocuments(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 101)
+	const open = "Access-Control-Allow-Origin: *\r\n"
 	const ask = "GET / HTTP/1.1\r\nHost: a\r\n"
 	hello := "HTTP/1.1 200 Fine\r\nContent-Type: t\r\netag: W/\"up\"\r\nVary: Accept\r\nContent-length: 5\r\nCache-Control: max-age=180\r\n\r\nhello"
-	edited := "HTTP/1.1 200 Fine\r\nContent-Type: t\r\netag: " + tagOfHello + "\r\nVary: Accept\r\nContent-length: 5\r\nCache-Control: max-age=180\r\n\r\n"
+	edited := "HTTP/1.1 200 Fine\r\nContent-Type: t\r\netag: " + tagOfHello + "\r\nVary: Accept\r\nContent-length: 5\r\nCache-Control: max-age=180\r\n" + open + "\r\n"
 	for _, w := range []wire{
 		{name: "edited", send: ask + "\r\n", reply: hello, returns: edited + "HELLO"},
+		{name: "a reply may keep pages out", send: ask + "\r\n",
+			reply:   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: t\r\naccess-control-allow-origin: https://a.example\r\n\r\nhello",
+			returns: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: t\r\naccess-control-allow-origin: https://a.example\r\nETag: " + tagOfHello + "\r\n\r\nHELLO",
+		},
 		{name: "HEAD", send: "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", reply: hello, returns: edited},
 		{name: "conditional headers go", send: "GET / HTTP/1.1\r\nIf-None-Match: \"x\"\r\nHost: a\r\nif-modified-since: x\r\nRange: bytes=0-1\r\nAccept-Encoding: gzip\r\n\r\n", reply: hello, returns: edited + "HELLO"},
 		{
 			name: "the client has it", send: "GET / HTTP/1.1\r\nIf-None-Match: \"x\", W/" + tagOfHello + "\r\nHost: a\r\n\r\n", reply: hello,
-			returns: "HTTP/1.1 304 Not Modified\r\nContent-Type: t\r\netag: " + tagOfHello + "\r\nVary: Accept\r\nCache-Control: max-age=180\r\n\r\n",
+			returns: "HTTP/1.1 304 Not Modified\r\nContent-Type: t\r\netag: " + tagOfHello + "\r\nVary: Accept\r\nCache-Control: max-age=180\r\n" + open + "\r\n",
 		},
 		{
 			name: "chunked", send: ask + "\r\n",
 			reply:   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: t\r\nAccept-Ranges: bytes\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
-			returns: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: t\r\nETag: " + tagOfHello + "\r\n\r\nHELLO",
+			returns: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: t\r\n" + open + "ETag: " + tagOfHello + "\r\n\r\nHELLO",
 		},
 		{
 			name: "close-delimited", send: ask + "\r\n", closes: true,
 			reply:   "HTTP/1.1 200 OK\r\nContent-Type: t\r\n\r\nhello",
-			returns: "HTTP/1.1 200 OK\r\nContent-Type: t\r\nContent-Length: 5\r\nETag: " + tagOfHello + "\r\n\r\nHELLO",
+			returns: "HTTP/1.1 200 OK\r\nContent-Type: t\r\n" + open + "Content-Length: 5\r\nETag: " + tagOfHello + "\r\n\r\nHELLO",
 		},
 		same("declined", "HTTP/1.1 200 OK\r\nContent-Type: t\r\nETag: \"up\"\r\nContent-Length: 2\r\n\r\n-a"),
 		same("declined by header", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab"),

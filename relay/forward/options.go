@@ -67,6 +67,9 @@ type Edit struct {
 	Document func(Reply) ([]byte, bool)
 	// MaxBytes is the largest document looked at; larger ones pass untouched. Default 1 MiB.
 	MaxBytes int
+	// Origin is who may read a changed document from a web page when the reply does not say
+	// (Access-Control-Allow-Origin); empty: nobody.
+	Origin string
 }
 
 // Reply is an upstream's answer as Edit.Document sees it. All bytes are borrowed.
