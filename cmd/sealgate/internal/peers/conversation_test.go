@@ -11,9 +11,9 @@ import (
 
 // client says with which software alice and a local person talk.
 type client struct {
-	script    string
+	library   string // tsmls or openmls
 	owner     string // the local person
-	suite     string // empty: the script's default
+	suite     string // empty: the library's default
 	handshake string // how it sends commits: private or public
 }
 
@@ -27,8 +27,8 @@ func (w *world) conversation(t *testing.T, c client) {
 		extra = []string{c.suite}
 	}
 	var ready struct{ Actor string }
-	theirs := startPeer(t, &ready, c.script, append([]string{w.alice.Actor}, extra...)...)
-	owners := startPeer(t, &ready, c.script, append([]string{w.actor(c.owner)}, extra...)...)
+	theirs := startPeer(t, &ready, "device.mjs", append([]string{c.library, w.alice.Actor}, extra...)...)
+	owners := startPeer(t, &ready, "device.mjs", append([]string{c.library, w.actor(c.owner)}, extra...)...)
 
 	var keyPackage struct{ Base64 string }
 	owners.call(t, "keyPackage", nil, &keyPackage)

@@ -12,20 +12,20 @@ import (
 // the directory, an owner who uses ts-mls.
 type invitation struct {
 	inviter string
-	number  string // of the suite, as openmls.mjs wants it
+	number  string // of the suite, as openmls wants it
 	suite   string
 }
 
 // invitations have every suite of RFC 9420, and OpenMLS in each that it knows.
 func invitations() []invitation {
 	return []invitation{
-		{"openmls.mjs", "1", "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519"},
-		{"openmls.mjs", "2", "MLS_128_DHKEMP256_AES128GCM_SHA256_P256"},
-		{"openmls.mjs", "3", "MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519"},
-		{"tsmls.mjs", "4", "MLS_256_DHKEMX448_AES256GCM_SHA512_Ed448"},
-		{"openmls.mjs", "5", "MLS_256_DHKEMP521_AES256GCM_SHA512_P521"},
-		{"tsmls.mjs", "6", "MLS_256_DHKEMX448_CHACHA20POLY1305_SHA512_Ed448"},
-		{"openmls.mjs", "7", "MLS_256_DHKEMP384_AES256GCM_SHA384_P384"},
+		{"openmls", "1", "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519"},
+		{"openmls", "2", "MLS_128_DHKEMP256_AES128GCM_SHA256_P256"},
+		{"openmls", "3", "MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519"},
+		{"tsmls", "4", "MLS_256_DHKEMX448_AES256GCM_SHA512_Ed448"},
+		{"openmls", "5", "MLS_256_DHKEMP521_AES256GCM_SHA512_P521"},
+		{"tsmls", "6", "MLS_256_DHKEMX448_CHACHA20POLY1305_SHA512_Ed448"},
+		{"openmls", "7", "MLS_256_DHKEMP384_AES256GCM_SHA384_P384"},
 	}
 }
 
@@ -55,11 +55,11 @@ func (w *world) invites(t *testing.T, i invitation) {
 	const count = 4
 	var ready struct{ Actor string }
 	suite := i.suite
-	if i.inviter == "openmls.mjs" {
+	if i.inviter == "openmls" {
 		suite = i.number
 	}
-	theirs := startPeer(t, &ready, i.inviter, w.alice.Actor, suite)
-	owners := startPeer(t, &ready, "tsmls.mjs", w.actor(i.owner()), i.suite)
+	theirs := startPeer(t, &ready, "device.mjs", i.inviter, w.alice.Actor, suite)
+	owners := startPeer(t, &ready, "device.mjs", "tsmls", w.actor(i.owner()), i.suite)
 	token := w.snac.token(t, w.base, i.owner())
 	var published struct{ URLs []string }
 	owners.call(t, "publish", args{"token": token, "count": count}, &published)
@@ -143,7 +143,7 @@ func (w *world) claim(t *testing.T, owner, scheme string) string {
 // what it names instead.
 func (w *world) refusesWire(t *testing.T) {
 	var ready struct{ Actor string }
-	own := startPeer(t, &ready, "openmls.mjs", w.actor("wire"), "1")
+	own := startPeer(t, &ready, "device.mjs", "openmls", w.actor("wire"), "1")
 	failure := own.try(t, "publish", args{"token": w.snac.token(t, w.base, "wire"), "count": 1}, nil)
 	if !strings.Contains(failure, ": 400 ") || !strings.Contains(failure, "@example.org") || !strings.Contains(failure, w.actor("wire")) {
 		t.Errorf("the client is told %s", failure)

@@ -39,16 +39,16 @@ func TestPeers(t *testing.T) {
 	t.Run("fedify delivers", w.fedifyDelivers)
 	t.Run("activitypub-bot delivers", w.botDelivers)
 	t.Run("a client decrypts what ts-mls wrote", func(t *testing.T) {
-		w.conversation(t, client{script: "tsmls.mjs", owner: "carol", handshake: "private"})
+		w.conversation(t, client{library: "tsmls", owner: "carol", handshake: "private"})
 	})
 	t.Run("a client decrypts what ts-mls wrote with P-256", func(t *testing.T) {
 		w.conversation(t, client{
-			script: "tsmls.mjs", owner: "dave", handshake: "public",
+			library: "tsmls", owner: "dave", handshake: "public",
 			suite: "MLS_128_DHKEMP256_AES128GCM_SHA256_P256",
 		})
 	})
 	t.Run("a client decrypts what OpenMLS wrote", func(t *testing.T) {
-		w.conversation(t, client{script: "openmls.mjs", owner: "erin", handshake: "public"})
+		w.conversation(t, client{library: "openmls", owner: "erin", handshake: "public"})
 	})
 	t.Run("the key directory", w.keyDirectory)
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-const patience = 60 * time.Second // for one answer of a peer; a loaded machine is slow
+const patience = 3 * time.Minute // for one answer of a peer; a loaded machine is slow
 
 // output keeps what a process writes. Safe for concurrent use.
 type output struct {

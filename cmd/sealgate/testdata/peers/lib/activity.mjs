@@ -17,14 +17,14 @@ export const CONTEXT = [AS, {
 export const toBase64 = (bytes) => Buffer.from(bytes).toString('base64')
 export const fromBase64 = (text) => new Uint8Array(Buffer.from(text, 'base64'))
 
-// create wraps one MLS message of `actor` to `to` in a Create.
+// create wraps one MLS message of `actor` to `to`, one or several, in a Create.
 export function create({ actor, to, type, bytes, conversation }) {
   const host = new URL(actor).origin
   const object = {
     id: `${host}/objects/${randomUUID()}`,
     type: ['Object', type],
     attributedTo: actor,
-    to: [to],
+    to: [to].flat(),
     context: conversation,
     mediaType: 'message/mls',
     encoding: 'base64',
@@ -36,7 +36,7 @@ export function create({ actor, to, type, bytes, conversation }) {
     id: `${host}/activities/${randomUUID()}`,
     type: 'Create',
     actor,
-    to: [to],
+    to: [to].flat(),
     object,
   }
 }
