@@ -37,7 +37,8 @@ func TestEditedDocuments(t *testing.T) {
 	edited := "HTTP/1.1 200 Fine\r\nContent-Type: t\r\netag: " + tagOfHello + "\r\nVary: Accept\r\nContent-length: 5\r\nCache-Control: max-age=180\r\n" + open + "\r\n"
 	for _, w := range []wire{
 		{name: "edited", send: ask + "\r\n", reply: hello, returns: edited + "HELLO"},
-		{name: "a reply may keep pages out", send: ask + "\r\n",
+		{
+			name: "a reply may keep pages out", send: ask + "\r\n",
 			reply:   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: t\r\naccess-control-allow-origin: https://a.example\r\n\r\nhello",
 			returns: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: t\r\naccess-control-allow-origin: https://a.example\r\nETag: " + tagOfHello + "\r\n\r\nHELLO",
 		},

@@ -125,13 +125,6 @@ func settled(t *testing.T, group string, all ...*member) []standing {
 	return now
 }
 
-func said(all []standing) (n int) {
-	for _, s := range all {
-		n += s.Said
-	}
-	return n
-}
-
 // whole holds a transcript against what was said: everybody's words once and in order.
 func whole(t *testing.T, who string, transcript []word, want int) {
 	t.Helper()
