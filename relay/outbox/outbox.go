@@ -278,7 +278,7 @@ func envelopes(list []recipient) []Delivery {
 func (o *Outbox) keep(ctx context.Context, s Submission) error {
 	places := make([]laneHost, 0, len(s.Deliveries))
 	for i := range s.Deliveries {
-		places = append(places, laneHost{s.Deliveries[i].Lane, s.Deliveries[i].Host})
+		places = append(places, laneHost{s.Deliveries[i].Lane, s.Deliveries[i].Host, s.Deliveries[i].Sender.Account})
 	}
 	o.queue.reserve(places)
 	receipt, err := o.store.Submit(context.WithoutCancel(ctx), s) // cut short, nobody would know what was kept

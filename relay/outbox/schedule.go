@@ -1,17 +1,14 @@
 package outbox
 
 import (
-	"container/heap"
 	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
 )
 
-// How deliveries are spread and repeated (contract.md).
+// How deliveries are repeated (contract.md).
 const (
-	maxPosts     = 64 // under way at once
-	maxHostPosts = 8  // of these at one host
 	firstRetry   = time.Second
 	longestRetry = time.Hour
 	giveUpAfter  = 7 * 24 * time.Hour
@@ -30,44 +27,10 @@ func backoff(failures int) time.Duration {
 	return wait/2 + rand.N(wait)
 }
 
-// lane is one group's queue for one host. At most one of its deliveries is under
-// way, so they arrive in order.
-type lane struct {
-	id       Lane
-	host     *host
-	behind   uint64    // the Seq that was settled last
-	reserved int       // submissions that are being kept
-	busy     bool      // waiting to be sent, or under way
-	more     bool      // something was kept since its turn began
-	failures int       // of the delivery at its head
-	since    time.Time // when it was accepted; zero: not looked at yet
-	due      time.Time
-	told     bool // the host said when to come back
-	slot     int  // in the heap of those who wait; -1: not there
-}
-
-// host is one server while something is queued for it.
-type host struct {
-	name     string
-	lanes    map[*lane]struct{}
-	ready    []*lane // in turn: every group gets one delivery, then goes to the end
-	active   int
-	failures int       // in a row
-	shut     time.Time // nothing goes before; one after it, until it succeeds
-	listed   bool      // in scheduler.turn
-}
-
-// limit is how many deliveries may be under way: one to a host that fails.
-func (h *host) limit() int {
-	if h.failures > 0 {
-		return 1
-	}
-	return maxHostPosts
-}
-
+// laneHost is a lane with what it belongs to.
 type laneHost struct {
-	lane Lane
-	host string
+	lane         Lane
+	host, sender string
 }
 
 // scheduler knows what is queued, but not its content: a lane takes a few hundred
@@ -79,8 +42,9 @@ type scheduler struct {
 	mu      sync.Mutex
 	lanes   map[Lane]*lane
 	hosts   map[string]*host
-	turn    []*host // hosts with something ready
-	waiting laneHeap
+	senders map[string]*sender
+	turn    []*sender // those with something ready
+	alarms  alarms
 	active  int
 	queued  int
 	loaded  bool   // all that was queued before the start is known
@@ -88,7 +52,10 @@ type scheduler struct {
 }
 
 func newScheduler(clock func() time.Time) *scheduler {
-	return &scheduler{clock: clock, wake: make(chan struct{}, 1), lanes: map[Lane]*lane{}, hosts: map[string]*host{}}
+	return &scheduler{
+		clock: clock, wake: make(chan struct{}, 1),
+		lanes: map[Lane]*lane{}, hosts: map[string]*host{}, senders: map[string]*sender{},
+	}
 }
 
 func (s *scheduler) nudge() {
@@ -137,7 +104,7 @@ func (s *scheduler) found(d Delivery) {
 	if s.own == 0 || d.Seq < s.own {
 		s.queued++ // release counts the others
 	}
-	s.ready(s.lane(laneHost{d.Lane, d.Host}))
+	s.ready(s.lane(laneHost{d.Lane, d.Host, d.Sender.Account}))
 	s.nudge()
 }
 
@@ -148,76 +115,13 @@ func (s *scheduler) complete() {
 	s.loaded = true
 }
 
-func (s *scheduler) lane(at laneHost) *lane {
-	l, ok := s.lanes[at.lane]
-	if ok {
-		return l
-	}
-	h, ok := s.hosts[at.host]
-	if !ok {
-		h = &host{name: at.host, lanes: map[*lane]struct{}{}}
-		s.hosts[at.host] = h
-	}
-	l = &lane{id: at.lane, host: h, slot: -1}
-	s.lanes[at.lane] = l
-	h.lanes[l] = struct{}{}
-	return l
-}
-
-// ready puts a lane in its host's line, unless it is there or waits for its time.
-func (s *scheduler) ready(l *lane) {
-	if l.busy || l.slot >= 0 {
-		return
-	}
-	l.busy = true
-	l.host.ready = append(l.host.ready, l)
-	s.list(l.host)
-}
-
-func (s *scheduler) list(h *host) {
-	if !h.listed && len(h.ready) > 0 {
-		h.listed = true
-		s.turn = append(s.turn, h)
-	}
-}
-
-// next takes the next lane to serve, hosts in turn. Without one it says when to
-// look again; zero: when nudged.
+// next takes the next lane to serve. Without one it says when to look again; zero:
+// when nudged.
 func (s *scheduler) next() (*lane, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.clock()
-	for len(s.waiting) > 0 && !s.waiting[0].due.After(now) {
-		l, _ := heap.Pop(&s.waiting).(*lane)
-		s.ready(l)
-	}
-	var again time.Time
-	if len(s.waiting) > 0 {
-		again = s.waiting[0].due
-	}
-	for range len(s.turn) {
-		if s.active >= maxPosts {
-			return nil, again
-		}
-		h := s.turn[0]
-		s.turn = s.turn[1:]
-		if h.shut.After(now) || h.active >= h.limit() {
-			s.turn = append(s.turn, h)
-			if h.shut.After(now) && (again.IsZero() || h.shut.Before(again)) {
-				again = h.shut
-			}
-			continue
-		}
-		l := h.ready[0]
-		l.more = false
-		h.ready = h.ready[1:]
-		h.listed = false
-		s.list(h)
-		h.active++
-		s.active++
-		return l, time.Time{}
-	}
-	return nil, again
+	again := s.alarms.ring(s.clock())
+	return s.pick(), again
 }
 
 // outcome is what became of the head of a lane.
@@ -234,11 +138,8 @@ func (s *scheduler) done(l *lane, out outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.nudge()
-	h := l.host
-	h.active--
-	s.active--
-	l.busy = false
-	s.judge(h, out)
+	s.stop(l)
+	s.judge(l.host, out)
 	switch {
 	case out.empty && l.more:
 		s.ready(l) // it was kept after the look
@@ -254,9 +155,9 @@ func (s *scheduler) done(l *lane, out outcome) {
 		l.failures++
 		l.since = out.since
 		l.told = out.retry > time.Second
-		l.due = s.clock().Add(max(out.retry, backoff(l.failures)))
-		heap.Push(&s.waiting, l)
+		s.alarms.set(&l.alarm, s.clock().Add(max(out.retry, backoff(l.failures))))
 	}
+	s.admit(l.host)
 }
 
 // judge opens and closes the host's breaker. A host that answers again is asked
@@ -266,24 +167,17 @@ func (s *scheduler) judge(h *host, out outcome) {
 	case out.fault:
 		h.failures++
 		if h.failures >= breakAfter {
-			h.shut = s.clock().Add(backoff(h.failures))
+			s.alarms.set(&h.alarm, s.clock().Add(backoff(h.failures)))
 		}
 	case !out.empty && out.retry == 0 && h.failures > 0:
-		h.failures, h.shut = 0, time.Time{}
+		h.failures = 0
+		s.alarms.unset(&h.alarm)
 		for l := range h.lanes {
-			if l.slot >= 0 && !l.told {
-				heap.Remove(&s.waiting, l.slot)
+			if l.isSet() && !l.told {
+				s.alarms.unset(&l.alarm)
 				s.ready(l)
 			}
 		}
-	}
-}
-
-func (s *scheduler) forget(l *lane) {
-	delete(s.lanes, l.id)
-	delete(l.host.lanes, l)
-	if len(l.host.lanes) == 0 {
-		delete(s.hosts, l.host.name)
 	}
 }
 
@@ -316,35 +210,10 @@ func (s *scheduler) oldest() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var age time.Duration
-	for _, l := range s.waiting {
-		if !l.since.IsZero() {
+	for _, l := range s.lanes {
+		if l.isSet() && !l.since.IsZero() {
 			age = max(age, s.clock().Sub(l.since))
 		}
 	}
 	return age.Seconds()
-}
-
-// laneHeap orders lanes by when they are due.
-type laneHeap []*lane
-
-func (h laneHeap) Len() int           { return len(h) }
-func (h laneHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
-func (h laneHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].slot, h[j].slot = i, j
-}
-
-func (h *laneHeap) Push(x any) {
-	l, _ := x.(*lane)
-	l.slot = len(*h)
-	*h = append(*h, l)
-}
-
-func (h *laneHeap) Pop() any {
-	last := len(*h) - 1
-	l := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	l.slot = -1
-	return l
 }
