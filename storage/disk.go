@@ -201,7 +201,7 @@ func syncFile(name string) error {
 }
 
 // probeLock asks for Badger's own lock first, because its error cannot be told
-// from others.
+// from others, and clears away what a kill left half made while it has the lock.
 func probeLock(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -212,5 +212,28 @@ func probeLock(path string) error {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return fmt.Errorf("%w: %s (storage.path) is in use; stop the running gateway or choose another path", ErrLocked, path)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return removeHalfMade(path)
+}
+
+// removeHalfMade takes away log files that were made and got no byte before a kill:
+// Badger opens no store that has one.
+func removeHalfMade(path string) error {
+	for _, kind := range []string{"*" + logSuffix, "*.vlog"} {
+		names, err := filepath.Glob(filepath.Join(path, kind))
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if info, err := os.Stat(name); err != nil || info.Size() > 0 {
+				continue
+			}
+			if err := os.Remove(name); err != nil {
+				return fmt.Errorf("clear the store of an empty log: %w", err)
+			}
+		}
+	}
+	return nil
 }

@@ -35,6 +35,23 @@ func TestReopen(t *testing.T) {
 	}
 }
 
+// TestOpenAfterAKillWhileOpening: a log file that was made and has no byte yet loses nothing.
+func TestOpenAfterAKillWhileOpening(t *testing.T) {
+	path := t.TempDir()
+	s := open(t, options(path))
+	appendOne(t, s, inboxtest.Sample("bob", 1))
+	closeStore(t, s)
+	for _, name := range []string{"99998.mem", "099999.vlog"} {
+		if err := os.WriteFile(filepath.Join(path, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = open(t, options(path))
+	if es, err := s.After(t.Context(), "bob", 0, 10); err != nil || len(es) != 1 {
+		t.Errorf("%+v, %v", es, err)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	path := t.TempDir()
 	s := open(t, options(path))
