@@ -99,7 +99,8 @@ func (s *scheduler) admit(h *host) {
 // pick takes the next lane to serve: senders in turn, then their hosts, then the
 // groups. nil: nobody has anything ready, or there is no place.
 func (s *scheduler) pick() *lane {
-	for passed := 0; passed < len(s.turn) && s.active < maxPosts; {
+	passed := 0 // in a row, because they have their share
+	for passed < len(s.turn) && s.active < maxPosts {
 		who := s.turn[0]
 		s.turn = s.turn[1:]
 		if who.active >= maxPosts-s.active {
@@ -115,7 +116,6 @@ func (s *scheduler) pick() *lane {
 		if l := s.start(f); l != nil {
 			return l
 		}
-		passed = 0
 		passed = 0
 	}
 	return nil
