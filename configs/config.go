@@ -29,6 +29,7 @@ type Config struct {
 	Mailbox     Mailbox     `yaml:"mailbox"`
 	KeyPackages KeyPackages `yaml:"key_packages"`
 	Signing     Signing     `yaml:"signing"`
+	Sending     Sending     `yaml:"sending"`
 	Federation  Federation  `yaml:"federation"`
 	Policy      Policy      `yaml:"policy"`
 	Limits      Limits      `yaml:"limits"`
@@ -96,6 +97,14 @@ type Signing struct {
 type Encryption struct {
 	PrimaryKey        Secret `yaml:"primary_key" example:"file:./primary-key"`
 	KeyDerivationSalt Secret `yaml:"key_derivation_salt" example:"file:./salt"`
+}
+
+// Sending says what a message to other servers shows of its recipients.
+type Sending struct {
+	// Addressing is what every recipient sees: all of them, or with each themselves alone.
+	Addressing string `yaml:"addressing" oneof:"all,each" example:"each"`
+	// Jitter is the longest random wait before a message goes to another server.
+	Jitter Duration `yaml:"jitter" min:"0s" max:"1h" example:"5s"`
 }
 
 // Federation bounds the gateway's own requests to other servers.

@@ -28,6 +28,7 @@ func Default() Config {
 			MaxPerDevice: 100, MaxLifetime: Duration(400 * day), LowWater: 5,
 		},
 		Signing:    Signing{Source: "none"},
+		Sending:    Sending{Addressing: "all"},
 		Federation: Federation{Timeout: Duration(10 * time.Second)},
 		Policy:     Policy{Preset: "normal"},
 		Limits: Limits{

@@ -41,7 +41,8 @@ func (g *gateway) newOutbox(own *rsa.PrivateKey) (*outbox.Outbox, error) {
 			return signature.SignHTTP(r, nil, signature.Signer{KeyID: keyID, Key: own}, time.Now())
 		},
 		Limits: activity.Limits{Depth: g.config.Limits.JSONDepth, Keys: g.config.Limits.JSONKeys},
-		Log:    g.log, Metrics: g.metrics,
+		Each:   g.config.Sending.Addressing == "each", Jitter: time.Duration(g.config.Sending.Jitter),
+		Log: g.log, Metrics: g.metrics,
 	}), nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -47,6 +48,8 @@ type Options struct {
 	Client *http.Client
 	Sign   func(*http.Request) error // signs fetches, as the gateway's own actor; may be nil
 	Limits activity.Limits
+	Each   bool          // every recipient elsewhere gets a copy addressed to them alone
+	Jitter time.Duration // a delivery waits a random time up to this
 
 	Clock   func() time.Time
 	Log     *slog.Logger
@@ -60,6 +63,8 @@ type Outbox struct {
 	inbox        *inbox.Inbox
 	people       *mastodon.Instance
 	limits       activity.Limits
+	each         bool
+	jitter       time.Duration
 	clock        func() time.Time
 	log          *slog.Logger
 
@@ -83,7 +88,7 @@ func New(o Options) *Outbox {
 	}
 	out := &Outbox{
 		domain: strings.ToLower(o.Domain), base: o.Base, store: o.Store, inbox: o.Inbox, people: o.People,
-		limits: o.Limits, clock: o.Clock, log: o.Log,
+		limits: o.Limits, each: o.Each, jitter: o.Jitter, clock: o.Clock, log: o.Log,
 		actors: newActors(o.Client, o.Sign, o.Clock), lanes: newLaneNames(),
 	}
 	if o.Keys != nil {
@@ -232,7 +237,7 @@ func (o *Outbox) submission(from Sender, d *draft, to resolved) (Submission, err
 		return Submission{}, err
 	}
 	s := Submission{Messages: letters, Sent: Sent{
-		Names: []string{d.id}, Actor: from.Actor, Owners: to.owners, Body: d.activity.Raw,
+		Names: []string{d.id}, Actor: from.Actor, Owners: to.owners, Body: d.activity.Raw, Each: o.each,
 	}}
 	for _, alias := range d.aliases {
 		s.Sent.Names = append(s.Sent.Names, aliasName(from, alias))
@@ -241,18 +246,22 @@ func (o *Outbox) submission(from Sender, d *draft, to resolved) (Submission, err
 		s.Sent.Actors = append(s.Sent.Actors, r.id)
 	}
 	group, ways := o.lanes.name(from, d.activity)
-	for _, one := range envelopes(to.remote) {
+	for _, one := range o.envelopes(to.remote) {
 		one.Lane = laneOf(group, one.Host)
 		one.Sent, one.Activity, one.Sender = d.id, d.activity.ID, from
 		one.Group, one.Ways, one.Accepted = group, ways, o.clock()
+		if o.jitter > 0 {
+			one.NotBefore = one.Accepted.Add(rand.N(o.jitter))
+		}
 		s.Deliveries = append(s.Deliveries, one)
 	}
 	return s, nil
 }
 
 // envelopes is one delivery per distinct inbox: the shared one when several of a
-// host's recipients share it, else everybody's own.
-func envelopes(list []recipient) []Delivery {
+// host's recipients share it, else everybody's own. When each gets a copy of their
+// own, it goes to their own inbox.
+func (o *Outbox) envelopes(list []recipient) []Delivery {
 	sharing := map[string]int{}
 	for _, r := range list {
 		sharing[r.to.shared]++
@@ -261,10 +270,10 @@ func envelopes(list []recipient) []Delivery {
 	at := map[string]int{}
 	for _, r := range list {
 		target := r.to.inbox
-		if r.to.shared != "" && sharing[r.to.shared] > 1 {
+		if r.to.shared != "" && sharing[r.to.shared] > 1 && !o.each {
 			target = r.to.shared
 		}
-		if i, ok := at[target]; ok && target != "" {
+		if i, ok := at[target]; ok && target != "" && !o.each {
 			out[i].Recipients = append(out[i].Recipients, r.id)
 			continue
 		}

@@ -3,6 +3,7 @@ package outbox
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -61,12 +62,28 @@ func (v verdict) ends(age time.Duration) bool {
 	}
 }
 
-// answered is a verdict with what the log and the retry need.
+// answered is a verdict with what the log and the retry need. err may name people:
+// it is for the debug log only.
 type answered struct {
 	verdict verdict
 	status  int // 0: no answer
 	after   time.Duration
 	err     error
+}
+
+// reason says without a name why a delivery did not succeed.
+func (a answered) reason() string {
+	switch {
+	case errors.Is(a.err, ErrNoKey):
+		return "no_key"
+	case errors.Is(a.err, errNotActor):
+		return "no_actor"
+	case errors.Is(a.err, ErrNotSent):
+		return "expired"
+	case a.status != 0:
+		return "status"
+	}
+	return "no_answer"
 }
 
 // send posts body to an inbox as the sender. A host that answers 401 is asked once

@@ -26,10 +26,13 @@ func (o *Outbox) Activity(ctx context.Context, id string, r Reader) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	may := r.Actor != "" && (sent.Actor == r.Actor || slices.Contains(sent.Actors, r.Actor)) ||
-		r.Owner != "" && slices.Contains(sent.Owners, r.Owner)
-	if !may {
+	switch {
+	case r.Actor != "" && sent.Actor == r.Actor, r.Owner != "" && slices.Contains(sent.Owners, r.Owner):
+		return sent.Body, nil
+	case r.Actor == "" || !slices.Contains(sent.Actors, r.Actor):
 		return nil, ErrNotSent
+	case sent.Each:
+		return onlyTo(sent.Body, r.Actor) // as it was delivered to them
 	}
 	return sent.Body, nil
 }

@@ -75,12 +75,20 @@ func (o *Outbox) serve(ctx context.Context, l *lane) outcome {
 		return outcome{empty: true}
 	}
 	d := &list[0]
+	if wait := d.NotBefore.Sub(o.clock()); wait > 0 {
+		return outcome{wait: wait}
+	}
 	sent, err := o.store.Sent(ctx, d.Sent)
 	if errors.Is(err, ErrNotSent) {
 		return o.settle(ctx, d, answered{verdict: refused, err: err})
 	}
 	if err != nil && ctx.Err() == nil {
 		return o.stuck(err)
+	}
+	if sent.Each {
+		if sent.Body, err = onlyTo(sent.Body, d.Recipients...); err != nil {
+			return o.settle(ctx, d, answered{verdict: refused, err: err})
+		}
 	}
 	got := o.deliver(ctx, d, sent.Body)
 	if ctx.Err() != nil && got.verdict != delivered {
@@ -141,7 +149,7 @@ func (o *Outbox) settle(ctx context.Context, d *Delivery, got answered) outcome 
 		}
 	case ends:
 		o.metrics.deliveries.WithLabelValues("given_up").Inc()
-		o.log.Warn("delivery given up", "host", d.Host, "status", got.status, "error", got.err)
+		o.log.Warn("delivery given up", "host", d.Host, "status", got.status, "reason", got.reason())
 		if err := o.tell(ctx, d, inbox.DeliveryFailed); err != nil {
 			return o.stuck(err) // what is not told is not dropped
 		}

@@ -128,6 +128,7 @@ func (s *scheduler) next() (*lane, time.Time) {
 type outcome struct {
 	settled uint64        // its Seq, when it is out of the queue
 	retry   time.Duration // when it is not: at least so long until the next try
+	wait    time.Duration // when it was not tried: how long it shall wait
 	empty   bool          // there was none
 	fault   bool          // the host did not do its part
 	since   time.Time     // when it was accepted
@@ -151,6 +152,9 @@ func (s *scheduler) done(l *lane, out outcome) {
 		s.queued--
 		l.behind, l.failures, l.since = out.settled, 0, time.Time{}
 		s.ready(l)
+	case out.wait > 0:
+		l.told = true
+		s.alarms.set(&l.alarm, s.clock().Add(out.wait))
 	default:
 		l.failures++
 		l.since = out.since
@@ -169,7 +173,7 @@ func (s *scheduler) judge(h *host, out outcome) {
 		if h.failures >= breakAfter {
 			s.alarms.set(&h.alarm, s.clock().Add(backoff(h.failures)))
 		}
-	case !out.empty && out.retry == 0 && h.failures > 0:
+	case out.settled > 0 && h.failures > 0:
 		h.failures = 0
 		s.alarms.unset(&h.alarm)
 		for l := range h.lanes {

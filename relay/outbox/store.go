@@ -74,6 +74,7 @@ type Delivery struct {
 	Recipients []string  // actor ids
 	Accepted   time.Time // when the sender was told 201
 	Warned     bool      // the sender knows that it takes long
+	NotBefore  time.Time `json:",omitzero"` // zero: at once
 }
 
 // Sender is a local person.
@@ -85,6 +86,7 @@ type Sent struct {
 	Actor  string   // the sender's id
 	Owners []inbox.Owner
 	Actors []string // recipients elsewhere
+	Each   bool     `json:",omitempty"` // of them is to see no other
 	Digest [32]byte // of what the client posted
 	Body   []byte   `json:"-"`
 }

@@ -1,8 +1,11 @@
 package outbox_test
 
 import (
+	"bytes"
+	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -87,4 +90,37 @@ func TestToldArrived(t *testing.T) {
 	w.post(t, message("nudge", 2, "", awake.actor("yan")))
 	p.await(t, 1)
 	until(t, func() bool { return w.reported(t, posted.ID, p) == "" })
+}
+
+// TestLogNamesNobody: what the log says of a delivery is its server.
+func TestLogNamesNobody(t *testing.T) {
+	var log syncBuffer
+	w, p := newWorld(t, settings{log: slog.New(slog.NewTextHandler(&log, nil))}), newPeer(t, nil)
+	w.post(t, message("g", 1, "", p.actor("zoe"))) // her address is known
+	p.Close()
+	w.post(t, message("g", 2, "", p.actor("yan"))) // his is not
+	w.ahead.Add(int64(8 * 24 * time.Hour))
+	w.run(t)
+	until(t, func() bool { return strings.Count(log.String(), "delivery given up") == 2 })
+	if text := log.String(); !strings.Contains(text, "reason=no_answer") || strings.Contains(text, "zoe") || strings.Contains(text, "yan") || strings.Contains(text, "alice") {
+		t.Error(text)
+	}
+}
+
+// syncBuffer is a bytes.Buffer for several goroutines.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

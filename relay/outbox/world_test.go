@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -33,6 +34,7 @@ import (
 type world struct {
 	*outbox.Outbox
 
+	settings
 	origin     string
 	store      *storage.Store
 	alice, bob *instance.Person
@@ -45,8 +47,11 @@ type world struct {
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 type settings struct {
-	none  bool // no signing source
-	fetch instance.Fetch
+	none   bool // no signing source
+	fetch  instance.Fetch
+	each   bool
+	jitter time.Duration
+	log    *slog.Logger
 }
 
 func newWorld(t testing.TB, o settings) *world {
@@ -56,6 +61,7 @@ func newWorld(t testing.TB, o settings) *world {
 	if !o.none {
 		keys = files(t, keyFiles(t, w.alice, w.bob))
 	}
+	w.settings = o
 	w.open(t, t.TempDir(), keys)
 	return w
 }
@@ -88,6 +94,7 @@ func (w *world) open(t testing.TB, path string, keys outbox.Keys) {
 	w.Outbox = outbox.New(outbox.Options{
 		Domain: domain, Base: w.origin, Store: w.store, Inbox: w.inbox, People: people, Keys: keys, Client: client(t),
 		Limits: activity.Limits{Depth: 32, Keys: 5000}, Clock: w.now,
+		Each: w.each, Jitter: w.jitter, Log: w.log,
 	})
 }
 
