@@ -5,9 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/binary"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
+
+	"golang.org/x/net/idna"
 
 	"github.com/sealgate/sealgate/policy/rules"
 )
@@ -33,49 +36,151 @@ type Decision struct {
 	Again      bool          // decided before: the same activity came once more
 }
 
-// Relations says what a local person is to a remote actor. It answers at once
-// from what it remembers: unknown is rules.Stranger.
+// Relations says what a local person is to a remote actor, as far as the policy
+// inherits it. It answers from what it remembers, or within some seconds: unknown
+// is rules.Stranger. It never answers rules.Approved.
 type Relations interface {
-	Relation(ctx context.Context, account, actor string) rules.Rel
+	Relation(ctx context.Context, account, actor string, with rules.Inherit) rules.Rel
 }
 
-// Decide never fails: what cannot be evaluated does not match.
+// Approvals says whether a local person has accepted something of an actor's.
+type Approvals interface {
+	Approved(ctx context.Context, account, actor string) bool
+}
+
+// Sentence is what the person who was refused, or asked to wait, is told.
+func (d Decision) Sentence() string {
+	switch d.Action {
+	case rules.Refuse:
+		return fmt.Sprintf("This server does not accept this invitation: its rule %q refuses it. If that is a mistake, tell its administrators the decision %s.", d.Rule, d.ID)
+	case rules.RetryLater:
+		return fmt.Sprintf("This is more than this server takes at once: its rule %q asks to wait. Nothing is lost; it goes on by itself. The decision is %s.", d.Rule, d.ID)
+	}
+	return ""
+}
+
+// Decide says what happens to a message or a key fetch. It never fails: what
+// cannot be evaluated does not match. The same knock gets the same answer for 8
+// days, but for rules.RetryLater.
 func (g *Gate) Decide(ctx context.Context, q Question) Decision {
-	now := g.clock()
-	v := g.rules.Load().Decide(g.caseOf(ctx, q), now)
-	return Decision{ID: newDecisionID(now), Action: v.Action, Rule: v.Rule, RetryAfter: v.RetryAfter}
+	k := Knock{Actor: q.Actor, Activity: q.Activity, Recipient: q.Account}
+	if q.At == rules.Send {
+		k.Recipient = q.Remote
+	}
+	if q.Activity == "" {
+		return g.decide(ctx, q, k)
+	}
+	lock := &g.knocks[g.seen.OfAll(k.Actor, k.Activity, k.Recipient)%knockLocks]
+	lock.Lock()
+	defer lock.Unlock()
+	if d, ok := g.ledger.verdict(ctx, k); ok {
+		d.Again = true
+		return d
+	}
+	return g.decide(ctx, q, k)
+}
+
+// decide asks the policy in force.
+func (g *Gate) decide(ctx context.Context, q Question, k Knock) Decision {
+	now, p := g.clock(), g.policy()
+	c := g.caseOf(ctx, q, p)
+	v := p.Decide(c, now)
+	d := Decision{ID: newDecisionID(now), Action: v.Action, Rule: v.Rule, RetryAfter: v.RetryAfter}
+	g.count(c.At, v)
+	g.ledger.add(Entry{
+		ID: d.ID, Time: now, Case: *c, Action: v.Action, Rule: v.Rule, Mode: p.Mode(), Policy: p.Hash(), Shadow: v.Shadow,
+		Knock: k, RetryAfter: v.RetryAfter, Sticky: q.Activity != "" && v.Action != rules.RetryLater,
+	}, d)
+	return d
+}
+
+func (g *Gate) policy() *rules.Policy {
+	if g.book == nil {
+		return nil
+	}
+	return g.book.Current()
 }
 
 // caseOf adds to a question what the Gate knows.
-func (g *Gate) caseOf(ctx context.Context, q Question) *rules.Case {
-	c := &rules.Case{At: q.At, Rel: rules.Stranger, Msg: q.Msg, Group: q.Group, Recipient: q.Account}
+func (g *Gate) caseOf(ctx context.Context, q Question, p *rules.Policy) *rules.Case {
+	c := &rules.Case{At: q.At, Msg: q.Msg, Group: q.Group, Recipient: q.Account, Server: g.server()}
 	c.Actor = rules.Actor{ID: q.Actor, Domain: domainOf(q.Actor)}
 	remote := q.Actor
 	if q.At == rules.Send {
 		remote, c.Recipient = q.Remote, q.Remote
+	} else {
+		c.Actor.FirstSeenDays = g.known(ctx, c.Actor.Domain)
 	}
-	if g.relations != nil && remote != "" {
-		c.Rel = g.relations.Relation(ctx, q.Account, remote)
-	}
+	c.Rel = g.relation(ctx, q, remote, p.Inherit())
 	return c
 }
 
-// domainOf is the lower-case host in an actor's id, without a port.
+// relation is what the local person is to remote. What they accepted before counts
+// over what their notification policy says about strangers, never over a block.
+func (g *Gate) relation(ctx context.Context, q Question, remote string, with rules.Inherit) rules.Rel {
+	if remote == "" {
+		return rules.Stranger
+	}
+	approved := g.approvals != nil && g.approvals.Approved(ctx, q.Account, remote)
+	with.NotificationPolicy = with.NotificationPolicy && q.At == rules.Contact && !approved
+	rel := rules.Stranger
+	if g.relations != nil {
+		rel = g.relations.Relation(ctx, q.Account, remote, with)
+	}
+	if approved && (rel == rules.Stranger || rel == rules.Limited || rel == rules.Follower) {
+		return rules.Approved
+	}
+	return rel
+}
+
+// known is for how many days a domain is known here.
+func (g *Gate) known(ctx context.Context, domain string) int {
+	if domain == "" || g.ledger.journal == nil {
+		return 0
+	}
+	now := g.clock()
+	first, ok := g.domains.GetIfPresent(domain)
+	if !ok {
+		var err error
+		if first, err = g.ledger.journal.FirstSeen(ctx, domain, now); err != nil {
+			g.log.Debug("first sight of a domain is not readable: it counts as new", "error", err)
+			return 0
+		}
+		g.domains.Set(domain, first)
+	}
+	return int(max(now.Sub(first), 0) / (24 * time.Hour))
+}
+
+// domainOf is the host in an actor's id as the lists have it: lower case, Punycode,
+// without a port.
 func domainOf(actor string) string {
 	u, err := url.Parse(actor)
 	if err != nil {
 		return ""
 	}
+	if name, err := idna.Lookup.ToASCII(u.Hostname()); err == nil {
+		return name
+	}
 	return strings.ToLower(u.Hostname())
 }
 
-// decisionAlphabet writes ids of 16 letters and digits: the time in seconds, then chance.
+// decisionAlphabet has no letters that are mistaken for others.
 const decisionAlphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
-// newDecisionID sorts by time.
+// newDecisionID has 16 letters and digits: the time in microseconds, then chance.
+// Ids sort by time.
 func newDecisionID(now time.Time) string {
-	var b [10]byte
-	binary.BigEndian.PutUint32(b[:4], uint32(now.Unix()))
-	_, _ = rand.Read(b[4:]) // it never fails
-	return base32.NewEncoding(decisionAlphabet).EncodeToString(b[:])
+	var tail [3]byte
+	_, _ = rand.Read(tail[:]) // it never fails
+	return decisionID(now, tail)
+}
+
+// FirstDecisionID sorts before all ids made at t and later.
+func FirstDecisionID(t time.Time) string { return decisionID(t, [3]byte{}) }
+
+func decisionID(t time.Time, tail [3]byte) string {
+	var b [11]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(max(t.UnixMicro(), 0)))
+	copy(b[8:], tail[:])
+	return base32.NewEncoding(decisionAlphabet).EncodeToString(b[1:])
 }

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
+	"sync"
 	"time"
 
+	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sealgate/sealgate/policy/actorkey"
@@ -22,13 +23,16 @@ const failedSignatures = "limits.failed_signatures"
 
 // Options configure a Gate. Domain and Keys are required.
 type Options struct {
-	Domain           string         // our host, with its port where it has one
-	Keys             *actorkey.Keys // whose lifetime the caller minds
-	FailedSignatures ratelimit.Rate // per client address; zero: 10 per minute
-	Verifiers        int            // signatures checked at once; 0: one per CPU
-	Queue            int            // requests waiting to be; 0: 1,024
-	Relations        Relations      // nil: everybody is a stranger
-	Journal          Journal        // nil: nothing is remembered
+	Domain           string              // our host, with its port where it has one
+	Keys             *actorkey.Keys      // whose lifetime the caller minds
+	FailedSignatures ratelimit.Rate      // per client address; zero: 10 per minute
+	Verifiers        int                 // signatures checked at once; 0: one per CPU
+	Queue            int                 // requests waiting to be; 0: 1,024
+	Book             *Book               // nil: everything is allowed
+	Relations        Relations           // nil: everybody is a stranger
+	Approvals        Approvals           // nil: nobody was accepted before
+	Journal          Journal             // nil: nothing is remembered
+	Server           func() rules.Server // how the gateway is doing, cheaply; nil: idle
 	Clock            func() time.Time
 	Log              *slog.Logger
 	Metrics          prometheus.Registerer
@@ -45,10 +49,20 @@ type Gate struct {
 	log      *slog.Logger
 	metrics  gateMetrics
 
-	rules     atomic.Pointer[rules.Policy]
+	book      *Book
 	relations Relations
-	journal   Journal
+	approvals Approvals
+	server    func() rules.Server
+	ledger    *ledger
+	seen      *ratelimit.Limiter // whose seed names the locks of knocks
+	knocks    [knockLocks]sync.Mutex
+	domains   *otter.Cache[string, time.Time] // when each was first seen
 }
+
+const (
+	knockLocks   = 256
+	knownDomains = 1 << 14
+)
 
 // New returns a Gate. It starts nothing.
 func New(o Options) *Gate {
@@ -61,6 +75,10 @@ func New(o Options) *Gate {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Server == nil {
+		o.Server = func() rules.Server { return rules.Server{} }
+	}
+	metrics := newGateMetrics(o.Metrics)
 	return &Gate{
 		domain:   o.Domain,
 		keys:     o.Keys,
@@ -69,11 +87,23 @@ func New(o Options) *Gate {
 		lookups:  newLookups(),
 		clock:    o.Clock,
 		log:      o.Log,
-		metrics:  newGateMetrics(o.Metrics),
+		metrics:  metrics,
 
-		relations: o.Relations,
-		journal:   o.Journal,
+		book: o.Book, relations: o.Relations, approvals: o.Approvals, server: o.Server,
+		ledger: newLedger(o.Journal, o.Log, func(what string) { metrics.unrecorded.WithLabelValues(what).Inc() }),
+		seen:   ratelimit.New(ratelimit.Options{Keys: 1}),
+		domains: otter.Must(&otter.Options[string, time.Time]{
+			MaximumSize: knownDomains, Logger: &otter.NoopLogger{}, Executor: func(f func()) { f() },
+		}),
 	}
+}
+
+// Run writes down what is decided until ctx ends; the last of it before it returns.
+func (g *Gate) Run(ctx context.Context) error {
+	if g.ledger.journal != nil {
+		g.ledger.run(ctx)
+	}
+	return nil
 }
 
 // Admit returns who signed the arrival. Errors are *LimitError, or match

@@ -7,54 +7,58 @@ import (
 	"github.com/sealgate/sealgate/policy/rules"
 )
 
-// Sticky is the key of a verdict: a keyed hash of (verified actor, activity,
-// recipient).
-type Sticky [16]byte
+// Journal keeps what must outlive a restart; package storage is the real one. All
+// of it is bounded and expires: verdicts after 8 days, entries after 7, changes
+// after a year.
+type Journal interface {
+	// Verdict is what was decided about a knock before, false when nothing was.
+	Verdict(ctx context.Context, k Knock) (Decision, bool, error)
+	// Record keeps entries. It replaces ids by hashes under a key that rotates
+	// daily and goes with the last entry of its day.
+	Record(ctx context.Context, batch []Entry) error
+	// Entries calls do for what was logged since, oldest first, until it answers false.
+	Entries(ctx context.Context, since time.Time, do func(Entry) bool) error
+	// AddChange keeps a change and the bundle that was loaded with it, if any.
+	AddChange(ctx context.Context, c Change, bundle []byte) error
+	// Changes is the change log, newest first.
+	Changes(ctx context.Context) ([]Change, error)
+	// Bundle is what was loaded with a change, nil when it is not kept.
+	Bundle(ctx context.Context, change string) ([]byte, error)
+	// FirstSeen is when a domain was first named here; it is noted at now if never.
+	FirstSeen(ctx context.Context, domain string, now time.Time) (time.Time, error)
+}
 
-// Entry is one line of the decision log. It names the sender's domain and nobody
-// else: Actor, Recipient and Group are hashes under a key that rotates daily and
-// is destroyed with the last entry of its day.
+// Knock is what a verdict is sticky for: sixteen redeliveries are one knock.
+type Knock struct{ Actor, Activity, Recipient string }
+
+// Entry is one line of the decision log, and the verdict about a knock. As it is
+// read again it names the sender's domain and nobody else: the ids in Case are
+// hashes, the bytes rounded up to a power of two, Knock is empty.
 type Entry struct {
 	ID     string         `json:"id"`
 	Time   time.Time      `json:"time"`
-	Case   rules.Case     `json:"case"` // ids hashed, bytes rounded up to a power of two
+	Case   rules.Case     `json:"case"`
 	Action rules.Action   `json:"action"`
 	Rule   string         `json:"rule,omitempty"`
 	Mode   string         `json:"mode"`
 	Policy string         `json:"policy"` // hash of the policy
 	Shadow []rules.Shadow `json:"shadow,omitempty"`
+
+	Knock      Knock         `json:"-"`
+	RetryAfter time.Duration `json:"-"` // of the verdict
+	Sticky     bool          `json:"-"` // keep it as the verdict about Knock
+	Logged     bool          `json:"-"` // keep it in the log
 }
 
 // Change is one line of the change log.
 type Change struct {
 	ID     string    `json:"id"`
 	Time   time.Time `json:"time"`
-	Who    string    `json:"who"`    // start, file, signal, command, page
-	Policy string    `json:"policy"` // hash of what was loaded or refused
-	Diff   string    `json:"diff,omitempty"`
-	Result string    `json:"result"` // "loaded", or what was wrong
+	Who    string    `json:"who"`              // start, signal, file, command, page
+	Policy string    `json:"policy,omitempty"` // hash of what was loaded
+	Diff   string    `json:"diff,omitempty"`   // to what was in force before
+	Result string    `json:"result"`           // Loaded, or what was wrong
 }
 
-// Journal keeps what must outlive a restart; package storage is the real one. All
-// of it is bounded and expires: verdicts after 8 days, entries after 7, changes
-// after a year.
-type Journal interface {
-	// Verdict is the decision under a key, false when there is none.
-	Verdict(ctx context.Context, key Sticky) (Decision, bool, error)
-	// Record keeps entries and the verdicts under their keys; a zero key is none.
-	Record(ctx context.Context, batch []Recorded) error
-	// Entries calls do for what was logged since, oldest first, until it answers false.
-	Entries(ctx context.Context, since time.Time, do func(Entry) bool) error
-	// Note keeps a change and the text that was loaded with it.
-	Note(ctx context.Context, c Change, text []byte) error
-	// Changes is the change log, newest first.
-	Changes(ctx context.Context) ([]Change, error)
-	// Text is what was loaded with a change.
-	Text(ctx context.Context, change string) ([]byte, error)
-}
-
-// Recorded is an entry and the key its verdict is kept under.
-type Recorded struct {
-	Key   Sticky
-	Entry Entry
-}
+// Loaded is the Result of a change that is in force since.
+const Loaded = "loaded"

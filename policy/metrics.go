@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sealgate/sealgate/policy/actorkey"
+	"github.com/sealgate/sealgate/policy/rules"
 	"github.com/sealgate/sealgate/policy/signature"
 )
 
@@ -13,6 +14,10 @@ import (
 type gateMetrics struct {
 	checks  *prometheus.CounterVec // signature_checks_total{result,scheme}
 	limited *prometheus.CounterVec // limit_exceeded_total{limit}
+
+	decisions  *prometheus.CounterVec // policy_decisions_total{stage,action,rule,mode}
+	failed     *prometheus.CounterVec // policy_evaluation_errors_total{rule}
+	unrecorded *prometheus.CounterVec // policy_unrecorded_total{reason}
 }
 
 func newGateMetrics(reg prometheus.Registerer) gateMetrics {
@@ -23,6 +28,27 @@ func newGateMetrics(reg prometheus.Registerer) gateMetrics {
 		limited: counter(reg, prometheus.CounterOpts{
 			Name: "sealgate_limit_exceeded_total", Help: "Requests and connections over a limit.",
 		}, "limit"),
+		decisions: counter(reg, prometheus.CounterOpts{
+			Name: "sealgate_policy_decisions_total", Help: "Decisions by stage, action, rule and mode; redeliveries are not counted again.",
+		}, "stage", "action", "rule", "mode"),
+		failed: counter(reg, prometheus.CounterOpts{
+			Name: "sealgate_policy_evaluation_errors_total", Help: "Conditions that could not be evaluated, by rule: they did not match.",
+		}, "rule"),
+		unrecorded: counter(reg, prometheus.CounterOpts{
+			Name: "sealgate_policy_unrecorded_total", Help: "Decisions that are not in the log, by reason: entries, verdicts, full, unwritten.",
+		}, "reason"),
+	}
+}
+
+// count counts a verdict and what shadow rules would have done.
+func (g *Gate) count(at rules.Stage, v rules.Verdict) {
+	g.metrics.decisions.WithLabelValues(string(at), string(v.Action), v.Rule, rules.Enforce).Inc()
+	for _, s := range v.Shadow {
+		g.metrics.decisions.WithLabelValues(string(at), string(s.Action), s.Rule, rules.ShadowMode).Inc()
+	}
+	for _, f := range v.Failed {
+		g.metrics.failed.WithLabelValues(f.Rule).Inc()
+		g.log.Debug("condition of a rule could not be evaluated: it did not match", "rule", f.Rule, "error", f.Err)
 	}
 }
 

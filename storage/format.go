@@ -36,11 +36,7 @@ func (s *Store) loadFormat() error {
 }
 
 func (s *Store) createFormat() ([]byte, error) {
-	value := make([]byte, 1+secretSize)
-	value[0] = formatVersion
-	if _, err := rand.Read(value[1:]); err != nil {
-		return nil, err
-	}
+	value := append([]byte{formatVersion}, newSecret()...)
 	if err := s.disk.claim(); err != nil {
 		return nil, err
 	}
@@ -50,4 +46,11 @@ func (s *Store) createFormat() ([]byte, error) {
 		return nil, err
 	}
 	return value, s.persist(txn)
+}
+
+// newSecret is what a keyring derives from.
+func newSecret() []byte {
+	secret := make([]byte, secretSize)
+	_, _ = rand.Read(secret) // it never fails
+	return secret
 }

@@ -22,6 +22,7 @@ const (
 	queueKey   = 'q'
 	sentKey    = 's'
 	nameKey    = 'w'
+	journalKey = 'j'
 )
 
 // hashed is an HMAC-SHA-256 cut to 128 bits: fixed in size whatever ids peers

@@ -100,6 +100,11 @@ func (s *Store) Change(ctx context.Context, c oauth.Change) error {
 	if err != nil {
 		return fmt.Errorf("write a sign-in: %w", err)
 	}
+	return s.writeLasting(ctx, rows)
+}
+
+// writeLasting commits rows in one transaction.
+func (s *Store) writeLasting(ctx context.Context, rows []lasting) error {
 	r := &request{change: func(p *post) error { return p.last(rows) }}
 	for _, one := range rows {
 		r.weight += int64(len(one.value)) + letterOverhead

@@ -15,13 +15,19 @@
 //	q lane[16] seq[8]                        delivery to be made, as JSON
 //	s sent[16] part[1]                       sent activity: head as JSON | body, cut in parts (Badger TTL)
 //	w name[16]                               another name of a sent activity: sent  (Badger TTL)
+//	j v knock[16]                            verdict about a knock, as JSON          (Badger TTL, 8 days)
+//	j e id                                   entry of the decision log, as JSON      (Badger TTL, 7 days)
+//	j k day[4]                               what hashes the ids in a day's entries  (Badger TTL, 8 days)
+//	j s domain[16]                           when a domain was first seen | noted    (Badger TTL)
+//	j c id                                   entry of the change log, as JSON        (Badger TTL, a year)
+//	j b id                                   what was loaded with it                 (Badger TTL, a year)
 //	D pool[16]                               key directory of a person: version | log head | devices | notices
 //	D pool[16] id                            a key package: number, suite, times, state, names, reservation (Badger TTL)
 //	C pool[16] id                            its content, as published                                      (Badger TTL)
 //	L pool[16] number[8]                     an entry of the key log
 //	T trace[16]                              a ref or init key was published: owner | device | until        (Badger TTL)
 //
-// box, once, find, person, pool, trace, account, device, sent and name are HMAC-SHA-256 under the secret,
+// box, once, find, person, pool, trace, account, device, sent, name, knock and domain are HMAC-SHA-256 under the secret,
 // cut to 16 bytes; integers in keys are big-endian. Buckets are spans of a thirtieth of the retention; a span expires, and is dropped, whole.
 package storage
 
@@ -88,6 +94,9 @@ type Store struct {
 
 	calm bool  // see calm.go; the committer's
 	left int64 // bytes that may still be written while calm
+
+	days     dayKeys
+	newcomer ration // of domains first seen
 
 	work chan *request
 	stop chan struct{}

@@ -67,6 +67,17 @@ type Key uint64
 // Of is the key of a string.
 func (l *Limiter) Of(s string) Key { return nonzero(maphash.String(l.seed, s)) }
 
+// OfAll is the key of several strings together.
+func (l *Limiter) OfAll(parts ...string) Key {
+	var h maphash.Hash
+	h.SetSeed(l.seed)
+	for _, p := range parts {
+		maphash.WriteComparable(&h, len(p))
+		_, _ = h.WriteString(p) // it never fails
+	}
+	return nonzero(h.Sum64())
+}
+
 // OfAddr is the key of a client address: the address itself for IPv4, its /64
 // for IPv6, because one subscriber owns all of that.
 func (l *Limiter) OfAddr(a netip.Addr) Key {
@@ -79,6 +90,15 @@ func (l *Limiter) OfAddr(a netip.Addr) Key {
 	return nonzero(maphash.Bytes(l.seed, b[:8]))
 }
 
+// At returns a Limiter of another rate that goes on with what l has counted. A key
+// in debt owes at most the new allowance. l is not to be used any more.
+func (l *Limiter) At(r Rate) *Limiter {
+	next := New(Options{Rate: r, Keys: 1})
+	next.seed, next.buckets, next.mask = l.seed, l.buckets, l.mask
+	next.evictions.Store(l.evictions.Load())
+	return next
+}
+
 // Take counts one event of k at now. Zero means it was within the allowance;
 // otherwise nothing was counted and the answer is how long until one would be.
 func (l *Limiter) Take(k Key, now time.Time) time.Duration {
@@ -89,7 +109,7 @@ func (l *Limiter) Take(k Key, now time.Time) time.Duration {
 	s := b.find(k)
 	tat := t
 	if s != nil {
-		tat = max(s.tat, t)
+		tat = min(max(s.tat, t), t+l.tolerance)
 	}
 	if wait := tat + l.emission - t - l.tolerance; wait > 0 {
 		return time.Duration(wait)
@@ -112,7 +132,8 @@ func (l *Limiter) Wait(k Key, now time.Time) time.Duration {
 		return 0
 	}
 	t := now.UnixNano()
-	return time.Duration(max(max(s.tat, t)+l.emission-t-l.tolerance, 0))
+	tat := min(max(s.tat, t), t+l.tolerance)
+	return time.Duration(max(tat+l.emission-t-l.tolerance, 0))
 }
 
 // Evictions counts how often a key with less than its full allowance had to

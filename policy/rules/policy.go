@@ -1,11 +1,34 @@
 package rules
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/sealgate/sealgate/policy/ratelimit"
+)
 
 // Policy is a compiled file. It may be used concurrently; a nil one allows
 // everything.
 type Policy struct {
-	rules []*rule
+	name     string
+	text     []byte
+	hash     string
+	shadow   bool
+	inherit  Inherit
+	lists    map[string]*domains
+	files    []string // of lists, as the policy names them
+	rules    []*rule
+	tests    []test
+	warnings []string
+}
+
+// Inherit says what of the instance's own knowledge counts.
+type Inherit struct {
+	DomainBlocks       bool `json:"domain_blocks"`
+	UserBlocks         bool `json:"user_blocks"`
+	NotificationPolicy bool `json:"notification_policy"`
 }
 
 // rule is one line of a policy.
@@ -14,25 +37,73 @@ type rule struct {
 	at     Stage
 	then   Action
 	shadow bool
-	when   func(*Case) bool
+	when   *condition // nil: always
+	limit  *limit     // nil: every match counts
+	counts *ratelimit.Limiter
+
+	node, thenNode ast.Node // where it was, while the policy is read
 }
 
-// Decide returns the first rule's verdict that matches c.
+// Decide returns the verdict of the first rule that matches c at now. A condition
+// that cannot be evaluated does not match, and is named in Failed.
 func (p *Policy) Decide(c *Case, now time.Time) Verdict {
-	v := Verdict{Action: Allow}
 	if p == nil {
+		return Verdict{Action: Allow}
+	}
+	return p.decide(&scene{Case: c, lists: p.lists, now: now})
+}
+
+func (p *Policy) decide(s *scene) Verdict {
+	v := Verdict{Action: Allow}
+	for _, r := range p.rules {
+		if r.at != s.At || !acts(r.at, r.then, s.Msg.Kind) {
+			continue
+		}
+		matches, err := r.when.holds(s)
+		if err != nil {
+			v.Failed = append(v.Failed, Failure{Rule: r.name, Err: err})
+		}
+		if !matches {
+			continue
+		}
+		var wait time.Duration
+		if r.counts != nil {
+			if wait = r.counts.Take(r.limit.key(r.counts, s.Case), s.now); wait == 0 {
+				continue
+			}
+		}
+		if r.shadow || p.shadow {
+			v.Shadow = append(v.Shadow, Shadow{Rule: r.name, Action: r.then})
+			if !r.shadow { // the whole file is: here it would have ended
+				return v
+			}
+			continue
+		}
+		v.Action, v.Rule, v.RetryAfter = r.then, r.name, wait
 		return v
 	}
-	for _, r := range p.rules {
-		if r.at != c.At || !acts(r.at, r.then, c.Msg.Kind) || !r.when(c) {
-			continue
-		}
-		if r.shadow {
-			v.Shadow = append(v.Shadow, Shadow{Rule: r.name, Action: r.then})
-			continue
-		}
-		v.Action, v.Rule = r.then, r.name
-		break
-	}
 	return v
+}
+
+// rule finds one by name; nil when there is none.
+func (p *Policy) rule(name string) *rule {
+	if p == nil {
+		return nil
+	}
+	if i := slices.IndexFunc(p.rules, func(r *rule) bool { return r.name == name }); i >= 0 {
+		return p.rules[i]
+	}
+	return nil
+}
+
+func (r *rule) uses(variable string) bool {
+	return r.when != nil && slices.Contains(r.when.uses, variable)
+}
+
+// text is the condition as in the file, "" without one.
+func (c *condition) String() string {
+	if c == nil {
+		return ""
+	}
+	return c.text
 }

@@ -114,10 +114,17 @@ type Verdict struct {
 	Rule       string        // "" when no rule matched
 	RetryAfter time.Duration // exact, of the rule's limit; 0 without one
 	Shadow     []Shadow      // rules in mode shadow that matched before, in order
+	Failed     []Failure     // rules whose condition could not be evaluated
+}
+
+// Failure is a condition that could not be evaluated.
+type Failure struct {
+	Rule string
+	Err  error
 }
 
 // Shadow is what a rule in mode shadow would have done.
 type Shadow struct {
-	Rule   string
-	Action Action
+	Rule   string `json:"rule"`
+	Action Action `json:"action"`
 }

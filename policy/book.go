@@ -1,0 +1,258 @@
+package policy
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealgate/sealgate/policy/rules"
+)
+
+// Origin is where a policy comes from: a file and the files of its lists, or a
+// preset.
+type Origin struct {
+	Name  string                            // for messages
+	Read  func() ([]byte, error)            // the policy
+	Open  func(path string) ([]byte, error) // a list's file, as the policy names it; nil: there are none
+	Write func([]byte) error                // replaces the policy; nil: it cannot be (a preset)
+}
+
+// BookOptions of a Book. Origin and Fallback are required.
+type BookOptions struct {
+	Origin   Origin
+	Fallback []byte        // a preset, for a start with nothing better
+	Journal  Journal       // nil: nothing is remembered
+	Poll     time.Duration // how often the files are looked at; 0: 5 s
+	Clock    func() time.Time
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+}
+
+// Book holds the policy in force and how it came to be. Its methods may be called
+// concurrently.
+type Book struct {
+	opt     BookOptions
+	current atomic.Pointer[rules.Policy]
+	loads   *prometheus.CounterVec
+
+	mu       sync.Mutex // one load at a time
+	since    time.Time
+	by       string
+	files    map[string][]byte            // of the policy in force
+	tried    map[string][sha256.Size]byte // what the last attempt read; "" is the policy
+	failure  error                        // of the last attempt
+	failedAt time.Time
+}
+
+// OpenBook loads the policy. A bad one falls back to the last good one that the
+// journal has, then to the fallback, and says so loudly; only a fallback that is
+// bad is an error.
+func OpenBook(ctx context.Context, o BookOptions) (*Book, error) {
+	o.Poll = cmp.Or(o.Poll, 5*time.Second)
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	b := &Book{opt: o, loads: counter(o.Metrics, prometheus.CounterOpts{
+		Name: "sealgate_policy_loads_total", Help: "Attempts to load the policy, by result: loaded, same, refused.",
+	}, "result")}
+	if _, err := b.Reload(ctx, "start"); err == nil {
+		return b, nil
+	}
+	if err := b.fallBack(ctx); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Current is the policy in force.
+func (b *Book) Current() *rules.Policy { return b.current.Load() }
+
+// ErrSame means that what was to be loaded is in force already.
+var ErrSame = errors.New("policy: nothing has changed")
+
+// Reload reads, checks and tests the policy, and puts it in force in one step. Any
+// error leaves the one in force: it joins a *rules.Problem for everything that is
+// wrong, or is ErrSame. who is one of start, signal, file, command, page.
+func (b *Book) Reload(ctx context.Context, who string) (Change, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.load(ctx, who)
+}
+
+func (b *Book) load(ctx context.Context, who string) (Change, error) {
+	r := b.read()
+	b.tried = r.sums
+	now := b.opt.Clock()
+	change := Change{ID: newDecisionID(now), Time: now, Who: who}
+	p, err := r.parse(b.opt.Origin.Name, now, b.Current())
+	b.failure = err
+	if err != nil {
+		b.failedAt, change.Result = now, err.Error()
+		b.loads.WithLabelValues("refused").Inc()
+		b.opt.Log.Error("policy is not loaded, the one before stays in force", "by", who, "error", err)
+		b.note(ctx, change, nil)
+		return change, err
+	}
+	if old := b.Current(); old != nil && old.Hash() == p.Hash() {
+		b.loads.WithLabelValues("same").Inc()
+		return change, ErrSame
+	}
+	change.Policy, change.Result, change.Diff = p.Hash(), Loaded, b.changed(p, r.files)
+	b.enforce(p, r.files, who)
+	packed, err := bundle{Text: p.Text(), Files: r.files}.pack()
+	if err != nil {
+		b.opt.Log.Warn("policy is in force and not kept: a rollback cannot come back to it", "error", err)
+	}
+	b.note(ctx, change, packed)
+	return change, nil
+}
+
+// enforce puts p in force.
+func (b *Book) enforce(p *rules.Policy, files map[string][]byte, who string) {
+	b.current.Store(p)
+	b.files, b.since, b.by = files, b.opt.Clock(), who
+	b.loads.WithLabelValues(Loaded).Inc()
+	b.opt.Log.Info("policy is in force", "by", who, "policy", p.Hash(), "mode", p.Mode(), "rules", len(p.Rules()))
+	for _, w := range p.Warnings() {
+		b.opt.Log.Warn("policy has a weak place", "warning", w)
+	}
+}
+
+// note keeps a change. That it could not be kept undoes nothing.
+func (b *Book) note(ctx context.Context, c Change, packed []byte) {
+	if b.opt.Journal == nil {
+		return
+	}
+	if err := b.opt.Journal.AddChange(ctx, c, packed); err != nil {
+		b.opt.Log.Warn("change of the policy could not be written to the change log", "error", err)
+	}
+}
+
+// fallBack finds something to start with.
+func (b *Book) fallBack(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p, files, err := b.lastGood(ctx)
+	if err != nil {
+		b.opt.Log.Warn("no policy of before can be read", "error", err)
+	}
+	if p == nil {
+		r := reading{text: b.opt.Fallback}
+		if p, err = r.parse("preset", b.opt.Clock(), nil); err != nil {
+			return fmt.Errorf("load the preset to start with: %w", err)
+		}
+	}
+	b.enforce(p, files, "fallback")
+	b.opt.Log.Error("policy of the configuration is bad: started with another one", "policy", p.Hash(), "name", p.Name(), "error", b.failure)
+	return nil
+}
+
+// lastGood is what was loaded last according to the journal, nil when there is none.
+func (b *Book) lastGood(ctx context.Context) (*rules.Policy, map[string][]byte, error) {
+	changes, err := b.Changes(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, c := range changes {
+		if c.Result != Loaded {
+			continue
+		}
+		old, err := b.bundle(ctx, c.ID)
+		if err != nil {
+			return nil, nil, err
+		}
+		r := reading{text: old.Text, open: old.open, files: old.Files}
+		p, err := r.parse("last good policy", b.opt.Clock(), nil)
+		return p, old.Files, err
+	}
+	return nil, nil, nil
+}
+
+// Run looks after the files until ctx ends.
+func (b *Book) Run(ctx context.Context) error {
+	tick := time.NewTicker(b.opt.Poll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			b.poll(ctx)
+		}
+	}
+}
+
+// poll loads the policy when its files are not what the last attempt read: by their
+// content, for no notice comes through a bind mount.
+func (b *Book) poll(ctx context.Context) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for path, sum := range b.tried {
+		text, err := b.opt.Origin.open(path)
+		if sumOf(text, err) != sum {
+			_, _ = b.load(ctx, "file") // it has been logged
+			return
+		}
+	}
+}
+
+// open reads the policy for "", else the file of a list.
+func (o Origin) open(path string) ([]byte, error) {
+	if path == "" {
+		return o.Read()
+	}
+	if o.Open == nil {
+		return nil, errors.New("there are no files here")
+	}
+	return o.Open(path)
+}
+
+// reading is a policy and the files of its lists while they are read.
+type reading struct {
+	text  []byte
+	err   error
+	open  func(string) ([]byte, error)
+	files map[string][]byte
+	sums  map[string][sha256.Size]byte
+}
+
+func (b *Book) read() *reading {
+	r := &reading{files: map[string][]byte{}, sums: map[string][sha256.Size]byte{}}
+	r.text, r.err = b.opt.Origin.Read()
+	r.sums[""] = sumOf(r.text, r.err)
+	r.open = func(path string) ([]byte, error) {
+		text, err := b.opt.Origin.open(path)
+		r.sums[path] = sumOf(text, err)
+		if err == nil {
+			r.files[path] = text
+		}
+		return text, err
+	}
+	return r
+}
+
+func (r *reading) parse(name string, now time.Time, before *rules.Policy) (*rules.Policy, error) {
+	if r.err != nil {
+		return nil, &rules.Problem{File: name, Reason: r.err.Error()}
+	}
+	return rules.Parse(rules.Source{Name: name, Text: r.text, Open: r.open, Now: now, Before: before})
+}
+
+// sumOf tells contents apart; what cannot be read is one of them.
+func sumOf(text []byte, err error) [sha256.Size]byte {
+	if err != nil {
+		return sha256.Sum256([]byte("unreadable: " + err.Error()))
+	}
+	return sha256.Sum256(text)
+}

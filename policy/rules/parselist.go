@@ -1,0 +1,99 @@
+package rules
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// lists reads the named lists: [a.example, b.example], or {csv: …}, {file: …},
+// {domains: […]} with expires, except and, for a csv, severity.
+func (p *parsing) lists(n ast.Node) {
+	for _, e := range p.entries(n, "lists") {
+		name := p.newName(e.Key, p.policy.lists[e.Key.GetToken().Value] != nil, wordLetters)
+		d := &domains{names: map[string]struct{}{}, except: map[string]struct{}{}}
+		p.policy.lists[name] = d
+		if _, inline := e.Value.(*ast.SequenceNode); inline {
+			p.written(e.Value, d.names)
+		} else {
+			p.list(e.Value, name, d)
+		}
+		p.judge(name, d)
+	}
+}
+
+func (p *parsing) list(n ast.Node, name string, d *domains) {
+	severities := []string{"suspend"}
+	var csv, file ast.Node
+	p.fields(n, "list "+name, map[string]func(ast.Node){
+		"domains": func(n ast.Node) { p.written(n, d.names) },
+		"except":  func(n ast.Node) { p.written(n, d.except) },
+		"expires": func(n ast.Node) { d.expires = p.date(n, "expires") },
+		"csv":     func(n ast.Node) { csv = n },
+		"file":    func(n ast.Node) { file = n },
+		"severity": func(n ast.Node) {
+			severities = nil
+			for _, item := range p.items(n, "severity") {
+				severities = append(severities, p.oneOf(item, "severity", "suspend", "silence", "noop"))
+			}
+		},
+	})
+	if csv != nil {
+		p.opened(csv, func(text []byte) error { return d.addCSV(text, severities) })
+	}
+	if file != nil {
+		p.opened(file, d.addLines)
+	}
+}
+
+// written reads domains that are in the policy itself: there a mistake is an error.
+func (p *parsing) written(n ast.Node, into map[string]struct{}) {
+	for _, item := range p.items(n, "a list of domains") {
+		clean, err := canonical(p.text(item, "a domain"))
+		if err != nil {
+			p.wrongf(item, "%v", err)
+			continue
+		}
+		into[clean] = struct{}{}
+	}
+}
+
+var errNoFiles = errors.New("cannot be read: this policy comes without files")
+
+// opened hands the content of a list's file to read.
+func (p *parsing) opened(n ast.Node, read func([]byte) error) {
+	path := p.text(n, "a path")
+	if p.source.Open == nil {
+		p.wrongf(n, "%s %v", path, errNoFiles)
+		return
+	}
+	text, err := p.source.Open(path)
+	switch {
+	case err != nil:
+		p.wrongf(n, "read a list: %v", err)
+		return
+	case len(text) > maxListBytes:
+		p.wrongf(n, "%s is over %d MiB", path, maxListBytes>>20)
+		return
+	}
+	p.hash(text)
+	p.policy.files = append(p.policy.files, path)
+	if err := read(bytes.ToValidUTF8(text, []byte("?"))); err != nil {
+		p.wrongf(n, "%s %v", path, err)
+	}
+}
+
+// judge warns of what is on a list and does not count.
+func (p *parsing) judge(name string, d *domains) {
+	warn := func(format string, args ...any) {
+		p.policy.warnings = append(p.policy.warnings, fmt.Sprintf("list "+name+" "+format, args...))
+	}
+	if d.expired(p.source.Now) {
+		warn("expired on %s and matches nobody: renew it or remove it", d.expires.Add(-day).Format("2006-01-02"))
+	}
+	if n := len(d.skipped); n > 0 {
+		warn("has %d entries that name no domain, the first is %s", n, d.skipped[0])
+	}
+}

@@ -1,0 +1,116 @@
+package rules
+
+import "time"
+
+// Rule is a rule as in the file.
+type Rule struct {
+	Name  string `json:"name"`
+	At    Stage  `json:"at"`
+	When  string `json:"when,omitempty"`
+	Limit string `json:"limit,omitempty"`
+	Then  Action `json:"then"`
+	Mode  string `json:"mode"`
+}
+
+// List is what there is to say about a list.
+type List struct {
+	Name    string     `json:"name"`
+	Domains int        `json:"domains"`
+	Skipped int        `json:"skipped,omitempty"`
+	Expires *time.Time `json:"expires,omitempty"`
+}
+
+// The modes of a policy and of a rule.
+const (
+	Enforce    = "enforce"
+	ShadowMode = "shadow"
+)
+
+// Name is the file's, or the preset's.
+func (p *Policy) Name() string { return p.name }
+
+// Text is the file, byte for byte.
+func (p *Policy) Text() []byte { return p.text }
+
+// Hash tells policies apart: 12 hex digits over the file and the files of its lists.
+func (p *Policy) Hash() string {
+	if p == nil {
+		return ""
+	}
+	return p.hash
+}
+
+// Files are those of the lists, as the policy names them.
+func (p *Policy) Files() []string { return p.files }
+
+// Mode is Enforce or ShadowMode, of the whole file.
+func (p *Policy) Mode() string { return modeOf(p != nil && p.shadow) }
+
+// Inherit says what of the instance's knowledge counts.
+func (p *Policy) Inherit() Inherit {
+	if p == nil {
+		return Inherit{}
+	}
+	return p.inherit
+}
+
+// Warnings are sentences about what loads, and probably should not stay so.
+func (p *Policy) Warnings() []string { return p.warnings }
+
+// Rules are all rules in order.
+func (p *Policy) Rules() []Rule {
+	all := make([]Rule, len(p.rules))
+	for i, r := range p.rules {
+		all[i] = Rule{Name: r.name, At: r.at, When: r.when.String(), Then: r.then, Mode: modeOf(r.shadow)}
+		if r.limit != nil {
+			all[i].Limit = r.limit.String()
+		}
+	}
+	return all
+}
+
+// Lists are all lists by name.
+func (p *Policy) Lists() []List {
+	all := make([]List, 0, len(p.lists))
+	for _, name := range sortedKeys(p.lists) {
+		d := p.lists[name]
+		one := List{Name: name, Domains: len(d.names), Skipped: len(d.skipped)}
+		if !d.expires.IsZero() {
+			one.Expires = &d.expires
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// On are the lists a domain is on at now.
+func (p *Policy) On(domain string, now time.Time) []string {
+	var on []string
+	for _, name := range sortedKeys(p.lists) {
+		if d := p.lists[name]; !d.expired(now) && d.has(domain) {
+			on = append(on, name)
+		}
+	}
+	return on
+}
+
+// Evictions is how often a limit's table had to forget a key that still owed.
+func (p *Policy) Evictions() uint64 {
+	var sum uint64
+	for _, r := range p.rules {
+		if r.counts != nil {
+			sum += r.counts.Evictions()
+		}
+	}
+	return sum
+}
+
+func modeOf(shadow bool) string { //nolint:revive // it is the two-valued mode itself
+	if shadow {
+		return ShadowMode
+	}
+	return Enforce
+}
+
+// Tests is how many tests the file has.
+func (p *Policy) Tests() int { return len(p.tests) }

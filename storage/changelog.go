@@ -1,0 +1,130 @@
+package storage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/sealgate/sealgate/policy"
+)
+
+// The bounds of the change log beside its time: the oldest go first.
+const (
+	maxChanges = 1000
+	maxBundles = 50
+)
+
+func changeKeyOf(kind byte, id string) []byte { return append([]byte{journalKey, kind}, id...) }
+
+// AddChange implements policy.Journal.
+func (s *Store) AddChange(ctx context.Context, c policy.Change, bundle []byte) error {
+	value, err := json.Marshal(c)
+	if err == nil && max(len(value), len(bundle)) > partSize {
+		err = fmt.Errorf("it has %d and %d bytes, %d are possible", len(value), len(bundle), partSize)
+	}
+	if err != nil {
+		return fmt.Errorf("keep a change of the policy: %w", err)
+	}
+	rows := []lasting{{row{changeKeyOf(changeKind, c.ID), value}, keepChange}}
+	if bundle != nil {
+		rows = append(rows, lasting{row{changeKeyOf(bundleKind, c.ID), bundle}, keepChange})
+	}
+	for kind, most := range map[byte]int{changeKind: maxChanges, bundleKind: maxBundles} {
+		old, err := s.oldest(ctx, kind, most-1)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, old...)
+	}
+	return s.writeLasting(ctx, rows)
+}
+
+// oldest are the rows of a kind beyond the newest ones, to be removed.
+func (s *Store) oldest(ctx context.Context, kind byte, newest int) ([]lasting, error) {
+	var keys []lasting
+	prefix := []byte{journalKey, kind}
+	err := s.scan(ctx, prefix, prefix, func(item *badger.Item) (bool, error) {
+		keys = append(keys, lasting{row: row{key: item.KeyCopy(nil)}})
+		return true, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look through the change log: %w", err)
+	}
+	return keys[:max(0, len(keys)-newest)], nil
+}
+
+// Changes implements policy.Journal.
+func (s *Store) Changes(ctx context.Context) ([]policy.Change, error) {
+	var all []policy.Change
+	prefix := []byte{journalKey, changeKind}
+	err := s.scan(ctx, prefix, prefix, func(item *badger.Item) (bool, error) {
+		var c policy.Change
+		err := item.Value(func(v []byte) error { return json.Unmarshal(v, &c) })
+		all = append(all, c)
+		return true, err
+	})
+	slices.Reverse(all)
+	return all, err
+}
+
+// Bundle implements policy.Journal.
+func (s *Store) Bundle(ctx context.Context, change string) ([]byte, error) {
+	value, err := s.read(ctx, changeKeyOf(bundleKind, change))
+	if isMissing(err) {
+		return nil, nil
+	}
+	return value, err
+}
+
+// The bounds of what is remembered about domains: so many new ones in an hour, and
+// one that is still talked to is noted anew in time.
+const (
+	newDomainsHourly = 5_000
+	renewDomain      = 100 * day
+)
+
+// FirstSeen implements policy.Journal. Domains beyond what an hour may bring are
+// not noted: they stay new.
+func (s *Store) FirstSeen(ctx context.Context, domain string, now time.Time) (time.Time, error) {
+	h := s.keys.hash(journalKey, "domain", domain)
+	key := append([]byte{journalKey, seenKind}, h[:]...)
+	value, err := s.read(ctx, key)
+	if err != nil && !isMissing(err) {
+		return now, fmt.Errorf("read when a domain was first seen: %w", err)
+	}
+	first, noted := now, time.Time{}
+	if err == nil {
+		d := decoder{rest: value}
+		first, noted = time.Unix(d.int(), 0), time.Unix(d.int(), 0)
+	}
+	if now.Sub(noted) < renewDomain || err != nil && !s.newcomer.take(now, newDomainsHourly) {
+		return first, nil
+	}
+	value = appendUints(nil, uint64(first.Unix()), uint64(now.Unix()))
+	if err := s.writeLasting(ctx, []lasting{{row{key, value}, keepDomain}}); err != nil {
+		return first, fmt.Errorf("note when a domain was first seen: %w", err)
+	}
+	return first, nil
+}
+
+// ration counts within an hour.
+type ration struct {
+	mu    sync.Mutex
+	hour  time.Time
+	count int
+}
+
+func (r *ration) take(now time.Time, most int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if hour := now.Truncate(time.Hour); !hour.Equal(r.hour) {
+		r.hour, r.count = hour, 0
+	}
+	r.count++
+	return r.count <= most
+}
