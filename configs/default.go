@@ -37,6 +37,7 @@ func Default() Config {
 			HeaderBytes: 32 << 10, HeaderCount: 128, URIBytes: 16 << 10,
 			Connections: 65536, ConnectionsPerClient: 256,
 			FailedSignatures: Rate{Max: 10, Every: time.Minute},
+			SignedRequests:   Rate{Max: 3000, Every: time.Minute},
 			JSONDepth:        32, JSONKeys: 1000,
 		},
 		Admin: Admin{Listen: "127.0.0.1:9420", Socket: "./data/admin.sock"},

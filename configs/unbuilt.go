@@ -7,7 +7,6 @@ import "strings"
 var unbuilt = map[string]string{
 	"storage.engine": "the scale-out engine",
 	"signing.redis":  "the source mastodon-sidekiq",
-	"policy":         "the abuse policy",
 }
 
 // unbuiltFeature returns what a key waits for, "" when nothing.

@@ -18,14 +18,18 @@ import (
 	"github.com/sealgate/sealgate/policy/signature"
 )
 
-// failedSignatures is the configuration key of the budget.
-const failedSignatures = "limits.failed_signatures"
+// The configuration keys of the budgets.
+const (
+	failedSignatures = "limits.failed_signatures"
+	signedRequests   = "limits.signed_requests"
+)
 
 // Options configure a Gate. Domain and Keys are required.
 type Options struct {
 	Domain           string              // our host, with its port where it has one
 	Keys             *actorkey.Keys      // whose lifetime the caller minds
 	FailedSignatures ratelimit.Rate      // per client address; zero: 10 per minute
+	SignedRequests   ratelimit.Rate      // per actor whose signature holds; zero: 3,000 per minute
 	Verifiers        int                 // signatures checked at once; 0: one per CPU
 	Queue            int                 // requests waiting to be; 0: 1,024
 	Book             *Book               // nil: everything is allowed
@@ -43,6 +47,7 @@ type Gate struct {
 	domain   string
 	keys     *actorkey.Keys
 	failures *ratelimit.Limiter
+	signers  *ratelimit.Limiter
 	pool     *pool
 	lookups  *lookups
 	clock    func() time.Time
@@ -69,6 +74,9 @@ func New(o Options) *Gate {
 	if o.FailedSignatures == (ratelimit.Rate{}) {
 		o.FailedSignatures = ratelimit.Rate{Max: 10, Every: time.Minute}
 	}
+	if o.SignedRequests == (ratelimit.Rate{}) {
+		o.SignedRequests = ratelimit.Rate{Max: 3000, Every: time.Minute}
+	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -83,6 +91,7 @@ func New(o Options) *Gate {
 		domain:   o.Domain,
 		keys:     o.Keys,
 		failures: ratelimit.New(ratelimit.Options{Rate: o.FailedSignatures}),
+		signers:  ratelimit.New(ratelimit.Options{Rate: o.SignedRequests}),
 		pool:     newPool(o.Verifiers, o.Queue),
 		lookups:  newLookups(),
 		clock:    o.Clock,
@@ -106,7 +115,7 @@ func (g *Gate) Run(ctx context.Context) error {
 	return nil
 }
 
-// Admit returns who signed the arrival. Errors are *LimitError, or match
+// Admit returns who signed the arrival; a Signer that comes with an error is not admitted. Errors are *LimitError, or match
 // ErrSignature or ErrKeyUnavailable; the end of ctx is the latter or ErrBusy,
 // whichever it was waiting for. It asks the cheap questions first: the client's
 // budget, then what needs no key, then the key, then the arithmetic.
@@ -119,13 +128,23 @@ func (g *Gate) Admit(ctx context.Context, a Arrival) (Signer, error) {
 	scheme, signer, err := g.identify(ctx, a, client)
 	g.metrics.checks.WithLabelValues(resultOf(err), scheme).Inc()
 	if err == nil {
-		return signer, nil
+		return signer, g.charge(signer)
 	}
 	if chargeable(err) {
 		g.failures.Take(client, g.clock())
 	}
 	g.log.Debug("signature not accepted", "scheme", scheme, "error", err)
 	return Signer{}, err
+}
+
+// charge counts a request for its signer: it has proven to be theirs.
+func (g *Gate) charge(s Signer) error {
+	wait := g.signers.Take(g.signers.Of(s.Actor), g.clock())
+	if wait == 0 {
+		return nil
+	}
+	g.metrics.limited.WithLabelValues("signed_requests").Inc()
+	return &LimitError{RetryAfter: wait, Key: signedRequests, Reason: ErrTooMany}
 }
 
 // chargeable says whether an error goes on the client's account: everything

@@ -40,7 +40,7 @@ var (
 	// LimitError.
 	ErrBusy = errors.New("policy: too much to verify")
 	// ErrTooMany: this client has had its share (429). It comes as a LimitError.
-	ErrTooMany = errors.New("policy: too many requests that do not verify")
+	ErrTooMany = errors.New("policy: too many requests")
 )
 
 // LimitError is a refusal that time cures. It wraps ErrTooMany or ErrBusy.

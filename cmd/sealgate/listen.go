@@ -35,11 +35,7 @@ func (g *gateway) run(ctx context.Context) error {
 	g.servePublic(serving, group, public)
 	working, stopWorking := context.WithCancel(serving)
 	defer stopWorking()
-	rested := make(chan struct{})
-	group.Go(func() error {
-		defer close(rested)
-		return g.outbox.Run(working)
-	})
+	rested := g.work(working, group)
 	for _, o := range operator {
 		group.Go(func() error { return serveOperator(o) })
 	}
@@ -54,6 +50,20 @@ func (g *gateway) run(ctx context.Context) error {
 	})
 	err = group.Wait()
 	return errors.Join(err, g.close())
+}
+
+// work runs what works beside the requests, until ctx ends. The channel closes when all of it has.
+func (g *gateway) work(ctx context.Context, group *errgroup.Group) <-chan struct{} {
+	workers, within := errgroup.WithContext(ctx)
+	for _, run := range []func(context.Context) error{g.outbox.Run, g.gate.Run, g.runPolicy} {
+		workers.Go(func() error { return run(within) })
+	}
+	rested := make(chan struct{})
+	group.Go(func() error {
+		defer close(rested)
+		return workers.Wait()
+	})
+	return rested
 }
 
 // servePublic serves the public listeners in goroutines of group.

@@ -41,6 +41,8 @@ type gateway struct {
 	inbox  *inbox.Inbox
 	relay  *relay.Relay
 	outbox *outbox.Outbox
+	book   *policy.Book
+	gate   *policy.Gate
 	front  *forward.Server
 	admin  *admin.Admin
 
@@ -56,7 +58,7 @@ type gateway struct {
 func newGateway(config configs.Config, log *slog.Logger) (*gateway, error) {
 	g := &gateway{config: config, log: log, metrics: prometheus.NewRegistry()}
 	g.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func() error{g.openStore, g.meetPeople, g.openFront, g.openEdge} {
+	for _, step := range []func() error{g.openStore, g.meetPeople, g.openPolicy, g.openFront, g.openEdge} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, g.close())
 		}
@@ -145,7 +147,7 @@ func (g *gateway) openFront() error {
 	if err != nil {
 		return err
 	}
-	gate := g.newGate(own)
+	g.gate = g.newGate(own)
 	if g.outbox, err = g.newOutbox(own); err != nil {
 		return err
 	}
@@ -174,7 +176,7 @@ func (g *gateway) openFront() error {
 	}
 	g.relay, err = relay.New(relay.Options{
 		Domain: g.config.Domain, Base: publicBase(g.config), Web: web, Streaming: streaming,
-		Gate: gate, Inbox: g.inbox, People: g.people, Outbox: g.outbox, Keys: keys, Key: &own.PublicKey,
+		Gate: g.gate, Inbox: g.inbox, People: g.people, Outbox: g.outbox, Keys: keys, Key: &own.PublicKey,
 		Limits:      activity.Limits{Depth: g.config.Limits.JSONDepth, Keys: g.config.Limits.JSONKeys},
 		MaxActivity: int64(g.config.Mailbox.MaxActivity), Quota: int64(g.config.Mailbox.Quota),
 		Push: pusher, SignIn: signIn, Outside: outside, Internal: g.internal(),
@@ -206,7 +208,7 @@ func (g *gateway) newUpstream(url string) (*forward.Upstream, error) {
 // are signed by the gateway's own actor.
 func (g *gateway) newGate(own *rsa.PrivateKey) *policy.Gate {
 	f := g.config.Federation
-	failed := g.config.Limits.FailedSignatures
+	limits := g.config.Limits
 	base := publicBase(g.config)
 	keyID, actor := relay.OwnKeyID(base), relay.OwnActor(base)
 	client := actorkey.NewClient(actorkey.ClientOptions{
@@ -224,10 +226,14 @@ func (g *gateway) newGate(own *rsa.PrivateKey) *policy.Gate {
 	})
 	g.later(func() error { g.keys.Close(); client.CloseIdleConnections(); return nil })
 	return policy.New(policy.Options{
-		Keys: g.keys, Domain: g.config.Domain, FailedSignatures: ratelimit.Rate{Max: failed.Max, Every: failed.Every},
+		Keys: g.keys, Domain: g.config.Domain,
+		FailedSignatures: rateOf(limits.FailedSignatures), SignedRequests: rateOf(limits.SignedRequests),
+		Book: g.book, Journal: g.store, Server: newPulse(g.config.Storage.Path).read,
 		Log: g.log, Metrics: g.metrics,
 	})
 }
+
+func rateOf(r configs.Rate) ratelimit.Rate { return ratelimit.Rate{Max: r.Max, Every: r.Every} }
 
 func frontLimits(l configs.Limits) forward.Limits {
 	return forward.Limits{

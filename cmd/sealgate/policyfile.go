@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sealgate/sealgate/configs"
+	"github.com/sealgate/sealgate/policy"
+)
+
+// openPolicy puts the configured policy in force.
+func (g *gateway) openPolicy() error {
+	preset, err := configs.Preset(g.config.Policy.Preset)
+	if err != nil {
+		return err
+	}
+	g.book, err = policy.OpenBook(context.Background(), policy.BookOptions{
+		Origin: policyOrigin(g.config.Policy), Fallback: preset, Journal: g.store, Log: g.log, Metrics: g.metrics,
+	})
+	return err
+}
+
+// runPolicy loads the policy again when its files change, and on SIGHUP.
+func (g *gateway) runPolicy(ctx context.Context) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return g.book.Run(ctx) })
+	group.Go(func() error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-hangups:
+				if _, err := g.book.Reload(ctx, "signal"); errors.Is(err, policy.ErrSame) {
+					g.log.Info("policy is the same as before", "by", "signal")
+				}
+			}
+		}
+	})
+	return group.Wait()
+}
+
+// policyOrigin is policy.file, or the preset.
+func policyOrigin(c configs.Policy) policy.Origin {
+	if c.File != "" {
+		return policyFile(c.File)
+	}
+	return policy.Origin{Name: "preset " + c.Preset, Read: func() ([]byte, error) { return configs.Preset(c.Preset) }}
+}
+
+// policyFile is a policy on disk; the files of its lists are named from its directory.
+func policyFile(path string) policy.Origin {
+	return policy.Origin{
+		Name: path,
+		Read: func() ([]byte, error) { return readAtMost(path, 1<<20) },
+		Open: func(name string) ([]byte, error) {
+			if !filepath.IsAbs(name) {
+				name = filepath.Join(filepath.Dir(path), name)
+			}
+			return readAtMost(name, 20<<20)
+		},
+		Write: func(text []byte) error { return replaceFile(path, text) },
+	}
+}
+
+// readAtMost reads a file as far as who checks its length needs to see.
+func readAtMost(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it is only read
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// replaceFile writes path whole or not at all, with the mode it had.
+func replaceFile(path string, text []byte) error {
+	about, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".policy-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // it is gone when all went well
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(about.Mode()), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("replace %s: %w", path, err)
+	}
+	return nil
+}
