@@ -47,10 +47,9 @@ func (s *Store) AddChange(ctx context.Context, c policy.Change, bundle []byte) e
 // oldest are the rows of a kind beyond the newest ones, to be removed.
 func (s *Store) oldest(ctx context.Context, kind byte, newest int) ([]lasting, error) {
 	var keys []lasting
-	prefix := []byte{journalKey, kind}
-	err := s.scan(ctx, prefix, prefix, func(item *badger.Item) (bool, error) {
-		keys = append(keys, lasting{row: row{key: item.KeyCopy(nil)}})
-		return true, nil
+	err := s.scan(ctx, []byte{journalKey, kind}, func(r *badger.Entry) error {
+		keys = append(keys, lasting{row: row{key: r.Key}})
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look through the change log: %w", err)
@@ -61,12 +60,11 @@ func (s *Store) oldest(ctx context.Context, kind byte, newest int) ([]lasting, e
 // Changes implements policy.Journal.
 func (s *Store) Changes(ctx context.Context) ([]policy.Change, error) {
 	var all []policy.Change
-	prefix := []byte{journalKey, changeKind}
-	err := s.scan(ctx, prefix, prefix, func(item *badger.Item) (bool, error) {
+	err := s.scan(ctx, []byte{journalKey, changeKind}, func(r *badger.Entry) error {
 		var c policy.Change
-		err := item.Value(func(v []byte) error { return json.Unmarshal(v, &c) })
+		err := json.Unmarshal(r.Value, &c)
 		all = append(all, c)
-		return true, err
+		return err
 	})
 	slices.Reverse(all)
 	return all, err

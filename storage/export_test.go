@@ -131,3 +131,14 @@ func (s *Store) Rows() (n int, err error) {
 
 // Personal says whether rows of that kind can be somebody's.
 func Personal(first byte) bool { return kinds[first].owned != nil }
+
+// RowsWith counts the rows whose key or value has text.
+func (s *Store) RowsWith(text string) (n int, err error) {
+	err = s.scan(context.Background(), []byte{}, func(row *badger.Entry) error {
+		if contains(row, []byte(text)) {
+			n++
+		}
+		return nil
+	})
+	return n, err
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/bits"
 	"sync"
@@ -163,33 +164,20 @@ func (s *Store) dayKey(ctx context.Context, t time.Time) (keyring, error) {
 
 // Entries implements policy.Journal.
 func (s *Store) Entries(ctx context.Context, since time.Time, do func(policy.Entry) bool) error {
+	enough := errors.New("enough")
 	from := entryKeyOf(policy.FirstDecisionID(since))
-	err := s.scan(ctx, []byte{journalKey, entryKind}, from, func(item *badger.Item) (bool, error) {
+	err := s.scanFrom(ctx, []byte{journalKey, entryKind}, from, func(r *badger.Entry) error {
 		var e policy.Entry
-		if err := item.Value(func(v []byte) error { return json.Unmarshal(v, &e) }); err != nil {
-			return false, err
+		if err := json.Unmarshal(r.Value, &e); err != nil {
+			return err
 		}
-		return do(e), nil
-	})
-	if err != nil {
-		return fmt.Errorf("read the decision log: %w", err)
-	}
-	return nil
-}
-
-// scan hands on every row from a key on while it begins with prefix.
-func (s *Store) scan(ctx context.Context, prefix, from []byte, do func(*badger.Item) (bool, error)) error {
-	return s.view(func(txn *badger.Txn) error {
-		rows := txn.NewIterator(badger.IteratorOptions{Prefix: prefix, PrefetchValues: true, PrefetchSize: 64})
-		defer rows.Close()
-		for rows.Seek(from); rows.Valid(); rows.Next() {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if more, err := do(rows.Item()); err != nil || !more {
-				return err
-			}
+		if !do(e) {
+			return enough
 		}
 		return nil
 	})
+	if err != nil && !errors.Is(err, enough) {
+		return fmt.Errorf("read the decision log: %w", err)
+	}
+	return nil
 }

@@ -48,6 +48,7 @@ var kinds = map[byte]kind{
 	poolKey:    {what: "key package", owned: func(w *whose, r *badger.Entry) bool { return w.is(r.Key[1:]) }, show: showPackage},
 	contentKey: {what: "content of a key package", owned: func(w *whose, r *badger.Entry) bool { return w.is(r.Key[1:]) }},
 	logKey:     {what: "key log", owned: func(w *whose, r *badger.Entry) bool { return w.is(r.Key[1:]) }, show: showEntry},
+	journalKey: {what: "policy decision", fades: true}, // ids in it are hashed; the change log beside it tells of nobody
 	traceKey:   {what: "trace of a key package", owned: (*whose).trace},
 }
 

@@ -41,12 +41,17 @@ func (p *pins) oldest(ts uint64) uint64 {
 // scan hands f every row whose key begins with prefix, in the order of keys, as of one moment. It reads in
 // pieces, so that nothing waits for f, however slow that is. f owns the rows.
 func (s *Store) scan(ctx context.Context, prefix []byte, f func(*badger.Entry) error) error {
+	return s.scanFrom(ctx, prefix, prefix, f)
+}
+
+// scanFrom is scan from a key on.
+func (s *Store) scanFrom(ctx context.Context, prefix, from []byte, f func(*badger.Entry) error) error {
 	s.life.RLock()
 	at := s.durable.Load()
 	s.pins.add(at, 1)
 	s.life.RUnlock()
 	defer s.pins.add(at, -1)
-	for from := prefix; from != nil; {
+	for from != nil {
 		piece, next, err := s.piece(at, prefix, from)
 		if err != nil {
 			return err

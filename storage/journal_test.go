@@ -1,0 +1,156 @@
+package storage_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealgate/sealgate/policy"
+	"github.com/sealgate/sealgate/policy/rules"
+	"github.com/sealgate/sealgate/storage"
+)
+
+func entryOf(id string, at time.Time) policy.Entry {
+	c := rules.Given()
+	c.Actor = rules.Actor{ID: "https://a.example/users/alice", Domain: "a.example"}
+	c.Recipient, c.Group.ID, c.Msg = "4711", "\x01\x02", rules.Msg{Kind: rules.KindWelcome, Bytes: 4097}
+	return policy.Entry{
+		ID: id, Time: at, Case: c, Action: rules.Hold, Rule: "strangers-wait", Mode: rules.Enforce, Policy: "abc",
+		Knock: policy.Knock{Actor: c.Actor.ID, Activity: id, Recipient: c.Recipient}, RetryAfter: time.Minute, Sticky: true, Logged: true,
+	}
+}
+
+func entries(t *testing.T, s *storage.Store, since time.Time) []policy.Entry {
+	t.Helper()
+	var all []policy.Entry
+	err := s.Entries(t.Context(), since, func(e policy.Entry) bool { all = append(all, e); return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestVerdictsSurviveARestart(t *testing.T) {
+	o := options(t.TempDir())
+	s := open(t, o)
+	e := entryOf(policy.FirstDecisionID(time.Now()), time.Now())
+	if err := s.Record(t.Context(), []policy.Entry{e}); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	s = open(t, o)
+	d, ok, err := s.Verdict(t.Context(), e.Knock)
+	if want := (policy.Decision{ID: e.ID, Action: rules.Hold, Rule: "strangers-wait", RetryAfter: time.Minute}); d != want || !ok || err != nil {
+		t.Errorf("%+v %v %v", d, ok, err)
+	}
+	for _, k := range []policy.Knock{{}, {Actor: e.Knock.Actor, Activity: e.ID}, {Actor: e.Knock.Actor, Activity: e.ID + "4", Recipient: "711"}} {
+		if _, ok, err := s.Verdict(t.Context(), k); ok || err != nil {
+			t.Errorf("%+v has a verdict: %v", k, err)
+		}
+	}
+}
+
+// The log names the sender's domain and nobody else, in the store, too: a person keeps one hash for a day.
+func TestTheDecisionLogNamesNobody(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	begin := time.Date(2026, 11, 25, 23, 0, 0, 0, time.UTC)
+	var batch []policy.Entry
+	for i := range 3 { // 23:00, 23:30 and, on the next day, 0:00
+		at := begin.Add(time.Duration(i) * 30 * time.Minute)
+		batch = append(batch, entryOf(policy.FirstDecisionID(at), at))
+	}
+	if err := s.Record(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	got := entries(t, s, begin.Add(time.Second))
+	if len(got) != 2 || !got[0].Time.Equal(batch[1].Time) {
+		t.Fatalf("%d entries since then", len(got))
+	}
+	got = entries(t, s, begin)
+	first, second, third := got[0].Case, got[1].Case, got[2].Case
+	if first.Actor.ID != second.Actor.ID || first.Recipient != second.Recipient || first.Group != second.Group {
+		t.Error("one day has two hashes for one person")
+	}
+	if third.Actor.ID == second.Actor.ID || third.Recipient == second.Recipient || third.Group == second.Group {
+		t.Error("a hash is the same on the next day")
+	}
+	text := fmt.Sprintf("%+v", got)
+	if strings.Contains(text, "alice") || strings.Contains(text, "4711") || !strings.Contains(text, "a.example") || first.Msg.Bytes != 8192 {
+		t.Errorf("%s", text)
+	}
+	for _, name := range []string{"alice", "4711"} {
+		if n, err := s.RowsWith(name); err != nil || n != 0 {
+			t.Errorf("%d rows of the store have %q, %v", n, name, err)
+		}
+	}
+}
+
+func TestOnlyWhatIsLoggedIsInTheLog(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	now := time.Now()
+	silent, fleeting := entryOf("a", now), entryOf("b", now)
+	silent.Logged, fleeting.Sticky = false, false
+	if err := s.Record(t.Context(), []policy.Entry{silent, fleeting}); err != nil {
+		t.Fatal(err)
+	}
+	if got := entries(t, s, time.Time{}); len(got) != 1 || got[0].ID != "b" {
+		t.Errorf("%+v", got)
+	}
+	if _, ok, _ := s.Verdict(t.Context(), fleeting.Knock); ok {
+		t.Error("a verdict that should not be sticky is")
+	}
+}
+
+func TestChangesAreBounded(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	for i := range 60 {
+		at := time.Unix(1_800_000_000+int64(i), 0).UTC()
+		c := policy.Change{ID: policy.FirstDecisionID(at), Time: at, Who: "file", Result: policy.Loaded, Policy: fmt.Sprint(i)}
+		if err := s.AddChange(t.Context(), c, fmt.Append(nil, "policy ", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := s.Changes(t.Context())
+	if err != nil || len(all) != 60 || all[0].Policy != "59" {
+		t.Fatalf("%d changes, %v", len(all), err)
+	}
+	kept := 0
+	for _, c := range all {
+		text, err := s.Bundle(t.Context(), c.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text != nil {
+			kept++
+		}
+	}
+	if kept != 50 {
+		t.Errorf("%d bundles are kept, want 50", kept)
+	}
+	if text, err := s.Bundle(t.Context(), all[0].ID); string(text) != "policy 59" || err != nil {
+		t.Errorf("%q %v", text, err)
+	}
+	if err := s.AddChange(t.Context(), policy.Change{ID: "x"}, make([]byte, 1<<20)); err == nil {
+		t.Error("a MiB was kept")
+	}
+}
+
+func TestDomainsAreRemembered(t *testing.T) {
+	o := options(t.TempDir())
+	s := open(t, o)
+	begin := time.Unix(1_800_000_000, 0)
+	seen := func(domain string, now, want time.Time) {
+		t.Helper()
+		if got, err := s.FirstSeen(t.Context(), domain, now); err != nil || !got.Equal(want) {
+			t.Errorf("%s: %v %v, want %v", domain, got, err, want)
+		}
+	}
+	seen("a.example", begin, begin)
+	closeStore(t, s)
+	s = open(t, o)
+	for days := range 5 {
+		seen("a.example", begin.AddDate(0, 0, 90*days), begin)
+	}
+	seen("b.example", begin.AddDate(0, 0, 3), begin.AddDate(0, 0, 3))
+}
