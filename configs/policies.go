@@ -6,7 +6,7 @@ import (
 )
 
 //go:embed policies/*.yaml
-var policies embed.FS //nolint:gochecknoglobals // go:embed can only fill variables
+var policies embed.FS
 
 // Preset returns the text of a preset of the abuse policy: open, normal or quiet.
 func Preset(name string) ([]byte, error) {
