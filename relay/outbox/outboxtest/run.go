@@ -1,0 +1,179 @@
+package outboxtest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/relay/outbox"
+)
+
+// quota of a mailbox in the suite, in bytes.
+const quota = 4 << 10
+
+// Run holds the stores that open makes, with mailboxes of so many bytes, to the
+// contract of outbox.Store. open registers its own clean-up with t.
+func Run(t *testing.T, open func(t *testing.T, quota int64) (outbox.Store, inbox.Store)) {
+	t.Helper()
+	for name, test := range map[string]func(*testing.T, outbox.Store, inbox.Store){
+		"Whole": testWhole, "Full": testFull, "Order": testOrder, "Settle": testSettle, "Names": testNames, "Owned": testOwned,
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, mail := open(t, quota)
+			test(t, store, mail)
+		})
+	}
+}
+
+func lane(n byte) outbox.Lane { return outbox.Lane{n} }
+
+func delivery(l outbox.Lane, activity string) outbox.Delivery {
+	return outbox.Delivery{
+		Place: outbox.Place{Lane: l}, Sent: activity, Activity: "https://social.example/e2ee/activities/" + activity,
+		Sender: outbox.Sender{Account: "1", Name: "alice", Actor: "https://social.example/users/alice"}, Host: "far.example",
+		Group: "group 67", Ways: []string{"last 1"}, Inbox: "https://far.example/inbox",
+		Recipients: []string{"https://far.example/users/zoe"}, Accepted: time.Unix(1_800_000_000, 0).UTC(),
+	}
+}
+
+func submission(name string, owner inbox.Owner, size int, ds ...outbox.Delivery) outbox.Submission {
+	m := inboxtest.Sample(owner, 1)
+	m.ActivityID, m.Activity = "https://social.example/e2ee/activities/"+name, make([]byte, size)
+	return outbox.Submission{
+		Sent:     outbox.Sent{Names: []string{name, "alias of " + name}, Actor: m.Actor, Owners: []inbox.Owner{owner}, Body: []byte("body of " + name)},
+		Messages: []inbox.Message{m}, Deliveries: ds,
+	}
+}
+
+func submit(t *testing.T, s outbox.Store, sub outbox.Submission) outbox.Receipt {
+	t.Helper()
+	receipt, err := s.Submit(t.Context(), sub)
+	if err != nil {
+		t.Fatalf("submit: %v", err)
+	}
+	return receipt
+}
+
+func pending(t *testing.T, s outbox.Store) []outbox.Delivery {
+	t.Helper()
+	ds, err := s.Pending(t.Context(), outbox.Place{}, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ds
+}
+
+// testWhole: the copy, what was sent, and what is queued are there together.
+func testWhole(t *testing.T, s outbox.Store, mail inbox.Store) {
+	want := delivery(lane(1), "a")
+	receipt := submit(t, s, submission("a", "bob", 10, want))
+	if len(receipt.Results) != 1 || receipt.Results[0].Err != nil || receipt.Results[0].Position != 1 {
+		t.Errorf("results %+v", receipt.Results)
+	}
+	if kept, err := mail.After(t.Context(), "bob", 0, 10); err != nil || len(kept) != 1 {
+		t.Errorf("bob has %d messages, %v", len(kept), err)
+	}
+	got := pending(t, s)
+	want.Seq = receipt.First
+	if len(got) != 1 || fmt.Sprint(got[0]) != fmt.Sprint(want) {
+		t.Errorf("queued %+v\nwant   %+v", got, want)
+	}
+}
+
+// testFull: when one mailbox is full nothing at all is kept.
+func testFull(t *testing.T, s outbox.Store, mail inbox.Store) {
+	sub := submission("a", "bob", quota+1, delivery(lane(1), "a"))
+	sub.Messages = append(submission("a", "carol", 10).Messages, sub.Messages...)
+	receipt := submit(t, s, sub)
+	if len(receipt.Results) != 2 || !errors.Is(receipt.Results[1].Err, inbox.ErrFull) {
+		t.Errorf("results %+v", receipt.Results)
+	}
+	if kept, err := mail.After(t.Context(), "carol", 0, 10); err != nil || len(kept) != 0 {
+		t.Errorf("carol has %d messages, %v", len(kept), err)
+	}
+	if ds := pending(t, s); len(ds) != 0 {
+		t.Errorf("queued all the same: %+v", ds)
+	}
+	if _, err := s.Sent(t.Context(), "a"); !errors.Is(err, outbox.ErrNotSent) {
+		t.Errorf("sent all the same: %v", err)
+	}
+}
+
+// testOrder: Seq grows within a lane, in the order of submissions and within one,
+// and Pending pages through lanes.
+func testOrder(t *testing.T, s outbox.Store, _ inbox.Store) {
+	for _, name := range []string{"a", "b", "c"} {
+		submit(t, s, submission(name, "bob", 1, delivery(lane(2), name+"1"), delivery(lane(1), name), delivery(lane(2), name+"2")))
+	}
+	var got []string
+	behind := outbox.Place{}
+	for {
+		page, err := s.Pending(t.Context(), behind, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range page {
+			got, behind = append(got, d.Sent), d.Place
+		}
+		if len(page) < 2 {
+			break
+		}
+	}
+	if want := "[a b c a1 a2 b1 b2 c1 c2]"; fmt.Sprint(got) != want {
+		t.Errorf("order %v, want %v", got, want)
+	}
+}
+
+// testSettle: what is done is gone, what changed is changed, and no Seq comes again.
+func testSettle(t *testing.T, s outbox.Store, _ inbox.Store) {
+	submit(t, s, submission("a", "bob", 1, delivery(lane(1), "a"), delivery(lane(1), "b")))
+	ds := pending(t, s)
+	ds[1].Warned = true
+	if err := s.Settle(t.Context(), []outbox.Place{ds[0].Place}, ds[1:]); err != nil {
+		t.Fatal(err)
+	}
+	left := pending(t, s)
+	if len(left) != 1 || left[0].Sent != "b" || !left[0].Warned {
+		t.Fatalf("left %+v", left)
+	}
+	if err := s.Settle(t.Context(), []outbox.Place{left[0].Place}, nil); err != nil {
+		t.Fatal(err)
+	}
+	submit(t, s, submission("c", "bob", 1, delivery(lane(1), "c")))
+	if again := pending(t, s); len(again) != 1 || again[0].Seq <= left[0].Seq {
+		t.Errorf("%+v after Seq %d", again, left[0].Seq)
+	}
+}
+
+func testNames(t *testing.T, s outbox.Store, _ inbox.Store) {
+	submit(t, s, submission("a", "bob", 1))
+	for _, name := range []string{"a", "alias of a"} {
+		if sent, err := s.Sent(t.Context(), name); err != nil || string(sent.Body) != "body of a" || sent.Names[0] != "a" {
+			t.Errorf("%s: %+v, %v", name, sent, err)
+		}
+	}
+	if _, err := s.Sent(t.Context(), "b"); !errors.Is(err, outbox.ErrNotSent) {
+		t.Errorf("never sent: %v", err)
+	}
+}
+
+// testOwned: neither side's bytes are the other's.
+func testOwned(t *testing.T, s outbox.Store, _ inbox.Store) {
+	sub := submission("a", "bob", 1, delivery(lane(1), "a"))
+	submit(t, s, sub)
+	sub.Sent.Body[0], sub.Deliveries[0].Recipients[0] = 'X', "X"
+	got, err := s.Sent(t.Context(), "a")
+	if err != nil || string(got.Body) != "body of a" {
+		t.Fatalf("%q, %v", got.Body, err)
+	}
+	got.Body[0] = 'X'
+	if again, _ := s.Sent(t.Context(), "a"); string(again.Body) != "body of a" {
+		t.Errorf("what was returned is still the store's: %q", again.Body)
+	}
+	if d := pending(t, s)[0]; d.Recipients[0] == "X" {
+		t.Error("the queue keeps what it was given")
+	}
+}
