@@ -86,7 +86,9 @@ type Options struct {
 	Web      string // `upstream.web`: http://host:port or unix:/path
 	Software string // `upstream.software`; empty is mastodon
 	Register Register
-	Clock    func() time.Time
+
+	Transport http.RoundTripper // to Web; nil: connections of its own
+	Clock     func() time.Time
 	Log      *slog.Logger
 }
 
@@ -110,6 +112,9 @@ func New(o Options) (*Instance, error) {
 	up, err := newUpstream(o.Web, o.Domain)
 	if err != nil {
 		return nil, err
+	}
+	if o.Transport != nil {
+		up.client.Transport = o.Transport
 	}
 	i := &Instance{
 		domain:   strings.ToLower(o.Domain),

@@ -51,6 +51,7 @@ type Options struct {
 	Each   bool          // every recipient elsewhere gets a copy addressed to them alone
 	Jitter time.Duration // a delivery waits a random time up to this
 
+	Spread  Spread // nil: random
 	Clock   func() time.Time
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -86,6 +87,9 @@ func New(o Options) *Outbox {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Spread == nil {
+		o.Spread = spreadRandomly
+	}
 	out := &Outbox{
 		domain: strings.ToLower(o.Domain), base: o.Base, store: o.Store, inbox: o.Inbox, people: o.People,
 		limits: o.Limits, each: o.Each, jitter: o.Jitter, clock: o.Clock, log: o.Log,
@@ -94,7 +98,7 @@ func New(o Options) *Outbox {
 	if o.Keys != nil {
 		out.post = newPoster(o)
 	}
-	out.queue = newScheduler(o.Clock)
+	out.queue = newScheduler(o.Clock, o.Spread)
 	out.metrics = newMetrics(o.Metrics, out.queue)
 	return out
 }

@@ -17,14 +17,20 @@ const (
 	breakAfter   = 10        // failures in a row at one host
 )
 
+// Spread is where within its ± 50 % a retry falls, in [0, 1): random, or in a
+// simulation a function of what is retried and how often it failed.
+type Spread func(what string, failures int) float64
+
+func spreadRandomly(string, int) float64 { return rand.Float64() }
+
 // backoff is how long to wait after so many failures: a second, doubling to an
 // hour, ± 50 %.
-func backoff(failures int) time.Duration {
+func (f Spread) backoff(what string, failures int) time.Duration {
 	wait := longestRetry
 	if failures < 13 {
 		wait = min(longestRetry, firstRetry<<(failures-1))
 	}
-	return wait/2 + rand.N(wait)
+	return wait/2 + time.Duration(f(what, failures)*float64(wait))
 }
 
 // laneHost is a lane with what it belongs to.
@@ -36,8 +42,9 @@ type laneHost struct {
 // scheduler knows what is queued, but not its content: a lane takes a few hundred
 // bytes however much waits in it.
 type scheduler struct {
-	clock func() time.Time
-	wake  chan struct{}
+	clock  func() time.Time
+	spread Spread
+	wake   chan struct{}
 
 	mu      sync.Mutex
 	lanes   map[Lane]*lane
@@ -51,9 +58,9 @@ type scheduler struct {
 	own     uint64 // the first Seq that was kept since
 }
 
-func newScheduler(clock func() time.Time) *scheduler {
+func newScheduler(clock func() time.Time, spread Spread) *scheduler {
 	return &scheduler{
-		clock: clock, wake: make(chan struct{}, 1),
+		clock: clock, spread: spread, wake: make(chan struct{}, 1),
 		lanes: map[Lane]*lane{}, hosts: map[string]*host{}, senders: map[string]*sender{},
 	}
 }
@@ -159,7 +166,7 @@ func (s *scheduler) done(l *lane, out outcome) {
 		l.failures++
 		l.since = out.since
 		l.told = out.retry > time.Second
-		s.alarms.set(&l.alarm, s.clock().Add(max(out.retry, backoff(l.failures))))
+		s.alarms.set(&l.alarm, s.clock().Add(max(out.retry, s.spread.backoff(string(l.id[:]), l.failures))))
 	}
 	s.admit(l.host)
 }
@@ -171,7 +178,7 @@ func (s *scheduler) judge(h *host, out outcome) {
 	case out.fault:
 		h.failures++
 		if h.failures >= breakAfter {
-			s.alarms.set(&h.alarm, s.clock().Add(backoff(h.failures)))
+			s.alarms.set(&h.alarm, s.clock().Add(s.spread.backoff(h.name, h.failures)))
 		}
 	case out.settled > 0 && h.failures > 0:
 		h.failures = 0

@@ -45,7 +45,7 @@ func count(lanes []*lane, sender string) (n int) {
 // TestSendersShare: who floods takes half of the places, who comes next finds one at
 // once, and from then on they share what gets free.
 func TestSendersShare(t *testing.T) {
-	s := newScheduler(time.Now)
+	s := newScheduler(time.Now, spreadRandomly)
 	for n := range 400 {
 		queueUp(s, "mallory", fmt.Sprint("host", n), 3)
 	}
@@ -72,7 +72,7 @@ func TestSendersShare(t *testing.T) {
 // TestSendersTakeTurns: at one host a sender with a hundred groups gets no more turns
 // than one with a few.
 func TestSendersTakeTurns(t *testing.T) {
-	s := newScheduler(time.Now)
+	s := newScheduler(time.Now, spreadRandomly)
 	queueUp(s, "mallory", "host", 100)
 	under := startAll(s)
 	if len(under) != maxHostPosts {
@@ -93,7 +93,7 @@ func TestEverythingIsServed(t *testing.T) {
 	for seed := range uint64(100) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		now := time.Unix(0, 0)
-		s := newScheduler(func() time.Time { return now })
+		s := newScheduler(func() time.Time { return now }, spreadRandomly)
 		s.complete()
 		left := map[*lane]int{}
 		for range 400 {
