@@ -35,7 +35,7 @@ const (
 // Claim gives the requester one package per device and suite, reserved for them
 // for HoldFor; asking again gives the same. A service gets another each time,
 // within ServiceBudget. Where nothing is free it is the device's last resort, or
-// its only package, which are reserved for nobody; a device that has neither is
+// its only package, whoever holds it; a device that has neither is
 // left out. What is answered as reserved is durable.
 func (d *Directory) Claim(ctx context.Context, o Owner, r Requester) ([]Package, error) {
 	by := r.hash()
@@ -120,7 +120,7 @@ type asker struct {
 
 func (c *claimed) take(shelf []*Package, a asker) {
 	mine := func(p *Package) bool { return p.Hold.By == a.by && p.Held(a.now) }
-	free := func(p *Package) bool { return p.State == Listed && !p.LastResort && !p.Held(a.now) && !a.only }
+	free := func(p *Package) bool { return p.State == Listed && !p.LastResort && !p.Held(a.now) }
 	reusable := func(p *Package) bool { return p.LastResort || a.only }
 	if i := slices.IndexFunc(shelf, mine); i >= 0 && !a.service {
 		c.give(shelf[i], claimAgain)

@@ -418,6 +418,10 @@ func TestOnlyPackageIsForEverybody(t *testing.T) {
 			t.Errorf("%s got %q", who, ids(got))
 		}
 	}
+	other := d.publish(upload(d.device))[0]
+	if got := d.claim("xia"); len(got) != 1 || got[0].ID != other.ID {
+		t.Errorf("xia got %q, which zoe may still use, while another is free", ids(got))
+	}
 }
 
 func TestServiceGetsAnotherEachTimeWithinItsBudget(t *testing.T) {

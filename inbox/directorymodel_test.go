@@ -68,11 +68,11 @@ func (m *directoryModel) claim(rt *rapid.T) {
 	switch {
 	case mine >= 0:
 		m.want(rt, got, m.kept[mine])
-	case len(m.kept) == 1:
-		m.want(rt, got, m.kept[0])
 	case free >= 0:
 		m.want(rt, got, m.kept[free])
 		m.kept[free].holder, m.kept[free].until = who, now.Add(inbox.HoldFor)
+	case len(m.kept) == 1:
+		m.want(rt, got, m.kept[0])
 	case len(got) > 0:
 		rt.Fatalf("%s got %s, which is somebody else's", who, got[0].ID)
 	}

@@ -3,7 +3,6 @@ package outbox
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"time"
 
 	"github.com/maypok86/otter/v2"
 
@@ -20,10 +19,7 @@ type laneNames struct {
 }
 
 func newLaneNames() *laneNames {
-	return &laneNames{known: otter.Must(&otter.Options[string, string]{
-		MaximumSize: 20000, Logger: &otter.NoopLogger{},
-		ExpiryCalculator: otter.ExpiryAccessing[string, string](8 * 24 * time.Hour),
-	})}
+	return &laneNames{known: otter.Must(&otter.Options[string, string]{MaximumSize: 20000, Logger: &otter.NoopLogger{}})}
 }
 
 // name is the lane's name, the same for all hosts, and what leads to it.

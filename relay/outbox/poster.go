@@ -23,16 +23,19 @@ type poster struct {
 	client  *http.Client
 	keys    *keyring
 	clock   func() time.Time
-	schemes *otter.Cache[string, string] // what a host accepted
+	schemes *otter.Cache[string, accepted]
+}
+
+// accepted is the scheme that a host took.
+type accepted struct {
+	scheme string
+	until  time.Time
 }
 
 func newPoster(o Options) *poster {
 	return &poster{
 		client: o.Client, keys: newKeyring(o), clock: o.Clock,
-		schemes: otter.Must(&otter.Options[string, string]{
-			MaximumSize: 10000, Logger: &otter.NoopLogger{},
-			ExpiryCalculator: otter.ExpiryWriting[string, string](schemeFresh),
-		}),
+		schemes: otter.Must(&otter.Options[string, accepted]{MaximumSize: 10000, Logger: &otter.NoopLogger{}}),
 	}
 }
 
@@ -95,8 +98,8 @@ func (p *poster) send(ctx context.Context, d *Delivery, inbox string, body []byt
 	}
 	target := hostOf(inbox)
 	who.Scheme = signature.Cavage
-	if known, ok := p.schemes.GetIfPresent(target); ok {
-		who.Scheme = known
+	if known, ok := p.schemes.GetIfPresent(target); ok && p.clock().Before(known.until) {
+		who.Scheme = known.scheme
 	}
 	got := p.try(ctx, inbox, body, who)
 	if got.status != http.StatusUnauthorized {
@@ -120,7 +123,7 @@ func (p *poster) send(ctx context.Context, d *Delivery, inbox string, body []byt
 // says 202 to it unasked may have understood nothing.
 func (p *poster) remember(host, scheme string, got answered) {
 	if got.verdict == delivered {
-		p.schemes.Set(host, scheme)
+		p.schemes.Set(host, accepted{scheme, p.clock().Add(schemeFresh)})
 	}
 }
 

@@ -1,0 +1,189 @@
+package simulation_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/relay/outbox/outboxtest"
+)
+
+// steps of one simulation, before everything settles.
+const steps = 250
+
+// run simulates one seed. It returns the first broken invariant, the hash of the trace, and what happened.
+func run(t *testing.T, seed uint64, bug bug) (err error, trace string, counted map[string]int) {
+	t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+		cryptotest.SetGlobalRandom(t, seed)
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, seed, bug)
+			defer w.close()
+			for n := 0; n < steps && w.err == nil; n++ {
+				w.step()
+			}
+			if w.err == nil {
+				w.settle()
+			}
+			err, trace, counted = w.err, hex.EncodeToString(w.trace.Sum(nil)), w.counted
+		})
+	})
+	return err, trace, counted
+}
+
+// TestSeeds: whatever is drawn, every invariant holds. SEALGATE_SEEDS is how many seeds.
+func TestSeeds(t *testing.T) {
+	n := 300
+	if text := os.Getenv("SEALGATE_SEEDS"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			t.Fatal("SEALGATE_SEEDS is a number of seeds")
+		}
+	}
+	all := map[string]int{}
+	for seed := range uint64(n) {
+		err, _, counted := run(t, seed, nil)
+		if err != nil {
+			t.Fatalf("seed %d: %v; SEALGATE_SEED=%d go test -v -run OneSeed shows how", seed, err, seed)
+		}
+		for what, times := range counted {
+			all[what] += times
+		}
+	}
+	t.Log(all)
+}
+
+// TestOneSeed replays SEALGATE_SEED, with -v event by event.
+func TestOneSeed(t *testing.T) {
+	seed, _ := strconv.ParseUint(os.Getenv("SEALGATE_SEED"), 10, 64)
+	if err, trace, _ := run(t, seed, nil); err != nil {
+		t.Errorf("seed %d, trace %s: %v", seed, trace, err)
+	}
+}
+
+// TestReplay: the same seed gives the same trace.
+func TestReplay(t *testing.T) {
+	for seed := range uint64(5) {
+		_, first, _ := run(t, seed, nil)
+		_, second, _ := run(t, seed, nil)
+		if first != second {
+			t.Errorf("seed %d: two traces, %s and %s", seed, first, second)
+		}
+	}
+}
+
+// bug spoils what a gateway sees of its disk.
+type bug func(*disk)
+
+// TestEveryInvariantCatchesItsBug: what the simulation is for.
+func TestEveryInvariantCatchesItsBug(t *testing.T) {
+	for invariant, bug := range map[string]bug{
+		lost:    func(d *disk) { d.mail = &losing{Memory: memoryOf(d)} },
+		twice:   func(d *disk) { d.mail = &forgetful{Memory: memoryOf(d)} },
+		order:   func(d *disk) { d.mail = &shuffling{Memory: memoryOf(d), late: map[inbox.Owner]inbox.Message{}} },
+		claims:  func(d *disk) { d.keys = &generous{KeyMemory: d.keys.(*inboxtest.KeyMemory)} },
+		foreign: func(d *disk) { d.mail = &careless{Memory: memoryOf(d)} },
+		limit:   func(d *disk) { memoryOf(d).Quota = 0 },
+	} {
+		t.Run(invariant, func(t *testing.T) {
+			for seed := range uint64(40) {
+				err, _, _ := run(t, seed, bug)
+				var v *violation
+				if err == nil {
+					continue
+				}
+				if !errors.As(err, &v) || v.invariant != invariant {
+					t.Fatalf("seed %d: %v, which is not what was seeded", seed, err)
+				}
+				t.Logf("seed %d: %v", seed, err)
+				return
+			}
+			t.Error("40 seeds did not find it")
+		})
+	}
+}
+
+func memoryOf(d *disk) *inboxtest.Memory { return d.queue.(*outboxtest.Memory).Mail }
+
+// losing acknowledges now and then what it does not keep.
+type losing struct {
+	*inboxtest.Memory
+	n int
+}
+
+func (s *losing) Append(ctx context.Context, ms []inbox.Message) ([]inbox.Result, error) {
+	if s.n++; s.n%10 == 0 {
+		return make([]inbox.Result, len(ms)), nil
+	}
+	return s.Memory.Append(ctx, ms)
+}
+
+// forgetful does not know what it has seen.
+type forgetful struct{ *inboxtest.Memory }
+
+func (s *forgetful) Append(ctx context.Context, ms []inbox.Message) ([]inbox.Result, error) {
+	results, err := s.Memory.Append(ctx, ms)
+	for i, r := range results {
+		if errors.Is(r.Err, inbox.ErrDuplicate) {
+			ms[i].Actor += "#again"
+			_, err = s.Memory.Append(ctx, ms[i:i+1])
+		}
+	}
+	return results, err
+}
+
+// shuffling keeps a message for the next one's turn.
+type shuffling struct {
+	*inboxtest.Memory
+	late map[inbox.Owner]inbox.Message
+}
+
+func (s *shuffling) Append(ctx context.Context, ms []inbox.Message) ([]inbox.Result, error) {
+	o := ms[0].Owner
+	if _, ok := s.late[o]; !ok && len(ms) == 1 {
+		s.late[o] = ms[0]
+		return []inbox.Result{{Position: 1}}, nil
+	}
+	results, err := s.Memory.Append(ctx, ms)
+	if m, ok := s.late[o]; ok && err == nil {
+		delete(s.late, o)
+		_, err = s.Memory.Append(ctx, []inbox.Message{m})
+	}
+	return results, err
+}
+
+// generous forgets who holds a package.
+type generous struct{ *inboxtest.KeyMemory }
+
+func (s *generous) ChangePool(ctx context.Context, o inbox.Owner, f func(*inbox.Change) error) error {
+	return s.KeyMemory.ChangePool(ctx, o, func(c *inbox.Change) error {
+		err := f(c)
+		for i := range c.Packages {
+			c.Packages[i].Hold = inbox.Hold{}
+		}
+		return err
+	})
+}
+
+// careless gives a message to its owner's neighbour, too.
+type careless struct{ *inboxtest.Memory }
+
+func (s *careless) Append(ctx context.Context, ms []inbox.Message) ([]inbox.Result, error) {
+	results, err := s.Memory.Append(ctx, ms)
+	other := ms[0]
+	other.Owner = map[inbox.Owner]inbox.Owner{"1": "2", "2": "1"}[other.Owner]
+	if err == nil && other.Owner != "" {
+		_, err = s.Memory.Append(ctx, []inbox.Message{other})
+	}
+	return results, err
+}
+
+func welcomeFor(ref []byte) string { return base64.StdEncoding.EncodeToString(inboxtest.Welcome(ref)) }
