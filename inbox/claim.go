@@ -35,8 +35,7 @@ const (
 // Claim gives the requester one package per device and suite, reserved for them
 // for HoldFor; asking again gives the same. A service gets another each time,
 // within ServiceBudget. Where nothing is free it is the device's last resort, or
-// its only package, whoever holds it; a device that has neither is
-// left out. What is answered as reserved is durable.
+// its only package, whoever holds it; a device that has neither is left out. What is answered as reserved is durable.
 func (d *Directory) Claim(ctx context.Context, o Owner, r Requester) ([]Package, error) {
 	by := r.hash()
 	var got claimed

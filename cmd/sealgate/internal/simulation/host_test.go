@@ -34,7 +34,7 @@ import (
 
 // Small enough that schedules meet them.
 const (
-	quota        = 16 << 10
+	quota        = 6 << 10
 	retention    = 72 * time.Hour
 	maxPerDevice = 4
 )
