@@ -42,7 +42,7 @@ func (s *settings) load() (configs.Config, error) {
 
 // programVariables are the SEALGATE_ variables that the tests and the build of this project use.
 func programVariables() []string {
-	return []string{"SEALGATE_VECTORS", "SEALGATE_SAMPLES", "SEALGATE_CACHE"}
+	return []string{"SEALGATE_VECTORS", "SEALGATE_SAMPLES", "SEALGATE_CACHE", "SEALGATE_SEED", "SEALGATE_SEEDS", "SEALGATE_SOAK"}
 }
 
 func serveCommand() *cobra.Command {

@@ -89,7 +89,7 @@ type Options struct {
 
 	Transport http.RoundTripper // to Web; nil: connections of its own
 	Clock     func() time.Time
-	Log      *slog.Logger
+	Log       *slog.Logger
 }
 
 // Instance answers questions about the upstream's people. It is safe for

@@ -13,7 +13,6 @@ import (
 	"io"
 	"math/big"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -150,13 +149,8 @@ func (i *instance) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		_, _ = io.Copy(io.Discard, r.Body)
 	}
-	res := httptest.NewRecorder()
-	res.Header().Set("Content-Type", "application/activity+json")
-	res.WriteHeader(status)
-	_, _ = res.Write(body)
-	answer := res.Result()
-	answer.Request = r
-	return answer, nil
+	a := &answer{status: status, header: http.Header{"Content-Type": {"application/activity+json"}}, body: body}
+	return a.response(r)
 }
 
 func (i *instance) answer(r *http.Request) (int, any) {

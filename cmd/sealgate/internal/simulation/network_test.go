@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"runtime"
 	"slices"
 	"strings"
@@ -33,7 +32,32 @@ type flight struct {
 	from, to string
 	request  *http.Request
 	body     []byte
-	answer   chan *http.Response // nil: the connection breaks
+	answer   chan *answer // nil: the connection breaks
+}
+
+// answer is a response read whole.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a *answer) String() string {
+	if a == nil {
+		return "broken"
+	}
+	return http.StatusText(a.status)
+}
+
+// response is the answer to r, as a client gets it.
+func (a *answer) response(r *http.Request) (*http.Response, error) {
+	if a == nil {
+		return nil, errBroken
+	}
+	return &http.Response{
+		StatusCode: a.status, Status: http.StatusText(a.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
+		Header: a.header, Body: io.NopCloser(bytes.NewReader(a.body)), ContentLength: int64(len(a.body)),
+	}, nil
 }
 
 // path is one incarnation's way out: when the incarnation is killed, whoever waits
@@ -55,21 +79,18 @@ func (p path) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &flight{from: p.from, to: r.URL.Host, request: r, body: body, answer: make(chan *http.Response, 1)}
+	f := &flight{from: p.from, to: r.URL.Host, request: r, body: body, answer: make(chan *answer, 1)}
 	p.net.add(f)
 	select {
-	case res := <-f.answer:
-		if res == nil {
-			return nil, errBroken
-		}
-		return res, nil
+	case a := <-f.answer:
+		return a.response(r)
 	case <-r.Context().Done():
 		p.net.remove(f)
 		return nil, r.Context().Err()
 	case <-p.killed:
 		p.net.remove(f)
 		runtime.Goexit()
-		return nil, nil
+		panic("bug: a killed gateway goes on")
 	}
 }
 
@@ -80,7 +101,7 @@ func (n *network) fetch(from string, r *http.Request) (*http.Response, error) {
 		return nil, errBroken
 	}
 	if strings.HasPrefix(r.URL.Path, "/e2ee/") {
-		return to.serve(r, nil), nil
+		return to.serve(r, nil).response(r)
 	}
 	return to.instance.RoundTrip(r)
 }
@@ -116,7 +137,7 @@ func (n *network) sorted() []*flight {
 }
 
 // land takes f out of the air and has its host answer.
-func (n *network) land(f *flight) *http.Response {
+func (n *network) land(f *flight) *answer {
 	n.remove(f)
 	to := n.hosts[f.to]
 	if to == nil || to.relay == nil || n.apart[link(f.from, f.to)] {
@@ -126,7 +147,7 @@ func (n *network) land(f *flight) *http.Response {
 }
 
 // serve answers one request as the public front would, in the caller's goroutine.
-func (h *host) serve(r *http.Request, body []byte) *http.Response {
+func (h *host) serve(r *http.Request, body []byte) *answer {
 	var raw bytes.Buffer
 	out := r.Clone(r.Context())
 	out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
@@ -141,18 +162,14 @@ func (h *host) serve(r *http.Request, body []byte) *http.Response {
 	}
 	ctx.Init(&request, nil, nil)
 	h.relay.Handle(&ctx)
-	res := httptest.NewRecorder()
+	a := &answer{status: ctx.Response.StatusCode(), header: http.Header{}, body: bytes.Clone(ctx.Response.Body())}
 	for name, value := range ctx.Response.Header.All() {
-		res.Header().Add(string(name), string(value))
+		a.header.Add(string(name), string(value))
 	}
-	if res.Header().Get("Retry-After") != "" {
-		res.Header().Set("Retry-After", "45") // its jitter is not from the seed
+	if a.header.Get("Retry-After") != "" {
+		a.header.Set("Retry-After", "45") // its jitter is not from the seed
 	}
-	res.WriteHeader(ctx.Response.StatusCode())
-	_, _ = res.Write(ctx.Response.Body())
-	answer := res.Result()
-	answer.Request = r
-	return answer
+	return a
 }
 
 // clientTimeout is how long a gateway waits for another.

@@ -28,7 +28,6 @@ type person struct {
 	had       map[string]inbox.Position // by activity id
 	ordered   map[string]int            // the last order seen, by origin and group
 	cursor    string                    // the last activity id the client has read
-	delayed   map[string]bool           // deliveries the client was told about
 }
 
 // claim is a key package that was handed out.
@@ -56,7 +55,7 @@ func (p *person) owner() inbox.Owner { return inbox.Owner(p.account) }
 func (p *person) String() string     { return p.name + "@" + p.host }
 
 // ask makes a request of the person's client to their own gateway.
-func (p *person) ask(w *world, method, target string, body []byte) (int, http.Header, []byte) {
+func (p *person) ask(w *world, method, target string, body []byte) *answer {
 	r, err := http.NewRequest(method, "https://"+p.host+target, bytes.NewReader(body))
 	if err != nil {
 		panic(err)
@@ -65,15 +64,13 @@ func (p *person) ask(w *world, method, target string, body []byte) (int, http.He
 	return w.serve(r, body)
 }
 
-func (w *world) serve(r *http.Request, body []byte) (int, http.Header, []byte) {
+// serve is a request that the world's network does not touch; status 0 is a host that is down.
+func (w *world) serve(r *http.Request, body []byte) *answer {
 	h := w.net.hosts[r.URL.Host]
 	if h.relay == nil {
-		return 0, nil, nil
+		return &answer{}
 	}
-	res := h.serve(r, body)
-	var out bytes.Buffer
-	_, _ = out.ReadFrom(res.Body)
-	return res.StatusCode, res.Header, out.Bytes()
+	return h.serve(r, body)
 }
 
 // post posts to the person's outbox.
@@ -83,8 +80,8 @@ func (p *person) post(w *world, activity map[string]any) (status int, id string)
 	if err != nil {
 		panic(err)
 	}
-	status, header, _ := p.ask(w, http.MethodPost, "/users/"+p.name+"/outbox", body)
-	return status, header.Get("X-Activity-Id")
+	a := p.ask(w, http.MethodPost, "/users/"+p.name+"/outbox", body)
+	return a.status, a.header.Get("X-Activity-Id")
 }
 
 // publish offers a new key package; the last one made is the last resort.
@@ -139,13 +136,13 @@ func (p *person) get(w *world, url string, v any) int {
 	if w.net.apart[link(p.host, r.URL.Host)] {
 		return 0
 	}
-	status, _, body := w.serve(r, nil)
-	if status == http.StatusOK {
-		if err := json.Unmarshal(body, v); err != nil {
+	a := w.serve(r, nil)
+	if a.status == http.StatusOK {
+		if err := json.Unmarshal(a.body, v); err != nil {
 			panic(err)
 		}
 	}
-	return status
+	return a.status
 }
 
 // read follows the mailbox behind the cursor and, when done is set, gives back what was read.
@@ -156,11 +153,11 @@ func (p *person) read(w *world) (ids []string) {
 			OrderedItems []struct{ ID string }
 			First, Next  string
 		}
-		status, _, body := p.ask(w, http.MethodGet, target, nil)
-		if status != http.StatusOK {
+		a := p.ask(w, http.MethodGet, target, nil)
+		if a.status != http.StatusOK {
 			return ids
 		}
-		if err := json.Unmarshal(body, &page); err != nil {
+		if err := json.Unmarshal(a.body, &page); err != nil {
 			panic(err)
 		}
 		for _, item := range page.OrderedItems {
@@ -174,8 +171,7 @@ func (p *person) read(w *world) (ids []string) {
 
 // giveBack deletes what was read.
 func (p *person) giveBack(w *world) int {
-	status, _, _ := p.ask(w, http.MethodDelete, "/e2ee/users/"+p.name+"/messages?through="+p.cursor, nil)
-	return status
+	return p.ask(w, http.MethodDelete, "/e2ee/users/"+p.name+"/messages?through="+p.cursor, nil).status
 }
 
 // group is what its members think it is; nobody but them knows.
@@ -183,7 +179,6 @@ type group struct {
 	id      string
 	members []*person
 	epoch   uint64
-	said    int // orders given out
 }
 
 func (g *group) context() string { return "uri:uuid:context-of-" + g.id }

@@ -23,8 +23,14 @@ import (
 // steps of one simulation, before everything settles.
 const steps = 250
 
-// run simulates one seed. It returns the first broken invariant, the hash of the trace, and what happened.
-func run(t *testing.T, seed uint64, bug bug) (err error, trace string, counted map[string]int) {
+// result is the hash of a simulation's trace, and how often what happened.
+type result struct {
+	trace   string
+	counted map[string]int
+}
+
+// run simulates one seed. Its error is the first broken invariant.
+func run(t *testing.T, seed uint64, bug bug) (got result, err error) {
 	t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 		cryptotest.SetGlobalRandom(t, seed)
 		web, failed := forward.NewUpstream(forward.UpstreamOptions{URL: "http://127.0.0.1:1"}) // never dialled
@@ -41,10 +47,10 @@ func run(t *testing.T, seed uint64, bug bug) (err error, trace string, counted m
 			if w.err == nil {
 				w.settle()
 			}
-			err, trace, counted = w.err, hex.EncodeToString(w.trace.Sum(nil)), w.counted
+			got, err = result{hex.EncodeToString(w.trace.Sum(nil)), w.counted}, w.err
 		})
 	})
-	return err, trace, counted
+	return got, err
 }
 
 // TestSeeds: whatever is drawn, every invariant holds. SEALGATE_SEEDS is how many seeds.
@@ -58,11 +64,11 @@ func TestSeeds(t *testing.T) {
 	}
 	all := map[string]int{}
 	for seed := range uint64(n) {
-		err, _, counted := run(t, seed, nil)
+		got, err := run(t, seed, nil)
 		if err != nil {
 			t.Fatalf("seed %d: %v; SEALGATE_SEED=%d go test -v -run OneSeed shows how", seed, err, seed)
 		}
-		for what, times := range counted {
+		for what, times := range got.counted {
 			all[what] += times
 		}
 	}
@@ -72,18 +78,18 @@ func TestSeeds(t *testing.T) {
 // TestOneSeed replays SEALGATE_SEED, with -v event by event.
 func TestOneSeed(t *testing.T) {
 	seed, _ := strconv.ParseUint(os.Getenv("SEALGATE_SEED"), 10, 64)
-	if err, trace, _ := run(t, seed, nil); err != nil {
-		t.Errorf("seed %d, trace %s: %v", seed, trace, err)
+	if got, err := run(t, seed, nil); err != nil {
+		t.Errorf("seed %d, trace %s: %v", seed, got.trace, err)
 	}
 }
 
 // TestReplay: the same seed gives the same trace.
 func TestReplay(t *testing.T) {
 	for seed := range uint64(10) {
-		_, first, _ := run(t, seed, nil)
-		_, second, _ := run(t, seed, nil)
-		if first != second {
-			t.Errorf("seed %d: two traces, %s and %s", seed, first, second)
+		first, _ := run(t, seed, nil)
+		second, _ := run(t, seed, nil)
+		if first.trace != second.trace {
+			t.Errorf("seed %d: two traces, %s and %s", seed, first.trace, second.trace)
 		}
 	}
 }
@@ -103,7 +109,7 @@ func TestEveryInvariantCatchesItsBug(t *testing.T) {
 	} {
 		t.Run(invariant, func(t *testing.T) {
 			for seed := range uint64(40) {
-				err, _, _ := run(t, seed, bug)
+				_, err := run(t, seed, bug)
 				var v *violation
 				if err == nil {
 					continue

@@ -61,8 +61,8 @@ func (w *world) close() {
 	<-time.After(2 * clientTimeout) // the timers of killed requests
 }
 
-// note enters what happened into the trace.
-func (w *world) note(what, format string, args ...any) {
+// notef enters what happened into the trace.
+func (w *world) notef(what, format string, args ...any) {
 	line := fmt.Sprintf("%s %s: "+format, append([]any{time.Now().Format("02 15:04:05.000"), what}, args...)...)
 	_, _ = fmt.Fprintln(w.trace, line)
 	w.counted[what]++
@@ -81,7 +81,7 @@ func (w *world) check() {
 
 func (w *world) fail(err error) {
 	if err != nil && w.err == nil {
-		w.note("violation", "%v", err)
+		w.notef("violation", "%v", err)
 		w.err = err
 	}
 }
@@ -97,7 +97,7 @@ func (w *world) look(h *host, p *person) error {
 		return err
 	}
 	for _, e := range entries {
-		w.note("arrived", "%s %d %s", p, e.Position, e.ActivityID)
+		w.notef("arrived", "%s %d %s", p, e.Position, e.ActivityID)
 	}
 	if err := w.model.observe(p, entries); err != nil {
 		return err
@@ -120,8 +120,22 @@ func (w *world) step() {
 		do     func()
 	}
 	choices := []choice{
-		{8, w.publish}, {8, w.claim}, {8, w.invite}, {20, w.say}, {4, w.commit}, {30, w.land}, {4, w.breakOff},
-		{4, w.loseAnswer}, {4, w.replay}, {8, w.read}, {10, w.wait}, {2, w.kill}, {4, w.restart}, {2, w.part}, {4, w.heal}, {3, w.forge},
+		{8, w.publish},
+		{8, w.claim},
+		{8, w.invite},
+		{20, w.say},
+		{4, w.commit},
+		{30, w.land},
+		{4, w.breakOff},
+		{4, w.loseAnswer},
+		{4, w.replay},
+		{8, w.read},
+		{10, w.wait},
+		{2, w.kill},
+		{4, w.restart},
+		{2, w.part},
+		{4, w.heal},
+		{3, w.forge},
 	}
 	total := 0
 	for _, c := range choices {
@@ -148,7 +162,7 @@ func (w *world) up(p *person) bool { return w.net.hosts[p.host].relay != nil }
 
 func (w *world) publish() {
 	if p, _ := pick(w, w.people); w.up(p) {
-		w.note("publish", "%s %d", p, p.publish(w))
+		w.notef("publish", "%s %d", p, p.publish(w))
 	}
 }
 
@@ -164,7 +178,7 @@ func (w *world) claim() {
 	w.fail(err)
 	now := h.keys.Now()
 	got, status := by.fetch(w, of)
-	w.note("claim", "%s of %s: %d, %d packages", by, of, status, len(got))
+	w.notef("claim", "%s of %s: %d, %d packages", by, of, status, len(got))
 	if !w.signerIsKnown(by, of) {
 		return // read as an unsigned fetch, which shows all and reserves nothing
 	}
@@ -274,7 +288,7 @@ func (w *world) send(s *sent, kind, content string) int {
 	}
 	activity := create(s.group, fmt.Sprintf("client-%d", w.serial), kind, content, to)
 	status, id := s.from.post(w, activity)
-	w.note("post", "%s %s to %v: %d %s", s.from, s.kind, to, status, id)
+	w.notef("post", "%s %s to %v: %d %s", s.from, s.kind, to, status, id)
 	if status != http.StatusCreated {
 		return status
 	}
@@ -282,7 +296,7 @@ func (w *world) send(s *sent, kind, content string) int {
 	w.model.acknowledged(s)
 	if w.random.IntN(5) == 0 {
 		again, same := s.from.post(w, activity)
-		w.note("repost", "%d", again)
+		w.notef("repost", "%d", again)
 		if again == http.StatusCreated && same != id {
 			w.fail(broken(twice, "%s was posted again and became %s", id, same))
 		}
@@ -293,7 +307,7 @@ func (w *world) send(s *sent, kind, content string) int {
 func (w *world) land() {
 	if f, ok := pick(w, w.net.sorted()); ok {
 		res := w.net.land(f)
-		w.note("land", "%s to %s%s: %s", f.from, f.to, f.request.URL.Path, status(res))
+		w.notef("land", "%s to %s%s: %s", f.from, f.to, f.request.URL.Path, res)
 		if res != nil {
 			w.flown = append(w.flown, f)
 		}
@@ -301,18 +315,11 @@ func (w *world) land() {
 	}
 }
 
-func status(res *http.Response) string {
-	if res == nil {
-		return "broken"
-	}
-	return res.Status
-}
-
 // breakOff loses a request, loseAnswer only the answer to one.
 func (w *world) breakOff() {
 	if f, ok := pick(w, w.net.sorted()); ok {
 		w.net.remove(f)
-		w.note("request lost", "%s to %s", f.from, f.to)
+		w.notef("request lost", "%s to %s", f.from, f.to)
 		f.answer <- nil
 	}
 }
@@ -320,7 +327,7 @@ func (w *world) breakOff() {
 func (w *world) loseAnswer() {
 	if f, ok := pick(w, w.net.sorted()); ok {
 		res := w.net.land(f)
-		w.note("answer lost", "%s to %s: %s", f.from, f.to, status(res))
+		w.notef("answer lost", "%s to %s: %s", f.from, f.to, res)
 		f.answer <- nil
 	}
 }
@@ -329,7 +336,7 @@ func (w *world) loseAnswer() {
 func (w *world) replay() {
 	if f, ok := pick(w, w.flown); ok && w.net.hosts[f.to].relay != nil {
 		res := w.net.hosts[f.to].serve(f.request, f.body)
-		w.note("replay", "%s to %s: %s", f.from, f.to, status(res))
+		w.notef("replay", "%s to %s: %s", f.from, f.to, res)
 	}
 }
 
@@ -352,7 +359,7 @@ func (w *world) forge() {
 		thief.sign(r, body)
 	}
 	res := w.net.hosts[f.to].serve(r, body)
-	w.note("forge", "%s: %s", thief, status(res))
+	w.notef("forge", "%s: %s", thief, res)
 }
 
 func (w *world) read() {
@@ -361,14 +368,14 @@ func (w *world) read() {
 		return
 	}
 	ids := p.read(w)
-	w.note("read", "%s %v", p, ids)
+	w.notef("read", "%s %v", p, ids)
 	for _, id := range ids {
 		if _, ok := p.had[id]; !ok {
 			w.fail(broken(foreign, "%s reads %s", p, id))
 		}
 	}
 	if p.cursor != "" && w.random.IntN(2) == 0 {
-		w.note("give back", "%s through %s: %d", p, p.cursor, p.giveBack(w))
+		w.notef("give back", "%s through %s: %d", p, p.cursor, p.giveBack(w))
 	}
 }
 
@@ -378,7 +385,7 @@ func (w *world) wait() {
 	if d > time.Hour && w.random.IntN(3) > 0 {
 		d = time.Minute
 	}
-	w.note("wait", "%v", d)
+	w.notef("wait", "%v", d)
 	if w.random.IntN(2) == 0 {
 		<-time.After(d)
 		return
@@ -403,7 +410,7 @@ func (w *world) idle(d time.Duration) (quiet bool) {
 
 func (w *world) kill() {
 	if h, _ := pick(w, w.hosts); h.relay != nil {
-		w.note("kill", "%s", h.domain)
+		w.notef("kill", "%s", h.domain)
 		h.kill()
 	}
 }
@@ -411,7 +418,7 @@ func (w *world) kill() {
 func (w *world) restart() {
 	for _, h := range w.hosts {
 		if h.relay == nil {
-			w.note("restart", "%s", h.domain)
+			w.notef("restart", "%s", h.domain)
 			h.start(w.t, w.net, w.web)
 			return
 		}
@@ -422,14 +429,14 @@ func (w *world) part() {
 	a, _ := pick(w, w.hosts)
 	b, _ := pick(w, w.hosts)
 	if a != b {
-		w.note("part", "%s and %s", a.domain, b.domain)
+		w.notef("part", "%s and %s", a.domain, b.domain)
 		w.net.apart[link(a.domain, b.domain)] = true
 	}
 }
 
 func (w *world) heal() {
 	if len(w.net.apart) > 0 {
-		w.note("heal", "")
+		w.notef("heal", "")
 		clear(w.net.apart)
 	}
 }
@@ -450,7 +457,7 @@ func (w *world) settle() {
 			}
 			f := flying[0]
 			res := w.net.land(f)
-			w.note("land", "%s to %s%s: %s", f.from, f.to, f.request.URL.Path, status(res))
+			w.notef("land", "%s to %s%s: %s", f.from, f.to, f.request.URL.Path, res)
 			f.answer <- res
 			w.check()
 		}
