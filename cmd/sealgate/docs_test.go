@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,4 +84,50 @@ func logMessage(n ast.Node) (string, bool) {
 		return message, err == nil
 	}
 	return "", false
+}
+
+// TestThreatsNameTests: what docs/threats.md says is shown by a test, is.
+func TestThreatsNameTests(t *testing.T) {
+	root := filepath.Join("..", "..")
+	text, err := os.ReadFile(filepath.Join(root, "docs", "threats.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := testNames(t, root)
+	named := regexp.MustCompile("`((Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(string(text), -1)
+	for _, one := range named {
+		if !tests[one[1]] {
+			t.Errorf("docs/threats.md names %s, which is no test", one[1])
+		}
+	}
+	if len(named) < 50 {
+		t.Errorf("docs/threats.md names only %d tests", len(named))
+	}
+}
+
+// testNames are the names of all tests and fuzz targets below root.
+func testNames(t *testing.T, root string) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	declared := regexp.MustCompile(`(?m)^func ((Test|Fuzz)[A-Za-z0-9]+)\(`)
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && d.Name() == "node_modules" {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for _, one := range declared.FindAllSubmatch(text, -1) {
+			names[string(one[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
 }
