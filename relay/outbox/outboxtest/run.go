@@ -174,6 +174,6 @@ func testOwned(t *testing.T, s outbox.Store, _ inbox.Store) {
 		t.Errorf("what was returned is still the store's: %q", again.Body)
 	}
 	if d := pending(t, s)[0]; d.Recipients[0] == "X" {
-		t.Error("the queue keeps what it was given")
+		t.Errorf("the queue keeps what it was given: %q", d.Recipients)
 	}
 }
