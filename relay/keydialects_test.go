@@ -1,94 +1,22 @@
 package relay_test
 
 import (
-	"bufio"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/sealgate/sealgate/cmd/demo/instance"
 	"github.com/sealgate/sealgate/inbox"
-	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
 	"github.com/sealgate/sealgate/inbox/mls"
-	"github.com/sealgate/sealgate/policy/mastodon"
-	"github.com/sealgate/sealgate/relay"
-	"github.com/sealgate/sealgate/relay/forward"
 )
-
-// recorded is where the samples were made: actor ids and credentials name it.
-const recorded = "127.0.0.1:4702"
-
-// replay is a gateway that answers as that host.
-type replay struct {
-	*http.Client
-	t     *testing.T
-	token string
-}
-
-func newReplay(t *testing.T, at time.Time) *replay {
-	t.Helper()
-	double := instance.New(instance.Options{Origin: "http://" + recorded, IDs: instance.Named})
-	person, err := double.AddPerson("alice")
-	if err != nil {
-		t.Fatal(err)
-	}
-	up := httptest.NewServer(double)
-	t.Cleanup(up.Close)
-	people, err := mastodon.New(mastodon.Options{Domain: recorded, Web: up.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(people.Close)
-	web, err := forward.NewUpstream(forward.UpstreamOptions{URL: up.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = web.Close() })
-	clock := func() time.Time { return at }
-	r, err := relay.New(relay.Options{
-		Domain: recorded, Base: "http://" + recorded, Web: web, Gate: gate{}, People: people, Clock: clock,
-		Inbox: inbox.New(inbox.Options{Store: memory()}), Limits: activity.Limits{Depth: 32, Keys: 1000},
-		Keys: inboxtest.NewDirectory(&inboxtest.KeyMemory{Clock: clock}, clock),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, _ := serve(t, r)
-	return &replay{Client: client, t: t, token: double.Token(person, "read", "write")}
-}
-
-func (p *replay) ask(method, target, body string) answer {
-	p.t.Helper()
-	req, err := http.NewRequestWithContext(p.t.Context(), method, "http://"+recorded+target, strings.NewReader(body))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if method == http.MethodPost {
-		req.Header.Set("Authorization", "Bearer "+p.token)
-	}
-	res, err := p.Do(req)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return answer{res.StatusCode, res.Header, string(b)}
-}
 
 // TestConversations replays what Emissary's client sent: a Create addressed to its
 // owner with the object to Public, and after a join an Update in place by URL. Only
@@ -146,39 +74,6 @@ func (p *replay) holds(url, activity string) {
 			p.t.Errorf("%s is %v, was %v", name, item[name], sent.Object[name])
 		}
 	}
-}
-
-type request struct {
-	Method string `json:"m"`
-	URL    string `json:"u"`
-	Body   string `json:"b"`
-}
-
-// conversations reads shared/samples, beside the repository or at $SEALGATE_SAMPLES.
-func conversations(t *testing.T) (out []request) {
-	t.Helper()
-	dir := os.Getenv("SEALGATE_SAMPLES")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared", "samples")
-	}
-	f, err := os.Open(filepath.Join(dir, "conversations-requests.jsonl"))
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skipf("NOT TESTED: the recorded requests are not at %s (SEALGATE_SAMPLES)", dir)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var r request
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, r)
-	}
-	return out
 }
 
 // TestBonfire: a device proposal to oneself stays private until an Add; Bonfire's
