@@ -30,6 +30,7 @@ soak: ## the tests SOAK (20) times under the race detector, then ten minutes of 
 	go test -race -count=$(SOAK) -timeout 6h ./inbox/... ./policy/... ./relay/... ./storage/... ./configs/...
 	SEALGATE_SEEDS=10000 go test -count=1 -timeout 6h -run Seeds ./cmd/sealgate/internal/simulation
 	SEALGATE_SOAK=1 go test -count=1 -run LargeBodies ./cmd/sealgate
+	SEALGATE_SOAK=1 go test -count=1 -run Four ./cmd/sealgate/internal/peers
 	.ci/fuzz.sh 10m
 
 clean: ## remove what was built; caches and data stay

@@ -42,12 +42,12 @@ const commands = {
     member.chat(group, name, how).catch((err) => { member.failure ??= String(err?.stack ?? err) }).finally(() => chatting--)
   },
 
-  async status({ group }) {
-    const { epoch, early, said, transcript } = member.conversation(group)
+  status({ group }) {
+    const { epoch, secret, early, said, transcript } = member.conversation(group)
     const heard = transcript.filter(({ text }) => text !== undefined).length
     return {
       epoch, early: early.length, heard, unread: transcript.length - heard,
-      secret: epoch < 0 ? '' : await device.secret(group), said, chatting, failure: member.failure,
+      secret, said, chatting, failure: member.failure,
       duplicates: member.duplicates, conflicts: member.conflicts, connections: member.stream.connections, retries: counts.retries,
     }
   },

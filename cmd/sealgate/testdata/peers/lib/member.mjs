@@ -27,8 +27,8 @@ class Conversation {
     return slot
   }
 
-  enter(epoch) {
-    this.epoch = epoch
+  enter(epoch, secret = '') {
+    Object.assign(this, { epoch, secret })
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
@@ -72,7 +72,7 @@ export class Member {
 
   async begin(group, identity) {
     await this.device.create(group, identity)
-    this.conversation(group).enter(await this.device.epoch(group))
+    await this.#enter(group)
   }
 
   // commit changes the group; when another's commit was first, it is made again in the next epoch. The
@@ -98,7 +98,7 @@ export class Member {
   async #commitNow(group, change, welcomed) {
     const to = await this.#audience(group)
     const welcome = await this.device.commit(group, change, (bytes) => this.#post(group, to, bytes))
-    this.conversation(group).enter(await this.device.epoch(group))
+    await this.#enter(group)
     if (welcome) await this.#post(group, [welcomed], welcome)
   }
 
@@ -125,6 +125,10 @@ export class Member {
     const read = (id) => json(proxyUrl, { token: this.token, ...form({ id }) })
     const { items } = await read((await read(actor)).keyPackages)
     return fromBase64((await read(items[0])).content)
+  }
+
+  async #enter(group) {
+    this.conversation(group).enter(await this.device.epoch(group), await this.device.secret(group))
   }
 
   // #alone runs one thing after the other: an MLS state has one owner.
@@ -178,9 +182,8 @@ export class Member {
 
   async #join(bytes) {
     const group = await this.device.join(bytes)
-    const conversation = this.conversation(group)
-    conversation.enter(await this.device.epoch(group))
-    await this.#open(conversation)
+    await this.#enter(group)
+    await this.#open(this.conversation(group))
   }
 
   // #open reads what waits, as far as the epoch allows.
@@ -191,7 +194,7 @@ export class Member {
       const [{ group, bytes, slot }] = conversation.early.splice(next, 1)
       const { text, isMember } = await this.device.open(group, bytes)
       if (slot) slot.text = text
-      else if (isMember) conversation.enter(await this.device.epoch(group))
+      else if (isMember) await this.#enter(group)
       else conversation.leave()
     }
   }
