@@ -36,10 +36,13 @@ func snacPath(t *testing.T) string {
 	return strings.TrimSpace(string(out))
 }
 
-// buildGateway builds cmd/sealgate as it is in the working tree.
+// buildGateway builds cmd/sealgate as it is in the working tree, where the next test finds it built.
 func buildGateway(ctx context.Context, t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "sealgate")
+	path, err := filepath.Abs(filepath.Join(rootDir, "bin", "peers", "sealgate"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "../..").CombinedOutput()
 	if err != nil {
 		t.Fatalf("build cmd/sealgate: %v\n%s", err, out)

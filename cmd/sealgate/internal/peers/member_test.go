@@ -35,6 +35,7 @@ type standing struct {
 	Secret                                                string // of the epoch
 	Said, Heard, Unread, Early                            int
 	Chatting, Duplicates, Conflicts, Connections, Retries int
+	HeardOf                                               map[string]int // by name
 	Failure                                               string
 }
 

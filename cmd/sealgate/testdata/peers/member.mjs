@@ -44,9 +44,14 @@ const commands = {
 
   status({ group }) {
     const { epoch, secret, early, said, transcript } = member.conversation(group)
-    const heard = transcript.filter(({ text }) => text !== undefined).length
+    const read = transcript.filter(({ text }) => text !== undefined)
+    const heardOf = {}
+    for (const { text } of read) {
+      const [name] = text.split(' ')
+      heardOf[name] = (heardOf[name] ?? 0) + 1
+    }
     return {
-      epoch, early: early.length, heard, unread: transcript.length - heard,
+      epoch, early: early.length, heard: read.length, heardOf, unread: transcript.length - read.length,
       secret, said, chatting, failure: member.failure,
       duplicates: member.duplicates, conflicts: member.conflicts, connections: member.stream.connections, retries: counts.retries,
     }
