@@ -69,6 +69,29 @@ func (in *Inbox) Kept(ms []Message, results []Result) {
 	}
 	in.wakeKept(ms, results)
 	in.count(ms[0].Kind, results)
+	for i, r := range results {
+		if r.Waits {
+			in.prod()
+		}
+		if r.Request != "" {
+			in.Tell(ms[i].Owner, Notice{Kind: MessageRequest, At: in.clock(), Request: r.Request, Actor: ms[i].Actor})
+		}
+	}
+}
+
+// prod has Run look for what is to be let go.
+func (in *Inbox) prod() {
+	select {
+	case in.poke <- struct{}{}:
+	default: // it will
+	}
+}
+
+// Learned has what waited for a lesson let go. Call it when the lesson is durable.
+func (in *Inbox) Learned(l Lesson) {
+	if l.Group != nil {
+		in.prod()
+	}
 }
 
 // oneAuthor holds interop.md's rule: signer, actor and attributedTo are one, and
@@ -106,13 +129,15 @@ func webHost(id string) string {
 	return strings.TrimSuffix(host, ":80")
 }
 
-// message decodes every MLS object strictly and describes the first.
+// message decodes every MLS object strictly and describes the first; what brings a
+// Welcome is one, whatever comes with it, and is of the first group that shows.
 func (in *Inbox) message(d Delivery) (Message, error) {
 	m := Message{
 		Actor:      d.Signer,
 		ActivityID: d.Activity.ID,
 		Received:   in.clock().UTC(),
 		Activity:   d.Activity.Raw,
+		Context:    d.Activity.Tag(),
 	}
 	if m.ActivityID == "" {
 		sum := sha256.Sum256(d.Activity.Raw)
@@ -126,9 +151,10 @@ func (in *Inbox) message(d Delivery) (Message, error) {
 		if err != nil {
 			return Message{}, errors.Join(fmt.Errorf("%w: object %d", ErrMalformed, i+1), err)
 		}
-		if m.Kind == "" {
-			m.Kind = framed.Kind()
-			group, epoch, _ := framed.Group()
+		if kind := framed.Kind(); m.Kind == "" || kind == mls.KindWelcome {
+			m.Kind = kind
+		}
+		if group, epoch, ok := framed.Group(); ok && m.Group == nil {
 			m.Group, m.Epoch = slices.Clone(group), epoch
 		}
 	}

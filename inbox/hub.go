@@ -101,7 +101,7 @@ func (h *hub) wake(o Owner, n *Notice) {
 // wakeKept wakes the owners whose message is new.
 func (in *Inbox) wakeKept(ms []Message, results []Result) {
 	for i, r := range results {
-		if r.Err == nil {
+		if r.Err == nil && r.Delivered() {
 			in.hub.wake(ms[i].Owner, nil)
 		}
 	}

@@ -51,8 +51,25 @@ type Message struct {
 	Group      []byte // MLS group id, where the framing shows it
 	Epoch      uint64
 	Received   time.Time // to the nanosecond, kept as UTC
+	Hidden     bool      // policy asks clients not to show it; they process it all the same
 	Activity   []byte    // as it came
+
+	Context string    // what the sender calls the conversation; not kept with the message
+	Fate    Fate      // what policy says; not kept
+	Until   time.Time // with Slow: when the group's queue is let go; not kept
 }
+
+// Fate is what policy says about a message that is to be kept. Only messages with a
+// Fate can wait.
+type Fate string
+
+// The fates of messages.
+const (
+	Kept  Fate = ""      // put into the mailbox without any question: no policy, or the person's own copy
+	Admit Fate = "admit" // allowed: a stranger's fills the allowance, what follows a request waits in it
+	Await Fate = "await" // as Admit, but a Welcome waits as a message request
+	Slow  Fate = "slow"  // as Admit, but in a joined group all messages wait until Until
+)
 
 // Entry is a kept message. Its bytes belong to whoever asked for it.
 type Entry struct {
@@ -61,11 +78,18 @@ type Entry struct {
 }
 
 // Result is what became of one message: kept at Position (Err nil), kept before
-// at Position (ErrDuplicate), or not kept (ErrFull).
+// at Position (ErrDuplicate), or not kept (ErrFull). What waits, or was not wanted, has
+// Position 0, also when it comes again.
 type Result struct {
 	Position Position
 	Err      error
+
+	Waits   bool   // durably kept, but not yet in the mailbox
+	Request string // the message request that this message opened: Waiting.ID
 }
+
+// Delivered tells whether the message is in the mailbox, now or since before.
+func (r Result) Delivered() bool { return r.Position > 0 }
 
 // Usage is what an owner's mailbox holds now. Bytes counts the activities, as
 // the quota does. First is the oldest position kept, 0 when none is; Last is the
@@ -86,13 +110,16 @@ type Options struct {
 
 // Inbox accepts and reads messages. It is safe for concurrent use.
 type Inbox struct {
-	store    Store
-	clock    func() time.Time
-	log      *slog.Logger
-	messages *prometheus.CounterVec
-	hub      hub
-	keeper   Keeper // nil: the store is none
-	marks    marks
+	store     Store
+	clock     func() time.Time
+	log       *slog.Logger
+	messages  *prometheus.CounterVec
+	hub       hub
+	keeper    Keeper // nil: the store is none
+	books     Books  // nil: the store is none
+	marks     marks
+	poke      chan struct{} // something is to be let go
+	onRelease func(context.Context, Owner, []Message) error
 }
 
 // New returns an Inbox over o.Store.
@@ -100,8 +127,9 @@ func New(o Options) *Inbox {
 	if o.Store == nil {
 		panic("bug: inbox.New without a Store")
 	}
-	in := &Inbox{store: o.Store, clock: o.Clock, log: o.Log, messages: newMessages()}
+	in := &Inbox{store: o.Store, clock: o.Clock, log: o.Log, messages: newMessages(), poke: make(chan struct{}, 1)}
 	in.keeper, _ = o.Store.(Keeper)
+	in.books, _ = o.Store.(Books)
 	in.marks.seed = maphash.MakeSeed()
 	if in.clock == nil {
 		in.clock = time.Now

@@ -33,7 +33,7 @@ func (in *Inbox) count(kind string, results []Result) {
 		kind = "none"
 	}
 	for _, r := range results {
-		if r.Err == nil {
+		if r.Err == nil && r.Delivered() {
 			in.messages.WithLabelValues("in", kind).Inc()
 		}
 	}

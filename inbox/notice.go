@@ -33,6 +33,9 @@ type Notice struct {
 
 	Host     string // with DeliveryDelayed and DeliveryFailed: the recipients' server
 	Activity string // with these: the id of what was sent
+
+	Request string // with MessageRequest: Waiting.ID
+	Actor   string // with MessageRequest: who asks
 }
 
 const (

@@ -33,7 +33,7 @@ type row struct{ key, value []byte }
 func (r *request) size() int64 {
 	var n int64
 	for i := range r.letters {
-		n += int64(len(r.letters[i].value)) + letterOverhead
+		n += r.letters[i].weight()
 	}
 	for _, one := range r.rows {
 		n += int64(len(one.key)+len(one.value)) + letterOverhead
@@ -70,7 +70,7 @@ func (s *Store) requests(ms []inbox.Message) ([]*request, error) {
 			return nil, err
 		}
 		l := s.letter(&ms[i])
-		cost := int64(len(l.value)) + letterOverhead
+		cost := l.weight()
 		if len(out) == 0 || size+cost > s.groupBytes || len(out[len(out)-1].letters) == maxGroup {
 			out, size = append(out, &request{}), 0
 		}
@@ -84,7 +84,7 @@ func (s *Store) fits(m *inbox.Message) error {
 	if int64(len(m.Activity)) > s.opt.MaxMessage {
 		return fmt.Errorf("storage: activity of %d bytes is over mailbox.max_activity (%d)", len(m.Activity), s.opt.MaxMessage)
 	}
-	if n := len(m.Actor) + len(m.ActivityID) + len(m.Group) + len(m.Kind); n > maxEnvelope-256 {
+	if n := len(m.Actor) + len(m.ActivityID) + len(m.Group) + len(m.Kind) + len(m.Context); n > maxEnvelope-256 {
 		return fmt.Errorf("storage: ids of %d bytes are over %d", n, maxEnvelope-256)
 	}
 	return nil

@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	maxGroup       = 256         // messages in one transaction
-	letterOverhead = 512         // keys, index rows and Badger's own, generously
-	sweepEvery     = time.Minute // real time
+	maxGroup       = 256 // messages in one transaction
+	letterOverhead = 512 // keys, index rows and Badger's own, generously
+	// enteringOverhead is letterOverhead with what a message at the door usually changes.
+	enteringOverhead = 4 << 10
+	sweepEvery       = time.Minute // real time
 	// Old versions of rows are let go every so many transactions.
 	discardEvery = 256
 )
@@ -99,6 +101,12 @@ func (s *Store) runTogether(group []*request) {
 		err = group[0].engine()
 	default:
 		err = s.commit(group)
+	}
+	if errors.Is(err, badger.ErrTxnTooBig) && len(group) > 1 {
+		for _, r := range group { // together they changed more than was foreseen
+			s.run([]*request{r})
+		}
+		return
 	}
 	for _, r := range group {
 		r.done <- err

@@ -23,6 +23,8 @@ const (
 	sentKey    = 's'
 	nameKey    = 'w'
 	journalKey = 'j'
+	ledgerKey  = 'r'
+	shareKey   = 'h'
 )
 
 // hashed is an HMAC-SHA-256 cut to 128 bits: fixed in size whatever ids peers

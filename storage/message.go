@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/sealgate/sealgate/inbox"
@@ -12,6 +13,8 @@ const (
 	maxMaxMessage = 64 << 20 // 128 parts
 	// maxEnvelope bounds what a message may carry besides its activity.
 	maxEnvelope = 64 << 10
+	// isHidden stands above a message's nanoseconds, of which there are fewer than 2^30.
+	isHidden = 1 << 30
 )
 
 // letter is a message on its way to the committer: copied, encoded, its keys
@@ -19,17 +22,31 @@ const (
 type letter struct {
 	box, once, find hashed
 	value           []byte
-	size            int64 // what the quota counts
+	size            int64         // what the quota counts
+	m               inbox.Message // its bytes are the letter's own
 }
 
 func (s *Store) letter(m *inbox.Message) letter {
-	return letter{
+	l := letter{
 		box:   s.keys.box(m.Owner),
 		once:  s.keys.once(m),
 		find:  s.keys.find(m.Owner, m.ActivityID),
 		value: encodeMessage(m),
 		size:  int64(len(m.Activity)),
+		m:     *m,
 	}
+	l.m.Group = bytes.Clone(m.Group)
+	l.m.Activity = l.value[len(l.value)-len(m.Activity):]
+	return l
+}
+
+// weight estimates what the letter adds to a transaction. One with a Fate changes rows
+// of the ledger, too.
+func (l *letter) weight() int64 {
+	if l.m.Fate == inbox.Kept {
+		return int64(len(l.value)) + letterOverhead
+	}
+	return int64(len(l.value)) + enteringOverhead
 }
 
 // parts cuts the value; its first part begins with the length of the whole.
@@ -44,7 +61,11 @@ func (l *letter) parts() [][]byte {
 }
 
 func encodeMessage(m *inbox.Message) []byte {
-	head := appendUints(nil, uint64(m.Received.Unix()), uint64(m.Received.Nanosecond()), m.Epoch)
+	nanos := uint64(m.Received.Nanosecond())
+	if m.Hidden {
+		nanos |= isHidden
+	}
+	head := appendUints(nil, uint64(m.Received.Unix()), nanos, m.Epoch)
 	head = appendBytes(head, m.Kind)
 	head = appendBytes(head, m.Group)
 	head = appendBytes(head, m.Actor)
@@ -69,8 +90,11 @@ func messageSize(first []byte) (int, error) {
 func decodeMessage(o inbox.Owner, value []byte) (inbox.Message, error) {
 	d := decoder{rest: value}
 	d.uint()
-	seconds, nanos := d.int(), d.int()
-	m := inbox.Message{Owner: o, Received: time.Unix(seconds, nanos).UTC(), Epoch: d.uint(), Kind: string(d.bytes())}
+	seconds, nanos := d.int(), d.uint()
+	m := inbox.Message{
+		Owner: o, Received: time.Unix(seconds, int64(nanos&^isHidden)).UTC(), Epoch: d.uint(), Kind: string(d.bytes()),
+		Hidden: nanos&isHidden != 0,
+	}
 	if group := d.bytes(); len(group) > 0 {
 		m.Group = group
 	}

@@ -20,6 +20,7 @@ type post struct {
 	boxes  map[hashed]*mailbox
 	dirty  map[hashed]bool
 	pools  map[hashed]*pool // key pools, read once
+	shares map[hashed]*share
 	writes int
 
 	lighter map[uint32]bucket // older buckets that lost messages
@@ -84,6 +85,18 @@ func (p *post) letter(l *letter) (inbox.Result, error) {
 	if err != nil || known {
 		return inbox.Result{Position: first, Err: inbox.ErrDuplicate}, err
 	}
+	if full, err := p.overfills(l); full || err != nil {
+		return inbox.Result{Err: inbox.ErrFull}, err
+	}
+	result, err := p.s.opt.Door.Enter(&ledger{p, l}, p.now, &l.m)
+	if err != nil || result.Err != nil || result.Delivered() {
+		return result, err
+	}
+	return result, p.remember(l, 0) // it waits, or is not wanted: once is enough
+}
+
+// deposit puts a message into its mailbox.
+func (p *post) deposit(l *letter) (inbox.Result, error) {
 	box, err := p.box(l.box)
 	if err != nil {
 		return inbox.Result{}, err
@@ -95,6 +108,9 @@ func (p *post) letter(l *letter) (inbox.Result, error) {
 	p.dirty[l.box] = true
 	p.bucket.messages++
 	p.bucket.bytes += l.size
+	if err := p.charge(l.box, l.m.Actor, p.bucket.serial, l.size); err != nil {
+		return inbox.Result{}, err
+	}
 	return inbox.Result{Position: position}, p.keep(l, box, position)
 }
 
@@ -105,14 +121,19 @@ func (p *post) keep(l *letter, box *mailbox, position inbox.Position) error {
 			return err
 		}
 	}
-	once := appendUints(nil, uint64(position), uint64(p.now.UnixNano()))
-	if err := p.set(l.once.key(onceKey), once, p.s.remembered()); err != nil {
+	if err := p.remember(l, position); err != nil {
 		return err
 	}
 	if found, err := p.found(l, box); found || err != nil {
 		return err
 	}
 	return p.set(l.find.key(findKey), appendUints(nil, uint64(position)), p.s.remembered())
+}
+
+// remember has the message known again, at position or, when it is in no mailbox, 0.
+func (p *post) remember(l *letter, position inbox.Position) error {
+	once := appendUints(nil, uint64(position), uint64(p.now.UnixNano()))
+	return p.set(l.once.key(onceKey), once, p.s.remembered())
 }
 
 // known looks for an earlier acceptance of the same activity from the same actor.
@@ -162,6 +183,9 @@ func (p *post) finish() error {
 	}
 	if len(p.dirty) == 0 {
 		return nil
+	}
+	if err := p.finishShares(); err != nil {
+		return err
 	}
 	if err := p.finishLighter(); err != nil {
 		return err

@@ -41,6 +41,9 @@ func (s *Store) Submit(ctx context.Context, sub outbox.Submission) (outbox.Recei
 		requests = append(requests, last)
 	}
 	last.change = func(p *post) error {
+		if err := s.opt.Door.Learn(&ledger{post: p}, p.now, sub.Lesson); err != nil {
+			return err
+		}
 		receipt.First = p.nextSeq()
 		return p.queue(rows, queued)
 	}

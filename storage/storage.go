@@ -21,6 +21,8 @@
 //	j s domain[16]                           when a domain was first seen | noted    (Badger TTL)
 //	j c id                                   entry of the change log, as JSON        (Badger TTL, a year)
 //	j b id                                   what was loaded with it                 (Badger TTL, a year)
+//	r kind[1] box[16] row[16] n[8] part[1]   row of inbox.Ledger: groups, requests, what waits (Badger TTL)
+//	h share[16]                              what one sender has in a mailbox: runs (serial, bytes) (Badger TTL)
 //	D pool[16]                               key directory of a person: version | log head | devices | notices
 //	D pool[16] id                            a key package: number, suite, times, state, names, reservation (Badger TTL)
 //	C pool[16] id                            its content, as published                                      (Badger TTL)
@@ -28,6 +30,7 @@
 //	T trace[16]                              a ref or init key was published: owner | device | until        (Badger TTL)
 //
 // box, once, find, person, pool, trace, account, device, sent, name, knock and domain are HMAC-SHA-256 under the secret,
+// box, once, find, person, pool, trace, account, device, sent, name, row and share are HMAC-SHA-256 under the secret,
 // cut to 16 bytes; integers in keys are big-endian. Buckets are spans of a thirtieth of the retention; a span expires, and is dropped, whole.
 package storage
 
@@ -62,6 +65,8 @@ type Options struct {
 	Key       []byte        // `storage.encryption_key`, 32 bytes
 	Retention time.Duration // `mailbox.retention`
 	Quota     int64         // `mailbox.quota`, bytes of activities per owner
+	Share     int64         // of them, what messages with a Fate may fill from one sender; 0: all
+	Door      inbox.Door    // bounds of what strangers can bring
 
 	MaxMessage int64 // `mailbox.max_activity`, the largest activity in bytes; 0 is 1 MiB
 	Reserve    int64 // bytes of disk left free, or writes are refused; 0 is 256 MiB, or 8 tables if those are more
@@ -251,6 +256,7 @@ func (o Options) complete() (Options, error) {
 	if o.MaxMessage > maxMaxMessage {
 		return o, fmt.Errorf("storage: mailbox.max_activity %d is over %d bytes", o.MaxMessage, maxMaxMessage)
 	}
+	o.Door = o.Door.Complete(o.MaxMessage)
 	o.Reserve = orDefault(o.Reserve, max(256<<20, 8*memTable(o)))
 	if o.Clock == nil {
 		o.Clock = time.Now

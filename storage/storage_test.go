@@ -17,7 +17,7 @@ func TestContract(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t, current) })
 	inboxtest.Run(t, func(t *testing.T, s inboxtest.Setup) inbox.Store {
 		o := options(t.TempDir())
-		o.Clock, o.Retention, o.Quota = s.Clock, s.Retention, s.Quota
+		o.Clock, o.Retention, o.Quota, o.Share, o.Door = s.Clock, s.Retention, s.Quota, s.Share, s.Door
 		return open(t, o)
 	})
 }

@@ -10,6 +10,7 @@ package activity
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -120,6 +121,16 @@ func (a *Activity) Recipients() []string {
 		}
 	}
 	return ids.list
+}
+
+// Tag is what the sender calls the conversation: the first context or conversation that the activity or
+// one of its objects has.
+func (a *Activity) Tag() string {
+	tag := cmp.Or(a.Context, a.Conversation)
+	for _, o := range a.Objects {
+		tag = cmp.Or(tag, o.Context, o.Conversation)
+	}
+	return tag
 }
 
 // IsPublic reports whether id is the Public collection in one of its spellings (ActivityPub §5.6).

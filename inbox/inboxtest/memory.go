@@ -19,10 +19,13 @@ type Memory struct {
 	Clock     func() time.Time
 	Retention time.Duration // 0 keeps for ever
 	Quota     int64         // bytes per owner; 0 is unlimited
+	Share     int64         // of them, for messages with a Fate from one sender; 0 is all
+	Door      inbox.Door
 
 	mu     sync.Mutex
 	boxes  map[inbox.Owner]*box
 	values map[string][]byte
+	rows   map[inbox.Row]keptRow
 }
 
 type box struct {
@@ -67,15 +70,39 @@ func (m *Memory) append(b *box, msg inbox.Message) inbox.Result {
 			return inbox.Result{Position: f.position, Err: inbox.ErrDuplicate}
 		}
 	}
+	if m.Share > 0 && msg.Fate != inbox.Kept && b.usageOf(msg.Actor)+int64(len(msg.Activity)) > m.Share {
+		return inbox.Result{Err: inbox.ErrFull}
+	}
+	r, err := m.Door.Complete(0).Enter(memoryLedger{m}, now, &msg)
+	if err != nil {
+		panic("bug: " + err.Error()) // memory does not fail
+	}
+	if r.Err == nil && !r.Delivered() {
+		b.once[from] = first{0, now}
+	}
+	return r
+}
+
+func (m *Memory) deposit(b *box, msg inbox.Message) inbox.Result {
 	if m.Quota > 0 && b.usage().Bytes+int64(len(msg.Activity)) > m.Quota {
 		return inbox.Result{Err: inbox.ErrFull}
 	}
+	now := m.now()
 	b.last++
-	b.once[from] = first{b.last, now}
+	b.once[origin{msg.Actor, msg.ActivityID}] = first{b.last, now}
 	e := inbox.Entry{Position: b.last, Message: clone(msg)}
-	e.Received = msg.Received.UTC()
+	e.Received, e.Context, e.Fate, e.Until = msg.Received.UTC(), "", inbox.Kept, time.Time{}
 	b.entries = append(b.entries, kept{e, now})
 	return inbox.Result{Position: b.last}
+}
+
+func (b *box) usageOf(actor string) (sum int64) {
+	for _, e := range b.entries {
+		if e.Actor == actor {
+			sum += int64(len(e.Activity))
+		}
+	}
+	return sum
 }
 
 // After implements inbox.Store.

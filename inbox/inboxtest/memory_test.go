@@ -9,6 +9,6 @@ import (
 
 func TestMemory(t *testing.T) {
 	inboxtest.Run(t, func(_ *testing.T, s inboxtest.Setup) inbox.Store {
-		return &inboxtest.Memory{Clock: s.Clock, Retention: s.Retention, Quota: s.Quota}
+		return &inboxtest.Memory{Clock: s.Clock, Retention: s.Retention, Quota: s.Quota, Share: s.Share, Door: s.Door}
 	})
 }

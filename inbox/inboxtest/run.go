@@ -14,6 +14,8 @@ type Setup struct {
 	Clock     func() time.Time
 	Retention time.Duration
 	Quota     int64
+	Share     int64
+	Door      inbox.Door
 }
 
 // Run holds the stores that open makes to the contract of inbox.Store. open
@@ -43,6 +45,22 @@ func Run(t *testing.T, open func(t *testing.T, s Setup) inbox.Store) {
 		{"Trim", testTrim},
 		{"TrimGivesBackQuota", testTrimGivesBackQuota},
 		{"Model", testModel},
+		{"WelcomeWaits", testWelcomeWaits},
+		{"AcceptedInOrder", testAcceptedInOrder},
+		{"AcceptNeedsRoom", testAcceptNeedsRoom},
+		{"DroppedRequest", testDroppedRequest},
+		{"RequestExpires", testRequestExpires},
+		{"RequestsAreBounded", testRequestsAreBounded},
+		{"Allowance", testAllowance},
+		{"MemberNeverWaits", testMemberNeverWaits},
+		{"ConversationIsJoined", testConversationIsJoined},
+		{"LessonLetsGo", testLessonLetsGo},
+		{"AllowedWelcomeLetsGo", testAllowedWelcomeLetsGo},
+		{"SlowGroupKeepsOrder", testSlowGroupKeepsOrder},
+		{"GroupsAreBounded", testGroupsAreBounded},
+		{"SenderHasAShare", testSenderHasAShare},
+		{"HiddenStaysHidden", testHiddenStaysHidden},
+		{"DoorModel", testDoorModel},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -59,6 +77,7 @@ const (
 // bench is a store under test and the clock it lives by.
 type bench struct {
 	inbox.Store
+	Inbox *inbox.Inbox // over Store
 	clock *Clock
 	open  func(t *testing.T, s Setup) inbox.Store
 }
@@ -66,7 +85,8 @@ type bench struct {
 func newBench(t *testing.T, open func(t *testing.T, s Setup) inbox.Store) *bench {
 	t.Helper()
 	b := &bench{clock: NewClock(), open: open}
-	b.Store = open(t, Setup{Clock: b.clock.Now, Retention: retention, Quota: quota})
+	b.Store = open(t, Setup{Clock: b.clock.Now, Retention: retention, Quota: quota, Share: quota / 2, Door: door})
+	b.Inbox = inbox.New(inbox.Options{Store: b.Store, Clock: b.clock.Now})
 	return b
 }
 

@@ -24,7 +24,10 @@ func newLaneNames() *laneNames {
 
 // name is the lane's name, the same for all hosts, and what leads to it.
 func (l *laneNames) name(from Sender, a *activity.Activity) (name string, ways []string) {
-	group, context := groupOf(a), contextOf(a)
+	group, context := "", a.Tag()
+	if id := groupOf(a); id != nil {
+		group = "group " + hex.EncodeToString(id)
+	}
 	last, invited := "last "+from.Account, "invited "+from.Account // where there is no context
 	if context != "" {
 		context = "context " + from.Account + " " + context
@@ -60,30 +63,17 @@ func (l *laneNames) learn(name string, ways []string) {
 }
 
 // groupOf is the MLS group of the first message that shows one.
-func groupOf(a *activity.Activity) string {
+func groupOf(a *activity.Activity) []byte {
 	for _, o := range a.Objects {
 		m, err := mls.Parse(o.Content)
 		if err != nil {
 			continue
 		}
 		if id, _, ok := m.Group(); ok {
-			return "group " + hex.EncodeToString(id)
+			return id
 		}
 	}
-	return ""
-}
-
-// contextOf is what the sender calls the conversation.
-func contextOf(a *activity.Activity) string {
-	context := a.Context
-	for _, o := range a.Objects {
-		for _, other := range []string{a.Conversation, o.Context, o.Conversation} {
-			if context == "" {
-				context = other
-			}
-		}
-	}
-	return context
+	return nil
 }
 
 func laneOf(name, host string) Lane {

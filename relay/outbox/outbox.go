@@ -249,6 +249,7 @@ func (o *Outbox) submission(from Sender, d *draft, to resolved) (Submission, err
 	for _, r := range to.remote {
 		s.Sent.Actors = append(s.Sent.Actors, r.id)
 	}
+	s.Lesson = lesson(from, d)
 	group, ways := o.lanes.name(from, d.activity)
 	for _, one := range o.envelopes(to.remote) {
 		one.Lane = laneOf(group, one.Host)
@@ -260,6 +261,18 @@ func (o *Outbox) submission(from Sender, d *draft, to resolved) (Submission, err
 		s.Deliveries = append(s.Deliveries, one)
 	}
 	return s, nil
+}
+
+// lesson is what posting shows of the sender: they are in the group, with those they
+// write to.
+func lesson(from Sender, d *draft) inbox.Lesson {
+	l := inbox.Lesson{Owner: inbox.Owner(from.Account), Group: groupOf(d.activity), Context: d.activity.Tag()}
+	for _, id := range d.recipients {
+		if id != from.Actor {
+			l.Members = append(l.Members, id)
+		}
+	}
+	return l
 }
 
 // envelopes is one delivery per distinct inbox: the shared one when several of a
@@ -307,5 +320,6 @@ func (o *Outbox) keep(ctx context.Context, s Submission) error {
 		return fmt.Errorf("keep what was posted: %w", err)
 	}
 	o.inbox.Kept(s.Messages, receipt.Results)
+	o.inbox.Learned(s.Lesson)
 	return nil
 }

@@ -43,6 +43,7 @@ type Submission struct {
 	Sent       Sent
 	Messages   []inbox.Message // for local recipients
 	Deliveries []Delivery      // for others; their Seq is the Store's to give
+	Lesson     inbox.Lesson    // what sending it shows
 }
 
 // Receipt is what became of a submission: one Result per message, and the Seq of

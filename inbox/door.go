@@ -1,0 +1,252 @@
+package inbox
+
+import "time"
+
+// Door has the limits of what strangers can bring to one person. The zero value has
+// the defaults.
+//
+// Its rules are pure: they run in a Store's transaction, on its Ledger, so that what
+// is decided and what is kept never differ. A message of a joined group from a
+// sender seen in it is delivered, or waits in the group's queue; it is never lost.
+type Door struct {
+	Requests     int           // message requests of one person; 0: 1024
+	Bytes        int64         // activities that wait in them; 0: 16 MiB
+	RequestBytes int64         // in one of them, or in a slowed group's queue; 0: 1 MiB
+	Life         time.Duration // of a request; 0: 14 days
+	Messages     int           // allowance of one stranger, where they are unknown; 0: 256
+	MessageBytes int64         // the same; 0: 1 MiB
+}
+
+// Complete fills in the defaults. maxActivity is the largest activity there can be.
+func (d Door) Complete(maxActivity int64) Door {
+	preset(&d.Requests, 1024)
+	preset(&d.Bytes, 16<<20)
+	preset(&d.RequestBytes, max(1<<20, maxActivity))
+	preset(&d.Life, 14*24*time.Hour)
+	preset(&d.Messages, 256)
+	preset(&d.MessageBytes, 1<<20)
+	return d
+}
+
+func preset[T int | int64 | time.Duration](v *T, value T) {
+	if *v == 0 {
+		*v = value
+	}
+}
+
+// visit is one message at the door.
+type visit struct {
+	d   Door
+	l   Ledger
+	now time.Time
+	m   *Message
+
+	group    membership
+	newGroup bool
+	context  conversation
+	invited  bool // the context is known
+	learned  bool // by it, that the group is joined
+}
+
+// Enter keeps m, which is no duplicate: in its mailbox, or where it has to wait.
+func (d Door) Enter(l Ledger, now time.Time, m *Message) (Result, error) {
+	if m.Fate == Kept {
+		return l.Deliver(m)
+	}
+	v := &visit{d: d, l: l, now: now, m: m}
+	if err := v.look(); err != nil {
+		return Result{}, err
+	}
+	behind, err := v.behind()
+	if err != nil {
+		return Result{}, err
+	}
+	switch {
+	case behind != nil:
+		return v.wait(behind)
+	case m.Kind == "welcome":
+		return v.welcome()
+	case v.group.Joined > notJoined && v.group.has(m.Actor):
+		return v.member()
+	}
+	return v.stranger()
+}
+
+// look reads what is known of the message's group and context.
+func (v *visit) look() error {
+	if v.m.Group != nil {
+		name := groupName(v.m.Group)
+		known, err := read(v.l, groupRowOf(v.m.Owner, name), &v.group)
+		if err != nil {
+			return err
+		}
+		v.newGroup, v.group.Name = !known, []byte(name)
+	}
+	if v.m.Context == "" || v.group.Joined > notJoined && v.group.has(v.m.Actor) {
+		return nil
+	}
+	var err error
+	v.invited, err = read(v.l, v.contextRow(), &v.context)
+	if v.invited && v.context.Waits == "" && v.m.Group != nil && v.group.Joined == notJoined {
+		v.group.Joined, v.group.Used, v.learned = joinedByTag, time.Time{}, true
+	}
+	return err
+}
+
+func (v *visit) contextRow() Row {
+	return Row{Kind: contextRow, Owner: v.m.Owner, Name: v.m.Context}
+}
+
+// behind finds what the message must wait behind, so that nothing overtakes what
+// came before it: a queue and what is being let go hold back everybody, an open
+// request its own actor and those nothing is known of.
+func (v *visit) behind() (*Waiting, error) {
+	ids := []string{v.group.Waits, v.context.Waits}
+	if v.group.Joined == notJoined || !v.group.has(v.m.Actor) {
+		ids = append(ids, RequestID(v.m.Actor))
+	}
+	for _, id := range ids {
+		w, err := v.waiting(id)
+		if err != nil {
+			return nil, err
+		}
+		if w == nil {
+			continue
+		}
+		if v.learned && id == v.group.Waits && !w.Dropped {
+			return w, release(v.l, w, v.now)
+		}
+		if follows, err := v.follows(w); w.Released() || follows || err != nil {
+			return w, err
+		}
+	}
+	return nil, nil
+}
+
+// follows tells whether the message belongs to an open request. An allowed Welcome
+// does not: it lets the request go.
+func (v *visit) follows(w *Waiting) (bool, error) {
+	switch {
+	case v.m.Kind == "welcome":
+		return w.Actor == v.m.Actor && v.m.Fate == Await, nil
+	case v.group.Joined > notJoined:
+		return false, nil
+	case w.Actor == v.m.Actor:
+		return true, nil
+	case v.group.has(v.m.Actor):
+		return false, nil
+	}
+	var who acquaintance
+	_, err := read(v.l, senderRowOf(v.m.Owner, v.m.Actor), &who)
+	return !who.Invited && !who.Approved, err
+}
+
+// waiting gives what waits under id, nil when there is nothing (any more).
+func (v *visit) waiting(id string) (*Waiting, error) {
+	if id == "" {
+		return nil, nil
+	}
+	return readWaiting(v.l, v.m.Owner, id, v.now)
+}
+
+// welcome delivers an invitation, or has it wait. One that is allowed lets go what
+// the same actor has waiting, and goes behind it.
+func (v *visit) welcome() (Result, error) {
+	if v.m.Fate == Await {
+		return v.open()
+	}
+	old, err := v.waiting(RequestID(v.m.Actor))
+	if err != nil {
+		return Result{}, err
+	}
+	if old == nil {
+		return v.deliverWelcome()
+	}
+	if old.Dropped {
+		if err := v.remove(old); err != nil {
+			return Result{}, err
+		}
+		return v.deliverWelcome()
+	}
+	if err := release(v.l, old, v.now); err != nil {
+		return Result{}, err
+	}
+	return v.wait(old)
+}
+
+func (v *visit) deliverWelcome() (Result, error) {
+	result, err := v.l.Deliver(v.m)
+	if err != nil || result.Err != nil {
+		return result, err
+	}
+	return result, welcomed(v.l, v.m, v.now)
+}
+
+// welcomed notes that a Welcome was delivered: its context names a joined group, and
+// its sender has been let in.
+func welcomed(l Ledger, m *Message, now time.Time) error {
+	if m.Context != "" {
+		row := Row{Kind: contextRow, Owner: m.Owner, Name: m.Context}
+		if err := write(l, row, conversation{Used: now}, contextLife); err != nil {
+			return err
+		}
+	}
+	row := senderRowOf(m.Owner, m.Actor)
+	var who acquaintance
+	if _, err := read(l, row, &who); err != nil || who.Invited {
+		return err
+	}
+	who.Invited = true
+	return write(l, row, &who, who.life())
+}
+
+func senderRowOf(o Owner, actor string) Row { return Row{Kind: senderRow, Owner: o, Name: actor} }
+
+// member has a message of a joined group from somebody seen in it.
+func (v *visit) member() (Result, error) {
+	if v.m.Fate == Slow {
+		return v.slow()
+	}
+	result, err := v.l.Deliver(v.m)
+	if err != nil || result.Err != nil {
+		return result, err
+	}
+	return result, v.used()
+}
+
+// used notes, not too often, that the group is alive.
+func (v *visit) used() error {
+	if v.now.Sub(v.group.Used) < refreshAfter {
+		return nil
+	}
+	v.group.Used = v.now
+	return keepGroup(v.l, v.m.Owner, &v.group, v.newGroup)
+}
+
+// stranger has a message, no Welcome, of a group that is not joined, or from somebody
+// not seen in it: it goes on the sender's allowance, and waits when that is spent.
+func (v *visit) stranger() (Result, error) {
+	row := senderRowOf(v.m.Owner, v.m.Actor)
+	var who acquaintance
+	if _, err := read(v.l, row, &who); err != nil {
+		return Result{}, err
+	}
+	size := int64(len(v.m.Activity))
+	if who.Messages >= v.d.Messages || who.Bytes+size > v.d.MessageBytes {
+		return v.open()
+	}
+	result, err := v.l.Deliver(v.m)
+	if err != nil || result.Err != nil {
+		return result, err
+	}
+	who.Messages, who.Bytes = who.Messages+1, who.Bytes+size
+	if err := write(v.l, row, &who, who.life()); err != nil {
+		return Result{}, err
+	}
+	if v.m.Group == nil {
+		return result, nil
+	}
+	v.group.meet(v.m.Actor)
+	v.group.Used = v.now
+	return result, keepGroup(v.l, v.m.Owner, &v.group, v.newGroup)
+}

@@ -1,0 +1,472 @@
+package inboxtest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/sealgate/sealgate/inbox"
+)
+
+// door has bounds that a test can reach.
+var door = inbox.Door{
+	Requests: 16, Bytes: 32 << 10, RequestBytes: 8 << 10, Life: 12 * time.Hour, Messages: 4, MessageBytes: 4 << 10,
+}
+
+const (
+	stranger = "https://new.example/users/stranger"
+	friend   = "https://old.example/users/friend"
+)
+
+// letter is a message of a kind in a group, with the n-th id of its actor.
+func letter(o inbox.Owner, actor, kind, group string, n int) inbox.Message {
+	m := Sample(o, n)
+	m.Actor, m.Kind, m.Fate = actor, kind, inbox.Admit
+	m.ActivityID = fmt.Sprintf("%s/%s/%d", actor, kind, n)
+	m.Group = []byte(group)
+	if kind == "welcome" {
+		m.Group, m.Epoch, m.Fate = nil, 0, inbox.Await
+	}
+	return m
+}
+
+// enter appends one message and gives what became of it.
+func (b *bench) enter(t *testing.T, m inbox.Message) inbox.Result {
+	t.Helper()
+	return b.append(t, m)[0]
+}
+
+func (b *bench) delivered(t *testing.T, m inbox.Message) {
+	t.Helper()
+	if r := b.enter(t, m); r.Err != nil || !r.Delivered() || r.Waits {
+		t.Fatalf("%s: %+v, want it delivered", m.ActivityID, r)
+	}
+}
+
+func (b *bench) waits(t *testing.T, m inbox.Message) inbox.Result {
+	t.Helper()
+	r := b.enter(t, m)
+	if r.Err != nil || r.Delivered() || !r.Waits {
+		t.Fatalf("%s: %+v, want it to wait", m.ActivityID, r)
+	}
+	return r
+}
+
+// ids are the activities in o's mailbox, in order.
+func (b *bench) ids(t *testing.T, o inbox.Owner) (out []string) {
+	t.Helper()
+	for _, e := range b.after(t, o, 0, 10_000) {
+		out = append(out, e.ActivityID)
+	}
+	return out
+}
+
+func (b *bench) wantIDs(t *testing.T, o inbox.Owner, want ...inbox.Message) {
+	t.Helper()
+	var ids []string
+	for _, m := range want {
+		ids = append(ids, m.ActivityID)
+	}
+	if got := b.ids(t, o); !slices.Equal(got, ids) {
+		t.Fatalf("the mailbox has\n%q, want\n%q", got, ids)
+	}
+}
+
+func (b *bench) requests(t *testing.T, o inbox.Owner) []inbox.Waiting {
+	t.Helper()
+	all, err := b.Inbox.Requests(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func (b *bench) accept(t *testing.T, o inbox.Owner, actor string) {
+	t.Helper()
+	if err := b.Inbox.AcceptRequest(t.Context(), o, inbox.RequestID(actor)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *bench) letGo(t *testing.T) time.Time {
+	t.Helper()
+	next, err := b.Inbox.LetGo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
+func (b *bench) learn(t *testing.T, l inbox.Lesson) {
+	t.Helper()
+	books, ok := b.Store.(inbox.Books)
+	if !ok {
+		t.Fatal("the store keeps no books")
+	}
+	err := books.ChangeRows(t.Context(), func(ledger inbox.Ledger) error {
+		return door.Learn(ledger, b.clock.Now(), l)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func testWelcomeWaits(t *testing.T, b *bench) {
+	welcome := letter("bob", stranger, "welcome", "", 1)
+	if r := b.waits(t, welcome); r.Request != inbox.RequestID(stranger) {
+		t.Errorf("%+v, want the request it opened", r)
+	}
+	follow := letter("bob", stranger, "commit", "g", 1)
+	if r := b.waits(t, follow); r.Request != "" {
+		t.Errorf("%+v, want no second request", r)
+	}
+	for _, again := range []inbox.Message{welcome, follow} {
+		if r := b.enter(t, again); !errors.Is(r.Err, inbox.ErrDuplicate) || r.Delivered() {
+			t.Errorf("again: %+v", r)
+		}
+	}
+	if u := b.usage(t, "bob"); u != (inbox.Usage{}) {
+		t.Errorf("what waits is in the mailbox: %+v", u)
+	}
+	if _, err := b.Find(t.Context(), "bob", welcome.ActivityID); !errors.Is(err, inbox.ErrNotFound) {
+		t.Errorf("what waits is found: %v", err)
+	}
+	all := b.requests(t, "bob")
+	want := inbox.Waiting{
+		ID: inbox.RequestID(stranger), Owner: "bob", Actor: stranger, Host: "new.example", Since: b.clock.Now(),
+		Ends: b.clock.Now().Add(door.Life), Messages: 2, Welcomes: 1,
+		Bytes: int64(len(welcome.Activity) + len(follow.Activity)), First: 1, Next: 3,
+	}
+	if len(all) != 1 || all[0] != want {
+		t.Errorf("%+v, want %+v", all, want)
+	}
+	if len(b.requests(t, "carol")) != 0 {
+		t.Error("carol sees bob's request")
+	}
+	b.delivered(t, letter("bob", friend, "application", "h", 1)) // nobody else waits
+}
+
+func testAcceptedInOrder(t *testing.T, b *bench) {
+	all := []inbox.Message{letter("bob", stranger, "welcome", "", 1)}
+	all[0].Context = "uri:uuid:1"
+	for n := range 5 {
+		all = append(all, letter("bob", stranger, "application", "g", n))
+	}
+	other := letter("bob", "https://third.example/users/member", "commit", "g", 1) // of the same group
+	byContext := letter("bob", "https://fourth.example/users/member", "commit", "not yet known", 1)
+	byContext.Context = all[0].Context
+	all = append(all, other, byContext)
+	for _, m := range all {
+		b.waits(t, m)
+	}
+	before := letter("bob", friend, "application", "h", 1)
+	b.delivered(t, before)
+	b.accept(t, "bob", stranger)
+	b.wantIDs(t, "bob", append([]inbox.Message{before}, all...)...)
+	if got := b.after(t, "bob", 1, 1)[0]; string(got.Activity) != string(all[0].Activity) || got.Fate != "" || got.Context != "" {
+		t.Errorf("%+v", got)
+	}
+	if len(b.requests(t, "bob")) != 0 {
+		t.Error("the request is still there")
+	}
+	if err := b.Inbox.AcceptRequest(t.Context(), "bob", inbox.RequestID(stranger)); !errors.Is(err, inbox.ErrNoRequest) {
+		t.Errorf("accepted twice: %v", err)
+	}
+	for _, m := range all {
+		if r := b.enter(t, m); !errors.Is(r.Err, inbox.ErrDuplicate) || !r.Delivered() {
+			t.Errorf("a redelivery: %+v", r)
+		}
+	}
+	s, err := b.Inbox.Standing(t.Context(), "bob", []byte("g"), stranger)
+	if err != nil || s != (inbox.Standing{Joined: true, Seen: true, Approved: true}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	for n := range 3 * door.Messages {
+		b.delivered(t, letter("bob", other.Actor, "application", "g", 100+n))
+	}
+}
+
+func testAcceptNeedsRoom(t *testing.T, b *bench) {
+	big := letter("bob", stranger, "welcome", "", 1)
+	big.Activity = make([]byte, door.RequestBytes)
+	b.waits(t, big)
+	if r := b.enter(t, letter("bob", stranger, "commit", "g", 1)); !errors.Is(r.Err, inbox.ErrFull) {
+		t.Errorf("over the request's bound: %+v", r)
+	}
+	full := Sample("bob", 1)
+	full.Activity = make([]byte, quota-1)
+	b.append(t, full)
+	if err := b.Inbox.AcceptRequest(t.Context(), "bob", inbox.RequestID(stranger)); !errors.Is(err, inbox.ErrFull) {
+		t.Errorf("accepted into a full mailbox: %v", err)
+	}
+	if len(b.requests(t, "bob")) != 1 || b.usage(t, "bob").Total != 1 {
+		t.Error("a refused accept changed something")
+	}
+	b.clock.Advance(11 * time.Hour)
+	if err := b.Store.(inbox.Keeper).Trim(t.Context(), "bob", 1); err != nil {
+		t.Fatal(err)
+	}
+	b.accept(t, "bob", stranger)
+	b.wantIDs(t, "bob", big)
+}
+
+func testDroppedRequest(t *testing.T, b *bench) {
+	welcome, follow := letter("bob", stranger, "welcome", "", 1), letter("bob", stranger, "commit", "g", 1)
+	b.waits(t, welcome)
+	b.waits(t, follow)
+	if err := b.Inbox.DropRequest(t.Context(), "bob", inbox.RequestID(stranger)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Inbox.DropRequest(t.Context(), "bob", inbox.RequestID(stranger)); !errors.Is(err, inbox.ErrNoRequest) {
+		t.Errorf("dropped twice: %v", err)
+	}
+	if err := b.Inbox.AcceptRequest(t.Context(), "bob", inbox.RequestID(stranger)); !errors.Is(err, inbox.ErrNoRequest) {
+		t.Errorf("accepted after all: %v", err)
+	}
+	for _, m := range []inbox.Message{letter("bob", stranger, "commit", "g", 2), letter("bob", stranger, "welcome", "", 2)} {
+		if r := b.enter(t, m); r != (inbox.Result{}) {
+			t.Errorf("what follows a dropped request: %+v", r)
+		}
+	}
+	for _, m := range []inbox.Message{welcome, follow} {
+		if r := b.enter(t, m); !errors.Is(r.Err, inbox.ErrDuplicate) || r.Delivered() {
+			t.Errorf("a redelivery: %+v", r)
+		}
+	}
+	if len(b.requests(t, "bob")) != 0 || len(b.ids(t, "bob")) != 0 {
+		t.Error("something of it is left")
+	}
+	invited := letter("bob", stranger, "welcome", "", 3)
+	invited.Fate = inbox.Admit // bob follows them now
+	b.delivered(t, invited)
+	b.delivered(t, letter("bob", stranger, "commit", "g", 3))
+}
+
+func testRequestExpires(t *testing.T, b *bench) {
+	b.waits(t, letter("bob", stranger, "welcome", "", 1))
+	b.clock.Advance(door.Life - time.Second)
+	b.waits(t, letter("bob", stranger, "commit", "g", 1))
+	b.clock.Advance(time.Second)
+	if all := b.requests(t, "bob"); len(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+	if err := b.Inbox.AcceptRequest(t.Context(), "bob", inbox.RequestID(stranger)); !errors.Is(err, inbox.ErrNoRequest) {
+		t.Errorf("accepted after its end: %v", err)
+	}
+	again := letter("bob", stranger, "welcome", "", 2)
+	if r := b.waits(t, again); r.Request == "" {
+		t.Error("a request after an expired one is no new one")
+	}
+	b.accept(t, "bob", stranger)
+	b.wantIDs(t, "bob", again)
+}
+
+// A host with many requests drives out its own, never those of who asks once.
+func testRequestsAreBounded(t *testing.T, b *bench) {
+	b.waits(t, letter("bob", "https://first.example/users/honest", "welcome", "", 1))
+	for n := range 10 * door.Requests {
+		m := letter("bob", fmt.Sprintf("https://flood%d.example/users/%d", n%3, n), "welcome", "", 1)
+		m.Activity = make([]byte, 1000)
+		b.waits(t, m)
+		b.clock.Advance(time.Second)
+	}
+	b.waits(t, letter("bob", "https://last.example/users/honest", "welcome", "", 1))
+	all := b.requests(t, "bob")
+	var bytes int64
+	honest := 0
+	for _, w := range all {
+		bytes += w.Bytes
+		if w.Host == "first.example" || w.Host == "last.example" {
+			honest++
+		}
+	}
+	if len(all) > door.Requests || len(all) < door.Requests/2 || bytes > door.Bytes {
+		t.Errorf("%d requests of %d bytes", len(all), bytes)
+	}
+	if honest != 2 {
+		t.Errorf("%d of 2 honest strangers are left", honest)
+	}
+	b.clock.Advance(door.Life)
+	b.waits(t, letter("bob", stranger, "welcome", "", 1)) // what expired is counted out
+	b.waits(t, func() inbox.Message {
+		m := letter("bob", "https://big.example/users/x", "welcome", "", 1)
+		m.Activity = make([]byte, door.RequestBytes)
+		return m
+	}())
+	if got := len(b.requests(t, "bob")); got != 2 {
+		t.Errorf("%d requests, want 2", got)
+	}
+}
+
+func testAllowance(t *testing.T, b *bench) {
+	for n := range door.Messages {
+		b.delivered(t, letter("bob", stranger, "application", fmt.Sprintf("group %d", n), n)) // a new group does not help
+	}
+	over := letter("bob", stranger, "commit", "g", 1)
+	b.waits(t, over)
+	if all := b.requests(t, "bob"); len(all) != 1 || all[0].Welcomes != 0 {
+		t.Errorf("%+v", all)
+	}
+	big := letter("bob", friend, "application", "h", 1)
+	big.Activity = make([]byte, door.MessageBytes+1)
+	b.waits(t, big)
+	b.accept(t, "bob", stranger)
+	b.delivered(t, letter("bob", stranger, "commit", "g", 2))
+}
+
+func testMemberNeverWaits(t *testing.T, b *bench) {
+	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("g"), Members: []string{friend}})
+	for n := range 10 * door.Messages {
+		m := letter("bob", friend, "commit", "g", n)
+		m.Fate = []inbox.Fate{inbox.Admit, inbox.Await}[n%2]
+		b.delivered(t, m)
+	}
+	unseen := letter("bob", stranger, "commit", "g", 1)
+	b.delivered(t, unseen) // on its allowance
+	for n := range 10 * door.Messages {
+		b.delivered(t, letter("bob", stranger, "commit", "g", 10+n))
+	}
+	if s, err := b.Inbox.Standing(t.Context(), "bob", []byte("g"), stranger); err != nil || s != (inbox.Standing{Joined: true, Seen: true}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s, err := b.Inbox.Standing(t.Context(), "carol", []byte("g"), friend); err != nil || s != (inbox.Standing{}) {
+		t.Errorf("carol: %+v, %v", s, err)
+	}
+}
+
+func testConversationIsJoined(t *testing.T, b *bench) {
+	welcome := letter("bob", friend, "welcome", "", 1)
+	welcome.Fate, welcome.Context = inbox.Admit, "uri:uuid:1"
+	b.delivered(t, welcome)
+	m := letter("bob", stranger, "commit", "g", 1)
+	m.Context = welcome.Context
+	b.delivered(t, m)
+	if s, err := b.Inbox.Standing(t.Context(), "bob", []byte("g"), stranger); err != nil || s != (inbox.Standing{Joined: true, Seen: true}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	for n := range 3 * door.Messages {
+		b.delivered(t, letter("bob", stranger, "commit", "g", 10+n))
+	}
+}
+
+// Bob's device writes in a group whose messages wait: he is in it, so they are due,
+// and what comes meanwhile does not overtake them.
+func testLessonLetsGo(t *testing.T, b *bench) {
+	all := []inbox.Message{letter("bob", stranger, "welcome", "", 1), letter("bob", stranger, "commit", "g", 1)}
+	for _, m := range all {
+		b.waits(t, m)
+	}
+	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("g"), Members: []string{stranger}})
+	behind := letter("bob", stranger, "commit", "g", 2)
+	b.waits(t, behind)
+	b.letGo(t)
+	after := letter("bob", stranger, "commit", "g", 3)
+	b.delivered(t, after)
+	b.wantIDs(t, "bob", append(all, behind, after)...)
+}
+
+func testAllowedWelcomeLetsGo(t *testing.T, b *bench) {
+	all := []inbox.Message{letter("bob", stranger, "welcome", "", 1), letter("bob", stranger, "commit", "g", 1), letter("bob", stranger, "welcome", "", 2)}
+	b.waits(t, all[0])
+	b.waits(t, all[1])
+	all[2].Fate = inbox.Admit // bob has followed them
+	b.waits(t, all[2])
+	b.letGo(t)
+	b.wantIDs(t, "bob", all...)
+	if len(b.requests(t, "bob")) != 0 {
+		t.Error("the request is still there")
+	}
+}
+
+func testSlowGroupKeepsOrder(t *testing.T, b *bench) {
+	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("g"), Members: []string{friend, stranger}})
+	first := letter("bob", friend, "application", "g", 1)
+	b.delivered(t, first)
+	all := []inbox.Message{first}
+	for n := range 6 {
+		m := letter("bob", []string{friend, stranger, "https://third.example/users/new"}[n%3], "commit", "g", 10+n)
+		if n == 0 {
+			m.Fate, m.Until = inbox.Slow, b.clock.Now().Add(time.Minute)
+		}
+		b.waits(t, m)
+		all = append(all, m)
+	}
+	b.delivered(t, letter("bob", friend, "application", "other", 2))
+	all = slices.Insert(all, 1, letter("bob", friend, "application", "other", 2))
+	if next := b.letGo(t); !next.Equal(b.clock.Now().Add(time.Minute)) {
+		t.Errorf("next at %v", next)
+	}
+	b.wantIDs(t, "bob", all[:2]...)
+	b.clock.Advance(time.Minute)
+	b.letGo(t)
+	b.wantIDs(t, "bob", all...)
+	last := letter("bob", stranger, "commit", "g", 99)
+	b.delivered(t, last)
+	if len(b.requests(t, "bob")) != 0 {
+		t.Error("a queue is shown as a request")
+	}
+}
+
+// Groups that strangers make up do not drive out those that are joined.
+func testGroupsAreBounded(t *testing.T, b *bench) {
+	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("real"), Members: []string{friend}})
+	for from := 0; from < 1300; from += 50 {
+		var ms []inbox.Message
+		for n := from; n < from+50; n++ {
+			actor := fmt.Sprintf("https://x.example/users/%d", n/door.Messages)
+			ms = append(ms, letter("bob", actor, "application", fmt.Sprintf("made up %d", n), n))
+		}
+		b.append(t, ms...)
+		b.clock.Advance(time.Millisecond)
+	}
+	known := 0
+	for n := range 1300 {
+		actor := fmt.Sprintf("https://x.example/users/%d", n/door.Messages)
+		if s, err := b.Inbox.Standing(t.Context(), "bob", fmt.Appendf(nil, "made up %d", n), actor); err != nil {
+			t.Fatal(err)
+		} else if s.Seen {
+			known++
+		}
+	}
+	if known > 1024 || known < 700 {
+		t.Errorf("%d groups are remembered", known)
+	}
+	if s, err := b.Inbox.Standing(t.Context(), "bob", []byte("real"), friend); err != nil || !s.Joined || !s.Seen {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func testSenderHasAShare(t *testing.T, b *bench) {
+	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("g"), Members: []string{friend, stranger}})
+	m := func(actor string, n, size int) inbox.Message {
+		m := letter("bob", actor, "application", "g", n)
+		m.Activity = make([]byte, size)
+		return m
+	}
+	b.delivered(t, m(friend, 1, quota/2-1))
+	if r := b.enter(t, m(friend, 2, 2)); !errors.Is(r.Err, inbox.ErrFull) {
+		t.Errorf("over the share: %+v", r)
+	}
+	b.delivered(t, m(friend, 3, 1))
+	b.delivered(t, m(stranger, 1, 100))
+	if err := b.Store.(inbox.Keeper).Trim(t.Context(), "bob", 1); err != nil {
+		t.Fatal(err)
+	}
+	b.delivered(t, m(friend, 2, 2)) // ErrFull remembered nothing
+	b.clock.Advance(retention + retention/10)
+	b.delivered(t, m(friend, 4, quota/2))
+}
+
+func testHiddenStaysHidden(t *testing.T, b *bench) {
+	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("g"), Members: []string{friend}})
+	m := letter("bob", friend, "commit", "g", 1)
+	m.Hidden, m.Received = true, time.Date(2026, 1, 1, 0, 0, 0, 999_999_999, time.UTC)
+	b.delivered(t, m)
+	b.delivered(t, letter("bob", friend, "commit", "g", 2))
+	es := b.after(t, "bob", 0, 2)
+	if !es[0].Hidden || es[1].Hidden || !es[0].Received.Equal(m.Received) {
+		t.Errorf("%+v", es)
+	}
+}

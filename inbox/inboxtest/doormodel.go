@@ -1,0 +1,138 @@
+package inboxtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sealgate/sealgate/inbox"
+)
+
+// testDoorModel lets members and strangers send anything with any fate, while the
+// owner writes, accepts and drops. Whatever happens: nothing is kept twice; what one
+// actor sent in one group is never overtaken by their own later messages; and what a
+// member sent after they were known as one arrives, once all that waits is let go.
+func testDoorModel(t *testing.T, b *bench) {
+	run := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		run++
+		w := &doorModel{bench: b, owner: inbox.Owner(fmt.Sprintf("owner %d", run)), members: map[[2]string]bool{}}
+		rt.Repeat(map[string]func(*rapid.T){
+			"send":   w.send,
+			"write":  w.write,
+			"accept": func(rt *rapid.T) { w.decide(rt, b.Inbox.AcceptRequest) },
+			"drop":   func(rt *rapid.T) { w.decide(rt, b.Inbox.DropRequest) },
+			"wait":   w.wait,
+		})
+		w.settle(rt)
+	})
+}
+
+type doorModel struct {
+	*bench
+	owner   inbox.Owner
+	sent    []inbox.Message    // that were taken
+	must    []string           // ids that must arrive
+	members map[[2]string]bool // (group, actor) that the owner's device has named
+	n       int
+}
+
+var (
+	doorActors = []string{friend, stranger, "https://third.example/users/t"}
+	doorGroups = []string{"g", "h"}
+)
+
+func (w *doorModel) send(rt *rapid.T) {
+	w.n++
+	actor := rapid.SampledFrom(doorActors).Draw(rt, "actor")
+	kind := rapid.SampledFrom([]string{"welcome", "commit", "application"}).Draw(rt, "kind")
+	group := rapid.SampledFrom(doorGroups).Draw(rt, "group")
+	m := letter(w.owner, actor, kind, group, w.n)
+	m.Fate = rapid.SampledFrom([]inbox.Fate{inbox.Admit, inbox.Await, inbox.Slow}).Draw(rt, "fate")
+	m.Until = w.clock.Now().Add(time.Minute)
+	m.Context = rapid.SampledFrom([]string{"", "context " + group}).Draw(rt, "context")
+	m.Activity = make([]byte, 16)
+	rs, err := w.Append(rt.Context(), []inbox.Message{m})
+	if err != nil || rs[0].Err != nil && !errors.Is(rs[0].Err, inbox.ErrFull) {
+		rt.Fatalf("%+v, %v", rs, err)
+	}
+	isMember := kind != "welcome" && w.members[[2]string{group, actor}]
+	switch {
+	case rs[0].Err != nil && isMember:
+		rt.Fatalf("a member's message was not taken: %+v", rs[0])
+	case rs[0].Err != nil:
+		return
+	case isMember:
+		w.must = append(w.must, m.ActivityID)
+	}
+	w.sent = append(w.sent, m)
+}
+
+func (w *doorModel) write(rt *rapid.T) {
+	l := inbox.Lesson{Owner: w.owner, Group: []byte(rapid.SampledFrom(doorGroups).Draw(rt, "in"))}
+	l.Members = rapid.SliceOfDistinct(rapid.SampledFrom(doorActors), rapid.ID[string]).Draw(rt, "members")
+	for _, actor := range l.Members {
+		w.members[[2]string{string(l.Group), actor}] = true
+	}
+	err := w.Store.(inbox.Books).ChangeRows(rt.Context(), func(ledger inbox.Ledger) error {
+		return door.Learn(ledger, w.clock.Now(), l)
+	})
+	if err != nil {
+		rt.Fatal(err)
+	}
+}
+
+func (w *doorModel) decide(rt *rapid.T, f func(ctx context.Context, o inbox.Owner, id string) error) {
+	err := f(rt.Context(), w.owner, inbox.RequestID(rapid.SampledFrom(doorActors).Draw(rt, "actor")))
+	if err != nil && !errors.Is(err, inbox.ErrNoRequest) {
+		rt.Fatal(err)
+	}
+}
+
+func (w *doorModel) wait(rt *rapid.T) {
+	w.clock.Advance(time.Minute)
+	if _, err := w.Inbox.LetGo(rt.Context()); err != nil {
+		rt.Fatal(err)
+	}
+}
+
+// settle lets go what is due and looks at what has arrived.
+func (w *doorModel) settle(rt *rapid.T) {
+	w.wait(rt)
+	es, err := w.After(rt.Context(), w.owner, 0, 10_000)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	at := map[string]int{}
+	for i, e := range es {
+		if _, twice := at[e.ActivityID]; twice {
+			rt.Fatalf("%s arrived twice", e.ActivityID)
+		}
+		at[e.ActivityID] = i
+	}
+	for _, id := range w.must {
+		if _, ok := at[id]; !ok {
+			rt.Fatalf("a member's message %s did not arrive", id)
+		}
+	}
+	w.checkOrder(rt, at)
+}
+
+func (w *doorModel) checkOrder(rt *rapid.T, at map[string]int) {
+	last := map[string]int{}
+	for _, m := range w.sent {
+		i, ok := at[m.ActivityID]
+		if !ok || m.Kind == "welcome" {
+			continue
+		}
+		from := m.Actor + " " + string(m.Group)
+		if before, ok := last[from]; ok && i < before {
+			rt.Fatalf("%s was overtaken by a later one", m.ActivityID)
+		}
+		last[from] = i
+	}
+}

@@ -1,0 +1,146 @@
+package inbox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// MessageRequest is the kind of the notice that somebody new asks to be let in.
+const MessageRequest Kind = "message_request"
+
+// Standing is what is known of an actor in one person's group.
+type Standing struct {
+	Joined   bool // the person is in the group
+	Seen     bool // a message of the actor's was delivered to them in it, or their own device names it
+	Approved bool // the person accepted a message request of the actor's
+}
+
+// Standing says how an actor stands with o in a group, nil for none.
+func (in *Inbox) Standing(ctx context.Context, o Owner, group []byte, actor string) (s Standing, err error) {
+	if in.books == nil {
+		return s, nil
+	}
+	err = in.books.ReadRows(ctx, func(l Ledger) error {
+		if group != nil {
+			g, _, err := readGroup(l, o, group)
+			if err != nil {
+				return err
+			}
+			s.Joined, s.Seen = g.Joined > notJoined, g.has(actor)
+		}
+		var who acquaintance
+		_, err := read(l, senderRowOf(o, actor), &who)
+		s.Approved = who.Approved
+		return err
+	})
+	if err != nil {
+		return s, fmt.Errorf("look up a group: %w", err)
+	}
+	return s, nil
+}
+
+// Requests are o's open message requests, oldest first.
+func (in *Inbox) Requests(ctx context.Context, o Owner) ([]Waiting, error) {
+	if in.books == nil {
+		return nil, nil
+	}
+	var all []Waiting
+	err := in.books.ReadRows(ctx, func(l Ledger) (err error) {
+		all, err = readAll[Waiting](l, headRow, o)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the message requests: %w", err)
+	}
+	now := in.clock()
+	all = slices.DeleteFunc(all, func(w Waiting) bool { return w.Released() || w.Dropped || w.over(now) })
+	slices.SortFunc(all, func(a, b Waiting) int { return a.Since.Compare(b.Since) })
+	return all, nil
+}
+
+// AcceptRequest delivers what waits in a request, in order and at once, and knows its sender
+// from then on. ErrNoRequest; ErrFull when the mailbox has no room for it.
+func (in *Inbox) AcceptRequest(ctx context.Context, o Owner, id string) error {
+	if in.books == nil {
+		return ErrNoRequest
+	}
+	if err := in.beforeRelease(ctx, o, id); err != nil {
+		return err
+	}
+	var out []Entry
+	err := in.books.ChangeRows(ctx, func(l Ledger) error {
+		w, err := in.request(l, o, id)
+		if err != nil {
+			return err
+		}
+		if room, err := l.Room(o); err != nil || w.Bytes > room {
+			return errorOr(err, ErrFull)
+		}
+		m := &moving{l: l, now: in.clock(), w: w, accepted: true, whole: true}
+		before := *w
+		if err := m.move(); err != nil {
+			return err
+		}
+		out = m.out
+		if err := discount(l, &before); err != nil {
+			return err
+		}
+		return approve(l, o, w.Actor)
+	})
+	if err != nil {
+		return fmt.Errorf("accept a message request: %w", err)
+	}
+	in.arrived(o, out)
+	return nil
+}
+
+func approve(l Ledger, o Owner, actor string) error {
+	row := senderRowOf(o, actor)
+	var who acquaintance
+	if _, err := read(l, row, &who); err != nil {
+		return err
+	}
+	who.Approved, who.Messages, who.Bytes = true, 0, 0
+	return write(l, row, &who, who.life())
+}
+
+// DropRequest forgets what waits in a request, and, until the request would have expired,
+// what follows it. ErrNoRequest.
+func (in *Inbox) DropRequest(ctx context.Context, o Owner, id string) error {
+	if in.books == nil {
+		return ErrNoRequest
+	}
+	err := in.books.ChangeRows(ctx, func(l Ledger) error {
+		w, err := in.request(l, o, id)
+		if err != nil {
+			return err
+		}
+		if err := eraseMessages(l, w); err != nil {
+			return err
+		}
+		sums := *w
+		sums.Messages = 0
+		w.Dropped, w.First, w.Messages, w.Welcomes, w.Bytes = true, w.Next, 0, 0, 0
+		if err := write(l, headRowOf(o, id), w, w.Ends.Sub(in.clock())); err != nil {
+			return err
+		}
+		return discountMoved(l, w, sums.Bytes, false)
+	})
+	if err != nil {
+		return fmt.Errorf("drop a message request: %w", err)
+	}
+	return nil
+}
+
+// request is one that the person can decide about.
+func (in *Inbox) request(l Ledger, o Owner, id string) (*Waiting, error) {
+	w, err := readWaiting(l, o, id, in.clock())
+	if err != nil {
+		return nil, err
+	}
+	if w == nil || w.Actor == "" || w.Released() || w.Dropped {
+		return nil, fmt.Errorf("%w: %.64q", ErrNoRequest, id)
+	}
+	return w, nil
+}

@@ -1,0 +1,370 @@
+package inbox
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+)
+
+// ErrNoRequest means that there is no message request with that id.
+var ErrNoRequest = errors.New("inbox: no such message request")
+
+// maxWaiting is how many messages one request can hold, so that it can be let go in
+// one transaction.
+const maxWaiting = 512
+
+// maxErased is how many messages of others one transaction drops, or little more.
+const maxErased = 1024
+
+// Waiting is a message request, or the queue of a group that policy slowed: messages
+// for one person in the order they came, which go into the mailbox in that order.
+type Waiting struct {
+	ID       string    `json:"id"`
+	Owner    Owner     `json:"o"`
+	Actor    string    `json:"a,omitempty"` // who asks; "" for a queue
+	Host     string    `json:"h,omitempty"` // of Actor
+	Since    time.Time `json:"s"`
+	Ends     time.Time `json:"e,omitzero"` // of a request
+	Due      time.Time `json:"d,omitzero"` // when it is let go; zero: when somebody accepts
+	Dropped  bool      `json:"x,omitempty"`
+	Messages int       `json:"m"`
+	Welcomes int       `json:"w,omitempty"`
+	Bytes    int64     `json:"b"`
+	First    uint64    `json:"f"` // number of the first message
+	Next     uint64    `json:"n"` // number of the next message
+}
+
+// Released tells whether nobody need accept it any more.
+func (w *Waiting) Released() bool { return !w.Due.IsZero() }
+
+// over tells whether a request has expired.
+func (w *Waiting) over(now time.Time) bool { return !w.Released() && !now.Before(w.Ends) }
+
+// RequestID is the id of an actor's message request to anybody.
+func RequestID(actor string) string { return shortID("request", actor) }
+
+func shortID(kind, name string) string {
+	sum := sha256.Sum256([]byte(kind + " " + name))
+	return hex.EncodeToString(sum[:16])
+}
+
+func headRowOf(o Owner, id string) Row { return Row{Kind: headRow, Owner: o, Name: id} }
+
+func readWaiting(l Ledger, o Owner, id string, now time.Time) (*Waiting, error) {
+	w := &Waiting{}
+	known, err := read(l, headRowOf(o, id), w)
+	if !known || w.over(now) {
+		return nil, err
+	}
+	return w, err
+}
+
+// due is when something that waits must be let go.
+type due struct {
+	Owner Owner     `json:"o"`
+	ID    string    `json:"i"`
+	At    time.Time `json:"t"`
+}
+
+func dueRowOf(o Owner, id string) Row { return Row{Kind: dueRow, Name: string(o) + " " + id} }
+
+// release has w let go as soon as it can be: in a transaction of its own, which is
+// large. Until then everything that belongs to it goes behind it.
+func release(l Ledger, w *Waiting, at time.Time) error {
+	w.Due = at
+	if err := write(l, dueRowOf(w.Owner, w.ID), due{w.Owner, w.ID, at}, 0); err != nil {
+		return err
+	}
+	return write(l, headRowOf(w.Owner, w.ID), w, 0)
+}
+
+// open puts the message into its actor's request, which it may begin.
+func (v *visit) open() (Result, error) {
+	id := RequestID(v.m.Actor)
+	w, err := v.waiting(id)
+	if err != nil {
+		return Result{}, err
+	}
+	if w != nil {
+		return v.wait(w)
+	}
+	if err := v.forgetOver(id); err != nil {
+		return Result{}, err
+	}
+	w = &Waiting{
+		ID: id, Owner: v.m.Owner, Actor: v.m.Actor, Host: webHost(v.m.Actor),
+		Since: v.now, Ends: v.now.Add(v.d.Life), First: 1, Next: 1,
+	}
+	if err := v.makeRoom(1, int64(len(v.m.Activity))); err != nil {
+		return Result{}, err
+	}
+	result, err := v.wait(w)
+	if result.Waits {
+		result.Request = id
+	}
+	return result, err
+}
+
+// forgetOver removes a request of the same actor that has expired.
+func (v *visit) forgetOver(id string) error {
+	var old Waiting
+	known, err := read(v.l, headRowOf(v.m.Owner, id), &old)
+	if !known || err != nil {
+		return err
+	}
+	return v.remove(&old)
+}
+
+// slow opens the group's queue: from now on all its messages wait in it, whoever
+// sends them, so that their order stays.
+func (v *visit) slow() (Result, error) {
+	w := &Waiting{
+		ID: shortID("queue", string(v.group.Name)), Owner: v.m.Owner, Since: v.now, First: 1, Next: 1,
+	}
+	if err := release(v.l, w, v.m.Until); err != nil {
+		return Result{}, err
+	}
+	return v.wait(w)
+}
+
+// wait puts the message at the end of w.
+func (v *visit) wait(w *Waiting) (Result, error) {
+	if w.Dropped {
+		return Result{}, nil
+	}
+	size := int64(len(v.m.Activity))
+	if full, err := v.overfills(w, size); full || err != nil {
+		return Result{Err: ErrFull}, err
+	}
+	if err := v.l.SetRow(w.row(w.Next), encodeWaiting(v.m), w.life(v.d)); err != nil {
+		return Result{}, err
+	}
+	w.Next, w.Messages, w.Bytes = w.Next+1, w.Messages+1, w.Bytes+size
+	if v.m.Kind == "welcome" {
+		w.Welcomes++
+	}
+	if err := write(v.l, headRowOf(w.Owner, w.ID), w, w.life(v.d)); err != nil {
+		return Result{}, err
+	}
+	return Result{Waits: true}, v.bind(w)
+}
+
+// life is how long rows of w are kept; what is let go is removed when it has arrived.
+func (w *Waiting) life(d Door) time.Duration {
+	if w.Released() {
+		return 0
+	}
+	return d.Life
+}
+
+// overfills tells whether size more bytes are too many: for a request by its own
+// bounds, for what is being let go by the mailbox it goes to.
+func (v *visit) overfills(w *Waiting, size int64) (bool, error) {
+	if w.Released() {
+		room, err := v.l.Room(w.Owner)
+		return w.Bytes+size > room, err
+	}
+	if w.Messages >= maxWaiting || w.Bytes+size > v.d.RequestBytes {
+		return true, nil
+	}
+	if w.Messages == 0 { // makeRoom has counted it
+		return false, nil
+	}
+	return false, v.makeRoom(0, size)
+}
+
+// bind notes what belongs to w: the context of a Welcome that waits, and the group
+// of a message that does.
+func (v *visit) bind(w *Waiting) error {
+	if v.m.Kind == "welcome" && v.m.Context != "" && !v.invited {
+		if err := write(v.l, v.contextRow(), conversation{Waits: w.ID, Used: v.now}, contextLife); err != nil {
+			return err
+		}
+	}
+	if v.m.Group == nil || v.group.Waits == w.ID && !v.newGroup && !v.learned {
+		return nil
+	}
+	if v.group.Joined > notJoined && !w.Released() {
+		return nil // only the sender waits, not the group
+	}
+	v.group.Waits, v.group.Used = w.ID, v.now
+	return keepGroup(v.l, v.m.Owner, &v.group, v.newGroup)
+}
+
+// makeRoom counts a new request or more bytes of one against the person's bounds,
+// and drops other requests when they are reached.
+func (v *visit) makeRoom(requests int, size int64) error {
+	var sums tally
+	row := Row{Kind: tallyRow, Owner: v.m.Owner}
+	if _, err := read(v.l, row, &sums); err != nil {
+		return err
+	}
+	expired := !sums.Ends.IsZero() && !v.now.Before(sums.Ends)
+	if sums.Requests+requests > v.d.Requests || sums.Bytes+size > v.d.Bytes || expired {
+		if err := v.evict(&sums, size); err != nil {
+			return err
+		}
+	}
+	sums.Requests += requests
+	sums.Bytes += size
+	if ends := v.now.Add(v.d.Life); requests > 0 && (sums.Ends.IsZero() || ends.Before(sums.Ends)) {
+		sums.Ends = ends
+	}
+	return write(v.l, row, &sums, 0)
+}
+
+// evict removes requests that have expired, and then, down to seven eighths of the
+// bounds, the oldest of the host that has most of them: whoever asks a thousand times
+// drives out themself, not a stranger who asked once.
+func (v *visit) evict(sums *tally, size int64) error {
+	all, err := readAll[Waiting](v.l, headRow, v.m.Owner)
+	if err != nil {
+		return err
+	}
+	sums.Requests, sums.Bytes, sums.Ends = 0, 0, time.Time{}
+	hosts := map[string][]*Waiting{}
+	for i := range all {
+		w := &all[i]
+		if w.Actor == "" || w.Released() || w.Actor == v.m.Actor {
+			sums.add(w)
+			continue
+		}
+		if w.over(v.now) {
+			if err := erase(v.l, w); err != nil {
+				return err
+			}
+			continue
+		}
+		sums.add(w)
+		hosts[w.Host] = append(hosts[w.Host], w)
+	}
+	for _, list := range hosts {
+		slices.SortFunc(list, func(a, b *Waiting) int { return a.Since.Compare(b.Since) })
+	}
+	for rows := 0; sums.Requests+1 > v.d.Requests*7/8 || sums.Bytes+size > v.d.Bytes*7/8; {
+		victim := crowded(hosts)
+		if victim == nil || rows > maxErased {
+			return nil
+		}
+		rows += victim.Messages
+		if err := erase(v.l, victim); err != nil {
+			return err
+		}
+		sums.Requests, sums.Bytes = sums.Requests-1, sums.Bytes-victim.Bytes
+	}
+	return nil
+}
+
+func (t *tally) add(w *Waiting) {
+	if w.Actor == "" {
+		return
+	}
+	t.Requests, t.Bytes = t.Requests+1, t.Bytes+w.Bytes
+	if !w.Released() && (t.Ends.IsZero() || w.Ends.Before(t.Ends)) {
+		t.Ends = w.Ends
+	}
+}
+
+// crowded takes the oldest request of the host with most; among equals the one whose
+// oldest is the oldest.
+func crowded(hosts map[string][]*Waiting) *Waiting {
+	var most string
+	for host, list := range hosts {
+		best := hosts[most]
+		if c := cmp.Compare(len(list), len(best)); c > 0 || c == 0 && len(list) > 0 && list[0].Since.Before(best[0].Since) {
+			most = host
+		}
+	}
+	list := hosts[most]
+	if len(list) == 0 {
+		return nil
+	}
+	hosts[most] = list[1:]
+	return list[0]
+}
+
+// remove erases a request and counts it out.
+func (v *visit) remove(w *Waiting) error {
+	if err := erase(v.l, w); err != nil {
+		return err
+	}
+	return discount(v.l, w)
+}
+
+func discount(l Ledger, w *Waiting) error {
+	var sums tally
+	row := Row{Kind: tallyRow, Owner: w.Owner}
+	if known, err := read(l, row, &sums); !known || err != nil || w.Actor == "" {
+		return err
+	}
+	sums.Requests, sums.Bytes = max(0, sums.Requests-1), max(0, sums.Bytes-w.Bytes)
+	return write(l, row, &sums, 0)
+}
+
+// erase removes the rows of w. What was in it is still known as a duplicate.
+func erase(l Ledger, w *Waiting) error {
+	if err := eraseMessages(l, w); err != nil {
+		return err
+	}
+	if w.Released() {
+		if err := l.SetRow(dueRowOf(w.Owner, w.ID), nil, 0); err != nil {
+			return err
+		}
+	}
+	return l.SetRow(headRowOf(w.Owner, w.ID), nil, 0)
+}
+
+func eraseMessages(l Ledger, w *Waiting) error {
+	for n := w.First; n < w.Next; n++ {
+		if err := l.SetRow(w.row(n), nil, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Waiting) row(n uint64) Row {
+	return Row{Kind: waitingRow, Owner: w.Owner, Name: w.ID, N: n}
+}
+
+// waitingMessage is a message that waits, without its activity.
+type waitingMessage struct {
+	Actor      string    `json:"a"`
+	ActivityID string    `json:"i"`
+	Kind       string    `json:"k"`
+	Group      []byte    `json:"g,omitempty"`
+	Epoch      uint64    `json:"e,omitempty"`
+	Received   time.Time `json:"r"`
+	Hidden     bool      `json:"h,omitempty"`
+	Context    string    `json:"c,omitempty"`
+}
+
+func encodeWaiting(m *Message) []byte {
+	head, err := json.Marshal(waitingMessage{m.Actor, m.ActivityID, m.Kind, m.Group, m.Epoch, m.Received, m.Hidden, m.Context})
+	if err != nil {
+		panic("bug: a message that waits is not JSON: " + err.Error())
+	}
+	value := make([]byte, 0, len(head)+len(m.Activity)+binary.MaxVarintLen64)
+	value = binary.AppendUvarint(value, uint64(len(head)))
+	return append(append(value, head...), m.Activity...)
+}
+
+func decodeWaiting(o Owner, value []byte) (Message, error) {
+	size, n := binary.Uvarint(value)
+	if n <= 0 || size > uint64(len(value)-n) {
+		return Message{}, errors.New("inbox: a message that waits does not decode")
+	}
+	var w waitingMessage
+	if err := json.Unmarshal(value[n:n+int(size)], &w); err != nil {
+		return Message{}, err
+	}
+	return Message{
+		Owner: o, Actor: w.Actor, ActivityID: w.ActivityID, Kind: w.Kind, Group: w.Group, Epoch: w.Epoch,
+		Received: w.Received.UTC(), Hidden: w.Hidden, Activity: value[n+int(size):], Context: w.Context,
+	}, nil
+}
