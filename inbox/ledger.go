@@ -16,9 +16,9 @@ const (
 	contextRow RowKind = 'c' // a conversation a person was invited to: conversation
 	senderRow  RowKind = 's' // one who writes to a person: acquaintance
 	headRow    RowKind = 'w' // a message request or a slowed group: Waiting
-	waitingRow RowKind = 'e' // one message in it: waitingMessage
+	WaitingRow RowKind = 'e' // one message in it: waitingMessage
 	tallyRow   RowKind = 'o' // sums over a person's rows: tally
-	dueRow     RowKind = 'd' // what is to be let go: due; of nobody
+	DueRow     RowKind = 'd' // what is to be let go: due; of nobody
 )
 
 // Row names a row: of a person, about a name, with a number. Names are any bytes.

@@ -38,7 +38,7 @@ func (m *moving) move() error {
 		if value == nil {
 			continue // the store has forgotten it: it expired
 		}
-		one, err := decodeWaiting(m.w.Owner, value)
+		one, err := DecodeWaiting(m.w.Owner, value)
 		if err != nil {
 			return err
 		}
@@ -150,7 +150,7 @@ func (in *Inbox) Run(ctx context.Context) error {
 func (in *Inbox) LetGo(ctx context.Context) (next time.Time, err error) {
 	var all []due
 	err = in.books.ReadRows(ctx, func(l Ledger) (err error) {
-		all, err = readAll[due](l, dueRow, "")
+		all, err = readAll[due](l, DueRow, "")
 		return err
 	})
 	if err != nil {
@@ -240,9 +240,9 @@ func (in *Inbox) beforeRelease(ctx context.Context, o Owner, id string) error {
 	var ms []Message
 	err := in.books.ReadRows(ctx, func(l Ledger) error {
 		ms = nil
-		values, err := l.Rows(waitingRow, o, id)
+		values, err := l.Rows(WaitingRow, o, id)
 		for _, value := range values {
-			m, err := decodeWaiting(o, value)
+			m, err := DecodeWaiting(o, value)
 			if err != nil {
 				return err
 			}
@@ -329,9 +329,9 @@ func letGroupGo(l Ledger, g *membership, o Owner, id string, now time.Time) erro
 
 // holdsGroup tells whether a message of the group waits in w.
 func holdsGroup(l Ledger, w *Waiting, g *membership) (bool, error) {
-	values, err := l.Rows(waitingRow, w.Owner, w.ID)
+	values, err := l.Rows(WaitingRow, w.Owner, w.ID)
 	for _, value := range values {
-		m, err := decodeWaiting(w.Owner, value)
+		m, err := DecodeWaiting(w.Owner, value)
 		if err != nil {
 			return false, err
 		}

@@ -71,7 +71,14 @@ type due struct {
 	At    time.Time `json:"t"`
 }
 
-func dueRowOf(o Owner, id string) Row { return Row{Kind: dueRow, Name: string(o) + " " + id} }
+// DueOwner tells of whom a DueRow is.
+func DueOwner(value []byte) (Owner, error) {
+	var d due
+	err := json.Unmarshal(value, &d)
+	return d.Owner, err
+}
+
+func dueRowOf(o Owner, id string) Row { return Row{Kind: DueRow, Name: string(o) + " " + id} }
 
 // release has w let go as soon as it can be: in a transaction of its own, which is
 // large. Until then everything that belongs to it goes behind it.
@@ -329,7 +336,7 @@ func eraseMessages(l Ledger, w *Waiting) error {
 }
 
 func (w *Waiting) row(n uint64) Row {
-	return Row{Kind: waitingRow, Owner: w.Owner, Name: w.ID, N: n}
+	return Row{Kind: WaitingRow, Owner: w.Owner, Name: w.ID, N: n}
 }
 
 // waitingMessage is a message that waits, without its activity.
@@ -354,7 +361,8 @@ func encodeWaiting(m *Message) []byte {
 	return append(append(value, head...), m.Activity...)
 }
 
-func decodeWaiting(o Owner, value []byte) (Message, error) {
+// DecodeWaiting reads a WaitingRow of o's.
+func DecodeWaiting(o Owner, value []byte) (Message, error) {
 	size, n := binary.Uvarint(value)
 	if n <= 0 || size > uint64(len(value)-n) {
 		return Message{}, errors.New("inbox: a message that waits does not decode")

@@ -50,6 +50,8 @@ var kinds = map[byte]kind{
 	logKey:     {what: "key log", owned: func(w *whose, r *badger.Entry) bool { return w.is(r.Key[1:]) }, show: showEntry},
 	journalKey: {what: "policy decision", fades: true}, // ids in it are hashed; the change log beside it tells of nobody
 	traceKey:   {what: "trace of a key package", owned: (*whose).trace},
+	ledgerKey:  {what: "group or request", owned: (*whose).ledger, show: showLedger},
+	shareKey:   {what: "share of a mailbox", fades: true},
 }
 
 // whose is the person to whom rows may belong.
@@ -86,18 +88,23 @@ func (w *whose) is(rest []byte) bool {
 func (w *whose) has(row *badger.Entry) bool {
 	k := kinds[row.Key[0]]
 	owned := k.owned != nil && k.owned(w, row)
-	if owned && row.Key[0] == messageKey && row.Key[len(row.Key)-1] == 0 {
-		w.note(row)
+	if owned && row.Key[len(row.Key)-1] == 0 {
+		switch {
+		case row.Key[0] == messageKey:
+			w.note(decodeMessage(inbox.Owner(w.Account), row.Value))
+		case row.Key[0] == ledgerKey && inbox.RowKind(row.Key[1]) == inbox.WaitingRow:
+			w.note(inbox.DecodeWaiting(inbox.Owner(w.Account), row.Value))
+		}
 	}
 	return owned
 }
 
 // note derives the rows beside a message that its key alone does not lead to.
-func (w *whose) note(row *badger.Entry) {
-	m, err := decodeMessage(inbox.Owner(w.Account), row.Value)
+func (w *whose) note(m inbox.Message, err error) {
 	if err != nil {
 		return
 	}
+	w.before[string(w.keys.share(w.keys.box(m.Owner), m.Actor).key(shareKey))] = kinds[shareKey].what
 	w.before[string(w.keys.once(&m).key(onceKey))] = kinds[onceKey].what
 	w.before[string(w.keys.find(m.Owner, m.ActivityID).key(findKey))] = kinds[findKey].what
 }
@@ -128,6 +135,15 @@ func (w *whose) sent(row *badger.Entry) bool {
 		w.sents[h] = err == nil && one.Actor == w.Actor
 	}
 	return w.sents[h]
+}
+
+// ledger knows whose a row is by its key, or, where it is of a list of everybody's, by its value.
+func (w *whose) ledger(row *badger.Entry) bool {
+	if inbox.RowKind(row.Key[1]) != inbox.DueRow {
+		return w.is(row.Key[2:])
+	}
+	o, err := inbox.DueOwner(row.Value)
+	return err == nil && o == inbox.Owner(w.Account)
 }
 
 func (w *whose) trace(row *badger.Entry) bool {

@@ -183,6 +183,14 @@ func showSignIn(row *badger.Entry) (any, error) {
 	return v, err
 }
 
+// showLedger shows rows that are JSON; what waits in a request is shown as its bytes.
+func showLedger(row *badger.Entry) (any, error) {
+	if inbox.RowKind(row.Key[1]) == inbox.WaitingRow {
+		return nil, nil //nolint:nilnil // the bytes
+	}
+	return raw(row.Value), nil
+}
+
 func showSent(row *badger.Entry) (any, error) {
 	if row.Key[len(row.Key)-1] > 0 {
 		return nil, nil //nolint:nilnil // a later part: the bytes

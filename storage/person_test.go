@@ -50,10 +50,19 @@ func leave(t *testing.T, s *storage.Store, p mastodon.Person) {
 		Notes:   []oauth.Note{{Hash: hash, Account: p.Account, Until: until}, {Hash: oauth.Hash(append([]byte("x"), hash[:31]...)), Grant: &oauth.Grant{Account: p.Account}, Until: until}},
 		Devices: []oauth.Device{{ID: "phone", Account: p.Account, Login: "secret login", RefreshEnds: until}},
 	}))
+	for n, kind := range []string{"welcome", "commit", "commit"} {
+		m := inboxtest.Sample(o, 100+n)
+		m.Kind, m.Fate, m.Context = kind, inbox.Await, "uri:uuid:1"
+		if kind == "welcome" {
+			m.Group = nil
+		}
+		appendOne(t, s, m)
+	}
 	sender := outbox.Sender{Account: p.Account, Name: p.Name, Actor: p.Actor}
 	_, err := s.Submit(ctx, outbox.Submission{
 		Sent:       outbox.Sent{Names: []string{p.Actor + "#1", p.Actor + "#2"}, Actor: p.Actor, Body: bytes.Repeat([]byte(p.Name), 300_000)},
 		Deliveries: []outbox.Delivery{{Place: outbox.Place{Lane: outbox.Lane{p.Name[0]}}, Sender: sender, Host: "peer.example"}},
+		Lesson:     inbox.Lesson{Owner: o, Group: []byte("group"), Members: []string{"https://peer.example/users/x"}}, // the request is due
 	})
 	check(err)
 	inboxtest.Fill(t, inboxtest.NewDirectory(s, time.Now), o, inboxtest.NewClient(p.Actor, time.Now()), 3)
@@ -62,7 +71,9 @@ func leave(t *testing.T, s *storage.Store, p mastodon.Person) {
 // TestErase: of one person everything can be shown and nothing is left; another's rows stay, to the byte.
 func TestErase(t *testing.T) {
 	zoe, bob := somebody("zoe", "4711"), somebody("bob", "815")
-	s := open(t, options(t.TempDir()))
+	with := options(t.TempDir())
+	with.Share = 64 << 20
+	s := open(t, with)
 	leave(t, s, bob)
 	before, err := s.Rows()
 	if err != nil {
