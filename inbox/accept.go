@@ -34,6 +34,14 @@ func (in *Inbox) Accept(ctx context.Context, d Delivery) ([]Result, error) {
 	if err != nil || len(ms) == 0 {
 		return nil, err
 	}
+	return in.Keep(ctx, ms)
+}
+
+// Keep appends letters of one activity, as Accept does, and sets off what that causes.
+func (in *Inbox) Keep(ctx context.Context, ms []Message) ([]Result, error) {
+	if len(ms) == 0 {
+		return nil, nil
+	}
 	results, err := in.store.Append(ctx, ms)
 	if err != nil {
 		return nil, fmt.Errorf("keep activity %q: %w", ms[0].ActivityID, err)

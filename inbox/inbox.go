@@ -12,6 +12,8 @@ import (
 	"errors"
 	"hash/maphash"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -118,6 +120,8 @@ type Inbox struct {
 	keeper    Keeper // nil: the store is none
 	books     Books  // nil: the store is none
 	marks     marks
+	severed   atomic.Pointer[[]Severed]
+	severing  sync.Mutex
 	poke      chan struct{} // something is to be let go
 	onRelease func(context.Context, Owner, []Message) error
 }

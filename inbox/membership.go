@@ -9,7 +9,7 @@ import (
 
 const (
 	maxGroups    = 1024 // of one person; those not joined and unused for longest go first
-	maxSenders   = 512  // of one group that are known; the first seen go first
+	maxSenders   = 1024 // of one group that are known, and their hosts; the first seen go first
 	groupLife    = 400 * 24 * time.Hour
 	contextLife  = 60 * 24 * time.Hour
 	senderLife   = 60 * 24 * time.Hour
@@ -41,8 +41,12 @@ func mark(actor string) string {
 	return string(sum[:markSize])
 }
 
-func (g *membership) has(actor string) bool {
-	m := mark(actor)
+func (g *membership) has(actor string) bool { return g.marked(mark(actor)) }
+
+// hasHost tells whether somebody of the host was met.
+func (g *membership) hasHost(host string) bool { return g.marked(mark("host " + host)) }
+
+func (g *membership) marked(m string) bool {
 	for at := 0; at+markSize <= len(g.Senders); at += markSize {
 		if string(g.Senders[at:at+markSize]) == m {
 			return true
@@ -57,6 +61,9 @@ func (g *membership) meet(actor string) bool {
 		return false
 	}
 	g.Senders = append(g.Senders, mark(actor)...)
+	if host := webHost(actor); !g.hasHost(host) {
+		g.Senders = append(g.Senders, mark("host "+host)...)
+	}
 	g.Senders = g.Senders[max(0, len(g.Senders)-maxSenders*markSize):]
 	return true
 }

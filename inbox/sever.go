@@ -1,0 +1,177 @@
+package inbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Cut is the kind of the notice that somebody's messages are no longer taken: whoever
+// shares a group with them should remove them from it.
+const Cut Kind = "severed"
+
+// severedName is under which the list of what is severed is kept.
+const severedName = "severed"
+
+// maxSevered bounds that list.
+const maxSevered = 2000
+
+// Severed is a tombstone: an actor or a host whose messages are dropped, for one
+// person or, with Owner "", for everybody here.
+type Severed struct {
+	Who   string    `json:"who"` // an actor id, or a host in lower case
+	Owner Owner     `json:"owner,omitempty"`
+	At    time.Time `json:"at"`
+	By    string    `json:"by"` // who did it, for the audit
+}
+
+// ErrTooManySevered means that the list is full: block a domain by a rule, or at the instance.
+var ErrTooManySevered = fmt.Errorf("inbox: more than %d are severed", maxSevered)
+
+// Severed tells whether actor's messages to o are dropped.
+func (in *Inbox) Severed(o Owner, actor string) bool {
+	all := in.severed.Load()
+	if all == nil || len(*all) == 0 {
+		return false
+	}
+	host := webHost(actor)
+	return slices.ContainsFunc(*all, func(s Severed) bool {
+		return (s.Owner == "" || s.Owner == o) && (s.Who == actor || s.Who == host)
+	})
+}
+
+// SeveredList is all that is severed, oldest first.
+func (in *Inbox) SeveredList() []Severed {
+	if all := in.severed.Load(); all != nil {
+		return slices.Clone(*all)
+	}
+	return nil
+}
+
+// LoadSevered reads the list from the store, as a gateway does when it starts.
+func (in *Inbox) LoadSevered(ctx context.Context) error {
+	if in.keeper == nil {
+		return nil
+	}
+	value, err := in.keeper.Kept(ctx, severedName)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	var all []Severed
+	if err == nil {
+		err = json.Unmarshal(value, &all)
+	}
+	if err != nil {
+		return fmt.Errorf("read what is severed: %w", err)
+	}
+	in.severed.Store(&all)
+	return nil
+}
+
+// Sever drops from now on what s.Who sends to s.Owner, forgets their message
+// requests, and tells the people named in affected whom to remove from their groups.
+func (in *Inbox) Sever(ctx context.Context, s Severed, affected []Owner) error {
+	if in.keeper == nil {
+		return fmt.Errorf("sever: %w", ErrUnavailable)
+	}
+	s.At = in.clock().UTC().Truncate(time.Second)
+	if err := in.changeSevered(ctx, func(all []Severed) []Severed { return append(all, s) }); err != nil {
+		return err
+	}
+	for _, o := range affected {
+		if err := in.forgetRequests(ctx, o, s.Who); err != nil {
+			return err
+		}
+		n := Notice{Kind: Cut, At: s.At, Actor: s.Who, Activity: "severed " + s.Who, Host: s.Who}
+		if err := in.Report(ctx, o, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Rejoin takes back what Sever did to who, for o or, with "", for everybody.
+func (in *Inbox) Rejoin(ctx context.Context, o Owner, who string) error {
+	return in.changeSevered(ctx, func(all []Severed) []Severed {
+		return slices.DeleteFunc(all, func(s Severed) bool { return s.Who == who && s.Owner == o })
+	})
+}
+
+func (in *Inbox) changeSevered(ctx context.Context, f func([]Severed) []Severed) error {
+	in.severing.Lock()
+	defer in.severing.Unlock()
+	all := f(in.SeveredList())
+	if len(all) > maxSevered {
+		return ErrTooManySevered
+	}
+	value, err := json.Marshal(all)
+	if err == nil {
+		err = in.keeper.Keep(ctx, severedName, value)
+	}
+	if err != nil {
+		return fmt.Errorf("keep what is severed: %w", err)
+	}
+	in.severed.Store(&all)
+	return nil
+}
+
+func (in *Inbox) forgetRequests(ctx context.Context, o Owner, who string) error {
+	all, err := in.Requests(ctx, o)
+	for _, w := range all {
+		if err == nil && (w.Actor == who || strings.EqualFold(w.Host, who)) {
+			err = in.DropRequest(ctx, o, w.ID)
+		}
+	}
+	return err
+}
+
+// Contact is one of the people here who has something of an actor's or a host's.
+type Contact struct {
+	Owner    Owner
+	Groups   int // joined, in which they were seen
+	Requests int
+}
+
+// ContactsOf looks for an actor or a host among the owners given.
+func (in *Inbox) ContactsOf(ctx context.Context, who string, owners []Owner) ([]Contact, error) {
+	var out []Contact
+	for _, o := range owners {
+		c := Contact{Owner: o}
+		requests, err := in.Requests(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range requests {
+			if w.Actor == who || strings.EqualFold(w.Host, who) {
+				c.Requests++
+			}
+		}
+		if c.Groups, err = in.sharedGroups(ctx, o, who); err != nil {
+			return nil, err
+		}
+		if c.Groups+c.Requests > 0 {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
+func (in *Inbox) sharedGroups(ctx context.Context, o Owner, who string) (n int, err error) {
+	if in.books == nil {
+		return 0, nil
+	}
+	err = in.books.ReadRows(ctx, func(l Ledger) error {
+		all, err := readAll[membership](l, groupRow, o)
+		for i := range all {
+			if all[i].Joined > notJoined && (all[i].has(who) || all[i].hasHost(strings.ToLower(who))) {
+				n++
+			}
+		}
+		return err
+	})
+	return n, err
+}

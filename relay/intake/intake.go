@@ -1,0 +1,243 @@
+// Package intake stands between what arrives and the mailboxes: it asks policy about an activity
+// once for each local recipient, and turns the answer into what inbox does with it.
+//
+// It refuses and drops invitations only. A message of a group its recipient joined is always kept,
+// and so is one that might be.
+package intake
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/policy"
+	"github.com/sealgate/sealgate/policy/rules"
+)
+
+// What Judge answers when nobody gets the activity. Each comes as a *RuledError.
+var (
+	// ErrRefused: a rule refuses it (403).
+	ErrRefused = errors.New("intake: refused by policy")
+	// ErrLater: a rule asks to come again (429).
+	ErrLater = errors.New("intake: policy asks to wait")
+)
+
+// RuledError is a decision that somebody is told.
+type RuledError struct {
+	Decision policy.Decision
+	Reason   error // ErrRefused or ErrLater
+}
+
+func (e *RuledError) Error() string {
+	return e.Reason.Error() + ": decision " + e.Decision.ID + " by rule " + e.Decision.Rule
+}
+
+// Unwrap returns ErrRefused or ErrLater.
+func (e *RuledError) Unwrap() error { return e.Reason }
+
+// waitAtLeast and waitAtMost bound what a rule without a limit asks for, and for how
+// long a group is slowed.
+const (
+	waitUsually = time.Minute
+	waitAtMost  = time.Hour
+)
+
+// Gate decides; *policy.Gate is the real one.
+type Gate interface {
+	Decide(ctx context.Context, q policy.Question) policy.Decision
+}
+
+// Options of an Intake. Inbox is required.
+type Options struct {
+	Gate  Gate // nil: everything is allowed, nothing waits
+	Inbox *inbox.Inbox
+	Keys  *inbox.Directory // nil: no Welcome names a package of ours
+	Clock func() time.Time
+}
+
+// Intake judges activities. It is safe for concurrent use.
+type Intake struct{ o Options }
+
+// New returns an Intake.
+func New(o Options) *Intake {
+	if o.Inbox == nil {
+		panic("bug: intake.New without an Inbox")
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	return &Intake{o}
+}
+
+// Ruling is what becomes of one activity.
+type Ruling struct {
+	Messages []inbox.Message // to be kept
+	Refused  error           // *RuledError of somebody who refuses it; nil: nobody
+	Later    error           // *RuledError of somebody it has to wait for
+	Dropped  int             // recipients who get nothing of it, though the sender is told 202
+}
+
+// Outcome is the one answer for all recipients, who commit separately: if any must
+// wait, all wait; it is refused when everybody refuses.
+func (r *Ruling) Outcome(results []inbox.Result) error {
+	for _, one := range results {
+		if one.Err != nil && !errors.Is(one.Err, inbox.ErrDuplicate) {
+			return one.Err
+		}
+	}
+	if r.Later != nil {
+		return r.Later
+	}
+	if len(r.Messages)+r.Dropped == 0 {
+		return r.Refused
+	}
+	return nil
+}
+
+// Judge decides about d for each of its owners. Errors are those of inbox.Letters,
+// or the store's.
+func (in *Intake) Judge(ctx context.Context, d inbox.Delivery) (Ruling, error) {
+	letters, err := in.o.Inbox.Letters(d)
+	if err != nil {
+		return Ruling{}, err
+	}
+	if in.o.Gate == nil {
+		return Ruling{Messages: letters}, nil
+	}
+	var out Ruling
+	a := newArrival(d.Activity)
+	for i := range letters {
+		if err := in.judgeOne(ctx, &out, a, &letters[i]); err != nil {
+			return Ruling{}, err
+		}
+	}
+	return out, nil
+}
+
+// judgeOne adds to the ruling what becomes of one recipient's message.
+func (in *Intake) judgeOne(ctx context.Context, out *Ruling, a *arrival, m *inbox.Message) error {
+	if in.o.Inbox.Severed(m.Owner, m.Actor) {
+		out.Dropped++
+		return nil
+	}
+	s, err := in.o.Inbox.Standing(ctx, m.Owner, m.Group, m.Actor)
+	if err != nil {
+		return err
+	}
+	q, err := in.question(ctx, a, m, s)
+	if err != nil {
+		return err
+	}
+	in.apply(out, m, q.At, in.o.Gate.Decide(ctx, q))
+	return nil
+}
+
+// question is what policy is asked about one recipient's message.
+func (in *Intake) question(ctx context.Context, a *arrival, m *inbox.Message, s inbox.Standing) (policy.Question, error) {
+	q := policy.Question{
+		At: rules.Contact, Actor: m.Actor, Account: string(m.Owner), Activity: m.ActivityID, Msg: a.msg,
+		Group: rules.GroupState{ID: string(m.Group), Joined: s.Joined},
+	}
+	q.Msg.Kind, q.Msg.Bytes = m.Kind, len(m.Activity)
+	if s.Joined && s.Seen {
+		q.At = rules.Group
+	}
+	var err error
+	q.Msg.KeyIsOurs, err = in.owns(ctx, m.Owner, a.refs)
+	return q, err
+}
+
+// owns tells whether one of the packages that a Welcome names was published here by
+// its recipient.
+func (in *Intake) owns(ctx context.Context, o inbox.Owner, refs [][]byte) (bool, error) {
+	if in.o.Keys == nil {
+		return false, nil
+	}
+	for _, ref := range refs {
+		owner, err := in.o.Keys.OwnerOf(ctx, ref)
+		if err != nil && !errors.Is(err, inbox.ErrNoPackage) {
+			return false, err
+		}
+		if err == nil && owner == o {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// apply turns a decision into a fate. Only a pure invitation can be turned away: what
+// brings a message of a group as well waits instead.
+func (in *Intake) apply(out *Ruling, m *inbox.Message, at rules.Stage, d policy.Decision) {
+	m.Fate = inbox.Admit
+	turnsAway := d.Action == rules.Ignore || d.Action == rules.Refuse || d.Action == rules.RetryLater
+	switch {
+	case turnsAway && (at != rules.Contact || m.Kind != rules.KindWelcome):
+		// The rule is passed over (policy.md).
+	case d.Action == rules.Hold || turnsAway && m.Group != nil:
+		m.Fate = inbox.Await
+	case d.Action == rules.Ignore:
+		out.Dropped++
+		return
+	case d.Action == rules.Refuse:
+		out.Refused = &RuledError{d, ErrRefused}
+		return
+	case d.Action == rules.RetryLater:
+		out.Later = &RuledError{d, ErrLater}
+		return
+	case d.Action == rules.Slow:
+		m.Fate, m.Until = inbox.Slow, in.o.Clock().Add(Wait(d))
+	case d.Action == rules.Hide:
+		m.Hidden = true
+	}
+	out.Messages = append(out.Messages, *m)
+}
+
+// Wait is how long a decision asks to wait.
+func Wait(d policy.Decision) time.Duration {
+	if d.RetryAfter <= 0 {
+		return waitUsually
+	}
+	return min(d.RetryAfter, waitAtMost)
+}
+
+// MaySend asks policy whether a local person may send d.Activity to those elsewhere.
+// The error is a *RuledError: nobody gets it then, for a group of which half has a
+// commit is broken.
+func (in *Intake) MaySend(ctx context.Context, from Sender, a *activity.Activity, remote []string) error {
+	if in.o.Gate == nil || len(remote) == 0 {
+		return nil
+	}
+	msg := newArrival(a).msg
+	for _, id := range remote {
+		q := policy.Question{
+			At: rules.Send, Actor: from.Actor, Account: from.Account, Remote: id, Activity: from.Activity, Msg: msg,
+		}
+		switch d := in.o.Gate.Decide(ctx, q); d.Action {
+		case rules.Refuse:
+			return &RuledError{d, ErrRefused}
+		case rules.RetryLater:
+			return &RuledError{d, ErrLater}
+		default:
+		}
+	}
+	return nil
+}
+
+// Sender is a local person who posts. Activity stays the same when they post again
+// because an answer was lost.
+type Sender struct{ Actor, Account, Activity string }
+
+// Fetch asks policy about a read of o's key packages by actor, "" when nobody signed.
+func (in *Intake) Fetch(ctx context.Context, o inbox.Owner, actor string) policy.Decision {
+	if in.o.Gate == nil {
+		return policy.Decision{Action: rules.Allow}
+	}
+	if actor != "" && in.o.Inbox.Severed(o, actor) {
+		return policy.Decision{Action: rules.Ignore}
+	}
+	return in.o.Gate.Decide(ctx, policy.Question{
+		At: rules.Contact, Actor: actor, Account: string(o), Msg: rules.Msg{Kind: rules.KindKeyFetch, Recipients: 1, Hosts: 1},
+	})
+}
