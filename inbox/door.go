@@ -41,11 +41,10 @@ type visit struct {
 	now time.Time
 	m   *Message
 
-	group    membership
-	newGroup bool
-	context  conversation
-	invited  bool // the context is known
-	learned  bool // by it, that the group is joined
+	group   membership
+	context conversation
+	invited bool // the context is known
+	learned bool // by it, that the group is joined
 }
 
 // Enter keeps m, which is no duplicate: in its mailbox, or where it has to wait.
@@ -80,7 +79,7 @@ func (v *visit) look() error {
 		if err != nil {
 			return err
 		}
-		v.newGroup, v.group.Name = !known, []byte(name)
+		v.group.isNew, v.group.Name = !known, []byte(name)
 	}
 	if v.m.Context == "" || v.group.Joined > notJoined && v.group.has(v.m.Actor) {
 		return nil
@@ -120,7 +119,7 @@ func (v *visit) behind() (*Waiting, error) {
 			return w, err
 		}
 	}
-	return nil, nil
+	return nil, nil //nolint:nilnil // nothing is in the way
 }
 
 // follows tells whether the message belongs to an open request. An allowed Welcome
@@ -144,7 +143,7 @@ func (v *visit) follows(w *Waiting) (bool, error) {
 // waiting gives what waits under id, nil when there is nothing (any more).
 func (v *visit) waiting(id string) (*Waiting, error) {
 	if id == "" {
-		return nil, nil
+		return nil, nil //nolint:nilnil // nothing waits
 	}
 	return readWaiting(v.l, v.m.Owner, id, v.now)
 }
@@ -220,7 +219,7 @@ func (v *visit) used() error {
 		return nil
 	}
 	v.group.Used = v.now
-	return keepGroup(v.l, v.m.Owner, &v.group, v.newGroup)
+	return keepGroup(v.l, v.m.Owner, &v.group)
 }
 
 // stranger has a message, no Welcome, of a group that is not joined, or from somebody
@@ -248,5 +247,5 @@ func (v *visit) stranger() (Result, error) {
 	}
 	v.group.meet(v.m.Actor)
 	v.group.Used = v.now
-	return result, keepGroup(v.l, v.m.Owner, &v.group, v.newGroup)
+	return result, keepGroup(v.l, v.m.Owner, &v.group)
 }

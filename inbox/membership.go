@@ -30,6 +30,8 @@ type membership struct {
 	Used    time.Time `json:"u"`
 	Senders []byte    `json:"s,omitempty"` // marks of those whose messages were delivered in it
 	Waits   string    `json:"w,omitempty"` // what its messages wait behind: Waiting.ID
+
+	isNew bool // there is no row yet
 }
 
 const markSize = 8
@@ -106,11 +108,12 @@ func groupName(group []byte) string {
 func groupRowOf(o Owner, name string) Row { return Row{Kind: groupRow, Owner: o, Name: name} }
 
 // keepGroup writes a membership; one more than maxGroups drives out others.
-func keepGroup(l Ledger, o Owner, g *membership, isNew bool) error {
-	if isNew {
+func keepGroup(l Ledger, o Owner, g *membership) error {
+	if g.isNew {
 		if err := countGroup(l, o); err != nil {
 			return err
 		}
+		g.isNew = false
 	}
 	return write(l, groupRowOf(o, string(g.Name)), g, groupLife)
 }

@@ -82,7 +82,7 @@ func (m *moving) meet(one *Message) error {
 	if one.Group == nil {
 		return nil
 	}
-	g, isNew, err := readGroup(m.l, one.Owner, one.Group)
+	g, err := readGroup(m.l, one.Owner, one.Group)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (m *moving) meet(one *Message) error {
 		return nil
 	}
 	g.Used = m.now
-	return keepGroup(m.l, one.Owner, g, isNew)
+	return keepGroup(m.l, one.Owner, g)
 }
 
 // rest leaves the messages from n on for later.
@@ -112,12 +112,12 @@ func (m *moving) done() error {
 	return erase(m.l, m.w)
 }
 
-func readGroup(l Ledger, o Owner, group []byte) (*membership, bool, error) {
+func readGroup(l Ledger, o Owner, group []byte) (*membership, error) {
 	name := groupName(group)
 	g := &membership{}
 	known, err := read(l, groupRowOf(o, name), g)
-	g.Name = []byte(name)
-	return g, !known, err
+	g.Name, g.isNew = []byte(name), !known
+	return g, err
 }
 
 // Run lets go what waits for its time, until ctx ends. Without it, slowed groups and
@@ -129,16 +129,15 @@ func (in *Inbox) Run(ctx context.Context) error {
 	}
 	for {
 		next, err := in.LetGo(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			in.log.Warn("messages that wait could not be let go", "error", err)
 			next = in.clock().Add(retryMove)
 		}
 		timer := time.NewTimer(max(0, next.Sub(in.clock())))
 		select {
 		case <-ctx.Done():
+			timer.Stop()
+			return nil
 		case <-in.poke:
 		case <-timer.C:
 		}
@@ -194,7 +193,7 @@ func (in *Inbox) moveOne(ctx context.Context, one due) (at time.Time, err error)
 		if w.First < w.Next {
 			at = w.Due
 		}
-		return discountMoved(l, w, before, w.First == w.Next)
+		return discountMoved(l, w, before)
 	})
 	if err != nil {
 		return at, fmt.Errorf("let go what waits: %w", err)
@@ -211,7 +210,7 @@ func errorOr(err, other error) error {
 }
 
 // discountMoved counts out of the person's sums what has left a request.
-func discountMoved(l Ledger, w *Waiting, before int64, gone bool) error {
+func discountMoved(l Ledger, w *Waiting, before int64) error {
 	if w.Actor == "" {
 		return nil
 	}
@@ -221,7 +220,7 @@ func discountMoved(l Ledger, w *Waiting, before int64, gone bool) error {
 		return err
 	}
 	sums.Bytes = max(0, sums.Bytes-(before-w.Bytes))
-	if gone {
+	if w.First == w.Next && !w.Dropped {
 		sums.Requests = max(0, sums.Requests-1)
 	}
 	return write(l, row, &sums, 0)
@@ -284,11 +283,11 @@ func (d Door) Learn(l Ledger, now time.Time, lesson Lesson) error {
 	if lesson.Group == nil {
 		return nil
 	}
-	g, isNew, err := readGroup(l, lesson.Owner, lesson.Group)
+	g, err := readGroup(l, lesson.Owner, lesson.Group)
 	if err != nil {
 		return err
 	}
-	changed := isNew || g.Joined < joined || now.Sub(g.Used) >= refreshAfter
+	changed := g.isNew || g.Joined < joined || now.Sub(g.Used) >= refreshAfter
 	if g.Joined < joined {
 		if err := letGroupGo(l, g, lesson.Owner, g.Waits, now); err != nil {
 			return err
@@ -302,7 +301,7 @@ func (d Door) Learn(l Ledger, now time.Time, lesson Lesson) error {
 		}
 	}
 	if changed || len(met) > 0 {
-		if err := keepGroup(l, lesson.Owner, g, isNew); err != nil {
+		if err := keepGroup(l, lesson.Owner, g); err != nil {
 			return err
 		}
 	}

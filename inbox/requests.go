@@ -23,7 +23,7 @@ func (in *Inbox) Standing(ctx context.Context, o Owner, group []byte, actor stri
 	}
 	err = in.books.ReadRows(ctx, func(l Ledger) error {
 		if group != nil {
-			g, _, err := readGroup(l, o, group)
+			g, err := readGroup(l, o, group)
 			if err != nil {
 				return err
 			}
@@ -119,13 +119,12 @@ func (in *Inbox) DropRequest(ctx context.Context, o Owner, id string) error {
 		if err := eraseMessages(l, w); err != nil {
 			return err
 		}
-		sums := *w
-		sums.Messages = 0
+		bytes := w.Bytes
 		w.Dropped, w.First, w.Messages, w.Welcomes, w.Bytes = true, w.Next, 0, 0, 0
 		if err := write(l, headRowOf(o, id), w, w.Ends.Sub(in.clock())); err != nil {
 			return err
 		}
-		return discountMoved(l, w, sums.Bytes, false)
+		return discountMoved(l, w, bytes)
 	})
 	if err != nil {
 		return fmt.Errorf("drop a message request: %w", err)

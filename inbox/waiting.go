@@ -193,14 +193,14 @@ func (v *visit) bind(w *Waiting) error {
 			return err
 		}
 	}
-	if v.m.Group == nil || v.group.Waits == w.ID && !v.newGroup && !v.learned {
+	if v.m.Group == nil || v.group.Waits == w.ID && !v.group.isNew && !v.learned {
 		return nil
 	}
 	if v.group.Joined > notJoined && !w.Released() {
 		return nil // only the sender waits, not the group
 	}
 	v.group.Waits, v.group.Used = w.ID, v.now
-	return keepGroup(v.l, v.m.Owner, &v.group, v.newGroup)
+	return keepGroup(v.l, v.m.Owner, &v.group)
 }
 
 // makeRoom counts a new request or more bytes of one against the person's bounds,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -84,7 +85,7 @@ func (l *ledger) SetRow(r inbox.Row, value []byte, life time.Duration) error {
 	}
 	for part := uint8(0); ; part++ {
 		size := min(len(value), partSize)
-		if err := l.set(append(key[:len(key):len(key)], part), value[:size:size], life); err != nil {
+		if err := l.set(append(slices.Clip(key), part), value[:size:size], life); err != nil {
 			return err
 		}
 		if value = value[size:]; size < partSize {
@@ -96,7 +97,7 @@ func (l *ledger) SetRow(r inbox.Row, value []byte, life time.Duration) error {
 // removeRow removes the parts there are.
 func (l *ledger) removeRow(key []byte) error {
 	for part := uint8(0); ; part++ {
-		key := append(key[:len(key):len(key)], part)
+		key := append(slices.Clip(key), part)
 		value, err := get(l.txn, key)
 		if isMissing(err) {
 			return nil
