@@ -104,6 +104,25 @@ func (p *Pool) Open(now time.Time) []Package {
 	return out
 }
 
+// Reusable are, of each device and suite, the last resort or, where there is none, one
+// package, which stays the same until it is consumed.
+func (p *Pool) Reusable(now time.Time) []Package {
+	var out []Package
+	at := map[shelfMark]int{}
+	for _, one := range p.Open(now) {
+		mark := shelfMark{one.Device, one.Suite}
+		i, ok := at[mark]
+		switch {
+		case !ok:
+			at[mark] = len(out)
+			out = append(out, one)
+		case one.LastResort && !out[i].LastResort:
+			out[i] = one
+		}
+	}
+	return out
+}
+
 // find gives the packages that name means: one by its own id, all of a batch by
 // their activity's.
 func (p *Pool) find(name string) []*Package {

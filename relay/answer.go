@@ -17,6 +17,7 @@ import (
 	"github.com/sealgate/sealgate/policy/actorkey"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/policy/signature"
+	"github.com/sealgate/sealgate/relay/intake"
 	"github.com/sealgate/sealgate/relay/outbox"
 	"github.com/sealgate/sealgate/relay/push"
 )
@@ -27,7 +28,10 @@ type problem struct {
 	Title      string        `json:"title"`
 	Status     int           `json:"status"`
 	Detail     string        `json:"detail,omitempty"`
+	Decision   string        `json:"decision,omitempty"` // of policy, by which operators find it
+	Rule       string        `json:"rule,omitempty"`     // of policy
 	RetryAfter time.Duration `json:"-"`
+	Limit      string        `json:"-"` // what was exceeded; a rule's or a key's name
 }
 
 // What goes wrong before any other package is asked.
@@ -93,6 +97,8 @@ var answers = []struct {
 	{errKeyRule, 400, "The key package breaks a rule.", true},
 	{errPosted, 400, "This activity cannot be understood.", true},
 	{errOthers, 403, "This is somebody else's.", true},
+	{inbox.ErrNoRequest, 404, "You have no such message request.", false},
+	{errDecide, 400, "Say what to do with the request: action=accept or action=drop.", false},
 	{errNotOwner, 404, "There is nothing here for this access token.", false},
 	{errStreamsFull, 503, "More clients listen than this server can serve: try again later.", false},
 	{errNoThrough, 400, "Say up to which activity this device is done: ?through=<id>.", false},
@@ -119,6 +125,9 @@ func describe(err error) problem {
 	if limit, ok := errors.AsType[*policy.LimitError](err); ok {
 		return describeLimit(limit)
 	}
+	if ruled, ok := errors.AsType[*intake.RuledError](err); ok {
+		return describeRuled(ruled)
+	}
 	for _, a := range answers {
 		if errors.Is(err, a.err) {
 			p := problem{Status: a.status, Detail: a.detail}
@@ -140,9 +149,21 @@ func describeLimit(limit *policy.LimitError) problem {
 		}
 	}
 	return problem{
-		Status: fasthttp.StatusTooManyRequests, RetryAfter: limit.RetryAfter,
+		Status: fasthttp.StatusTooManyRequests, RetryAfter: limit.RetryAfter, Limit: limit.Key,
 		Detail: "Too much of this from one address (" + limit.Key + "): try again later.",
 	}
+}
+
+// describeRuled tells somebody which rule turned them away, and how to ask about it.
+func describeRuled(ruled *intake.RuledError) problem {
+	p := problem{
+		Status: fasthttp.StatusForbidden, Detail: ruled.Decision.Sentence(),
+		Decision: ruled.Decision.ID, Rule: ruled.Decision.Rule,
+	}
+	if errors.Is(ruled, intake.ErrLater) {
+		p.Status, p.RetryAfter, p.Limit = fasthttp.StatusTooManyRequests, intake.Wait(ruled.Decision), p.Rule
+	}
+	return p
 }
 
 // fail answers with the status of an error; the log gets the whole chain, at a
@@ -180,7 +201,12 @@ func (r *Relay) refuse(ctx *fasthttp.RequestCtx, p problem) {
 		panic("bug: a problem is not JSON: " + err.Error())
 	}
 	if p.Status == fasthttp.StatusTooManyRequests || p.Status == fasthttp.StatusServiceUnavailable {
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, seconds(p.RetryAfter))
+		wait := seconds(p.RetryAfter)
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, wait)
+		if p.Limit != "" { // draft-ietf-httpapi-ratelimit-headers
+			ctx.Response.Header.Set("RateLimit-Policy", strconv.Quote(p.Limit)+";q=1;w="+wait) // one more after that time
+			ctx.Response.Header.Set("RateLimit", strconv.Quote(p.Limit)+";r=0;t="+wait)
+		}
 	}
 	write(ctx, reply{status: p.Status, kind: "application/problem+json", cache: "no-store", body: body})
 }

@@ -105,6 +105,9 @@ func appendEvent(dst []byte, e inbox.Entry, target string) []byte {
 	dst = appendFolded(dst, e.Activity)
 	dst = append(dst, `,"target":`...)
 	dst = append(dst, quote(target)...)
+	if e.Hidden {
+		dst = append(dst, `,"hidden":true`...)
+	}
 	return append(dst, "}\n\n"...)
 }
 

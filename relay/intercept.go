@@ -15,6 +15,7 @@ import (
 	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/policy/signature"
 	"github.com/sealgate/sealgate/relay/forward"
+	"github.com/sealgate/sealgate/relay/intake"
 )
 
 // intercept reads a POST to an inbox whole. What is not MLS goes on as it came;
@@ -114,28 +115,26 @@ func (r *Relay) take(ctx *fasthttp.RequestCtx, a *activity.Activity, body []byte
 	if err != nil {
 		return err
 	}
-	results, err := r.inbox.Accept(work, inbox.Delivery{Signer: signer.Actor, Activity: a, Owners: to.owners})
+	ruling, err := r.intake.Judge(work, inbox.Delivery{Signer: signer.Actor, Activity: a, Owners: to.owners})
 	if err != nil {
 		return err
 	}
-	if err := r.consume(work, a, to.owners, results); err != nil {
+	results, err := r.inbox.Keep(work, ruling.Messages)
+	if err != nil {
+		return err
+	}
+	if err := r.consume(work, a, ruling.Messages, results); err != nil {
 		return err
 	}
 	if len(to.owners) == 0 && to.waiting == nil {
 		r.metrics.dropped.Inc()
 	}
-	return outcome(results, to.waiting)
-}
-
-// outcome is the one answer for all recipients, who commit separately: if any
-// must wait, redelivery completes the rest.
-func outcome(results []inbox.Result, waiting error) error {
-	for _, result := range results {
-		if result.Err != nil && !errors.Is(result.Err, inbox.ErrDuplicate) {
-			return result.Err
-		}
+	r.metrics.dropped.Add(float64(ruling.Dropped))
+	err = ruling.Outcome(results)
+	if to.waiting != nil && (err == nil || errors.Is(err, intake.ErrRefused)) {
+		return to.waiting // redelivery completes the rest
 	}
-	return waiting
+	return err
 }
 
 // arrival is the request as the gate sees it. The scheme is the public one: what

@@ -14,6 +14,7 @@ import (
 type keyAsker struct {
 	owner    bool
 	inviter  inbox.Requester
+	actor    string // of the inviter; "" when nobody knows
 	hasToken bool
 }
 
@@ -40,7 +41,7 @@ func (r *Relay) askerOf(work context.Context, ctx *fasthttp.RequestCtx, p mastod
 		r.log.Debug("signed key fetch is served as an unsigned one", "error", err)
 		return keyAsker{}, nil
 	}
-	return keyAsker{inviter: inbox.Requester{ID: signer.Actor, Service: signer.Agent}}, nil
+	return keyAsker{inviter: inbox.Requester{ID: signer.Actor, Service: signer.Agent}, actor: signer.Actor}, nil
 }
 
 // askerWith is the owner, or another local client: each client invites by itself.
@@ -55,7 +56,7 @@ func (r *Relay) askerWith(work context.Context, token string, p mastodon.Person)
 	if caller.Account == p.Account {
 		return keyAsker{owner: true, hasToken: true}, nil
 	}
-	return keyAsker{inviter: inbox.Requester{ID: "token " + token}, hasToken: true}, nil
+	return keyAsker{inviter: inbox.Requester{ID: "token " + token}, actor: caller.Actor, hasToken: true}, nil
 }
 
 func isSigned(h *fasthttp.RequestHeader) bool {

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/valyala/fasthttp"
 
@@ -86,7 +87,11 @@ func (r *Relay) consumeSent(work context.Context, posted outbox.Posted) {
 	if err != nil || len(welcomeRefs(a)) == 0 {
 		return
 	}
-	if err := r.keys.Consume(work, posted.Owners, welcomeRefs(a)); err != nil {
+	owners := slices.DeleteFunc(slices.Clone(posted.Owners), func(o inbox.Owner) bool {
+		_, err := r.inbox.Find(work, o, posted.ID)
+		return errors.Is(err, inbox.ErrNotFound) // it waits there, or was not wanted
+	})
+	if err := r.keys.Consume(work, owners, welcomeRefs(a)); err != nil {
 		r.log.Warn("key packages of a sent Welcome could not be consumed", "error", err)
 	}
 }

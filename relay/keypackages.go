@@ -12,6 +12,8 @@ import (
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/policy/rules"
+	"github.com/sealgate/sealgate/relay/intake"
 )
 
 // logPage is how many log entries one answer carries.
@@ -50,7 +52,26 @@ func (r *Relay) viewKeys(work context.Context, ctx *fasthttp.RequestCtx, raw str
 		return r.viewLog(work, ctx, shelf)
 	case who.owner:
 		return r.viewOwnKeys(work, shelf)
-	case who.inviter.ID != "":
+	}
+	return r.viewOthersKeys(work, shelf, who)
+}
+
+// viewOthersKeys is what policy lets an asker have of somebody else's packages.
+func (r *Relay) viewOthersKeys(work context.Context, shelf keyShelf, who keyAsker) ([]byte, error) {
+	d := r.intake.Fetch(work, shelf.owner, who.actor)
+	switch d.Action {
+	case rules.Ignore:
+		return nil, errNoItem
+	case rules.Refuse:
+		return nil, &intake.RuledError{Decision: d, Reason: intake.ErrRefused}
+	case rules.RetryLater:
+		return nil, &intake.RuledError{Decision: d, Reason: intake.ErrLater}
+	case rules.LastResort:
+		pool, err := r.keys.Pool(work, shelf.owner)
+		return shelf.collection(pool.Reusable(r.keys.Now())).end(), err
+	default:
+	}
+	if who.inviter.ID != "" {
 		packages, err := r.keys.Claim(work, shelf.owner, who.inviter)
 		return shelf.collection(packages).end(), err
 	}

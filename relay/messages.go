@@ -256,6 +256,23 @@ func (d *document) items(entries []inbox.Entry) {
 		d.Write(e.Activity)
 	}
 	d.WriteByte(']')
+	d.hidden(entries)
+}
+
+// hidden names the activities that policy asks clients not to show. It stands beside
+// the items, whose bytes stay as they came; who does not know it shows them.
+func (d *document) hidden(entries []inbox.Entry) {
+	before := `,"hidden":[`
+	for _, e := range entries {
+		if e.Hidden {
+			d.WriteString(before)
+			d.Write(quote(e.ActivityID))
+			before = ","
+		}
+	}
+	if before == "," {
+		d.WriteByte(']')
+	}
 }
 
 func (d *document) end() []byte {

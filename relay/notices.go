@@ -23,10 +23,15 @@ type noticeJSON struct {
 	Quota      int64    `json:"quota,omitempty"`
 	Host       string   `json:"host,omitempty"`     // to which something was sent
 	Activity   string   `json:"activity,omitempty"` // what was sent
+	Actor      string   `json:"actor,omitempty"`    // who asks to be let in, or is severed
+	Request    string   `json:"request,omitempty"`  // the request's URL, less what the gateway's own begin with
 }
 
 func appendNotice(dst []byte, n inbox.Notice) []byte {
-	j := noticeJSON{Kind: string(n.Kind), Device: n.Device, Name: n.Name, KeyPackage: n.Package, Others: n.Others, Host: n.Host, Activity: n.Activity}
+	j := noticeJSON{Kind: string(n.Kind), Device: n.Device, Name: n.Name, KeyPackage: n.Package, Others: n.Others, Host: n.Host, Activity: n.Activity, Actor: n.Actor}
+	if n.Request != "" {
+		j.Request = "/e2ee/requests/" + n.Request
+	}
 	if !n.At.IsZero() {
 		j.Published = n.At.UTC().Format(time.RFC3339)
 	}

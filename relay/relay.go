@@ -27,6 +27,7 @@ import (
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/policy/oauth"
 	"github.com/sealgate/sealgate/relay/forward"
+	"github.com/sealgate/sealgate/relay/intake"
 	"github.com/sealgate/sealgate/relay/outbox"
 	"github.com/sealgate/sealgate/relay/push"
 )
@@ -51,6 +52,7 @@ type Options struct {
 	People      *mastodon.Instance
 	Outbox      *outbox.Outbox   // nil: nobody can send
 	Keys        *inbox.Directory // nil: nobody can publish key packages
+	Intake      *intake.Intake   // nil: policy allows everything
 	Key         *rsa.PublicKey   // of the gateway's own actor; nil: /e2ee/actor does not exist
 	Limits      activity.Limits  // limits.json_depth, limits.json_keys
 	MaxActivity int64            // mailbox.max_activity in bytes; 0: 1 MiB
@@ -80,6 +82,7 @@ type Relay struct {
 	people         *mastodon.Instance
 	outbox         *outbox.Outbox
 	keys           *inbox.Directory
+	intake         *intake.Intake
 	limits         activity.Limits
 	maxActivity    int64
 	quota          int64
@@ -109,12 +112,16 @@ func New(o Options) (*Relay, error) {
 	r := &Relay{
 		domain: strings.ToLower(o.Domain), base: strings.TrimSuffix(o.Base, "/"),
 		web: o.Web, streaming: o.Streaming,
-		gate: o.Gate, inbox: o.Inbox, people: o.People, outbox: o.Outbox, keys: o.Keys,
+		gate: o.Gate, inbox: o.Inbox, people: o.People, outbox: o.Outbox, keys: o.Keys, intake: o.Intake,
 		limits: o.Limits, maxActivity: o.MaxActivity, quota: o.Quota,
 		heartbeat: o.Heartbeat, streams: newStreams(o), push: o.Push,
 		clock: o.Clock, log: o.Log, metrics: newMetrics(o.Metrics),
 	}
 	r.edit.Document = r.editReply
+	if r.intake == nil {
+		r.intake = intake.New(intake.Options{Inbox: o.Inbox})
+	}
+	o.Inbox.OnRelease(r.consumeReleased)
 	r.edit.Origin = "*" // Mastodon says it for /users/… and forgets it for /ap/users/…: a client in a browser must read it
 	if r.base == "" {
 		r.base = "https://" + r.domain
@@ -186,6 +193,8 @@ func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
 		r.mailboxRequest(ctx, d)
 	case routePush:
 		r.pushRequest(ctx, d)
+	case routeRequests, routeRequest:
+		r.requests(ctx, d)
 	case routeActivities, routeObjects, routeOwnInbox, routeEvents, routeKeyPackages, routeKeyPackage, routeOwnActor:
 		r.own(ctx, d)
 	default:

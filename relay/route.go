@@ -27,6 +27,8 @@ const (
 	routeMetadata    route = "metadata"     // of our authorization server
 	routeDevices     route = "devices"      // a person's signed-in devices
 	routeProxy       route = "proxy"        // documents of others, fetched for a person
+	routeRequests    route = "requests"     // the caller's message requests
+	routeRequest     route = "request"      // one of them, to be decided about
 )
 
 // destination is a route with what the path said. name and item borrow the request.
@@ -86,11 +88,16 @@ func (r *Relay) ownRoute(rest []byte) destination {
 	switch {
 	case bytes.Equal(rest, []byte("actor")):
 		return destination{route: routeOwnActor}
+	case bytes.Equal(rest, []byte("requests")):
+		return destination{route: routeRequests}
 	case r.looking != nil && bytes.Equal(rest, []byte("proxy")):
 		return destination{route: routeProxy}
 	}
 	if id, ok := bytes.CutPrefix(rest, []byte("activities/")); ok {
 		return destination{route: routeActivities, name: id}
+	}
+	if id, ok := bytes.CutPrefix(rest, []byte("requests/")); ok {
+		return destination{route: routeRequest, item: id}
 	}
 	if id, ok := bytes.CutPrefix(rest, []byte("objects/")); ok {
 		return destination{route: routeObjects, name: id}

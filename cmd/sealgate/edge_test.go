@@ -67,6 +67,7 @@ func TestServeTLS(t *testing.T) {
 domain: %[1]s
 listen: %[1]s
 upstream: {web: %[2]q}
+policy: {preset: open}
 tls: {mode: files, certificate: cert.pem, key: key.pem, http: [%[3]q]}
 admin: {listen: %[4]q}
 `, listen, upstream.URL, plain, freeAddress(t))

@@ -56,6 +56,7 @@ func serveHere(t *testing.T) *served {
 domain: %[1]s
 listen: %[1]s
 upstream: {web: %[2]q}
+policy: {preset: open}
 federation: {allow_plain_http: true, allow_networks: [127.0.0.0/8]}
 admin: {listen: %[3]s}
 `, listen, upstream.URL, freeAddress(t))

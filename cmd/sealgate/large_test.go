@@ -38,6 +38,7 @@ func startChild(t *testing.T, upstream, more string) *child {
 domain: %[1]s
 listen: %[1]s
 upstream: {web: %[2]q}
+policy: {preset: open}
 tls: {mode: files, certificate: cert.pem, key: key.pem}
 admin: {listen: %[3]q}
 %[4]s`, c.address, upstream, c.admin, more)

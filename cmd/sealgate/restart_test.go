@@ -61,7 +61,7 @@ func TestRestart(t *testing.T) {
 	}
 	l.Close() // the descriptor stays
 	defer p.socket.Close()
-	config := fmt.Sprintf("domain: %[1]s\nlisten: %[1]s\nupstream: {web: http://%[2]s}\nadmin: {listen: %[3]q}\nshutdown_timeout: 3s\n",
+	config := fmt.Sprintf("domain: %[1]s\nlisten: %[1]s\nupstream: {web: http://%[2]s}\npolicy: {preset: open}\nadmin: {listen: %[3]q}\nshutdown_timeout: 3s\n",
 		address, upstream, freeAddress(t))
 	if err := os.WriteFile(p.file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)

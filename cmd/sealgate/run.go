@@ -25,6 +25,7 @@ import (
 	"github.com/sealgate/sealgate/relay/admin"
 	"github.com/sealgate/sealgate/relay/edge"
 	"github.com/sealgate/sealgate/relay/forward"
+	"github.com/sealgate/sealgate/relay/intake"
 	"github.com/sealgate/sealgate/relay/outbox"
 	"github.com/sealgate/sealgate/storage"
 )
@@ -35,16 +36,18 @@ type gateway struct {
 	log     *slog.Logger
 	metrics *prometheus.Registry
 
-	store  *storage.Store
-	people *mastodon.Instance
-	keys   *actorkey.Keys
-	inbox  *inbox.Inbox
-	relay  *relay.Relay
-	outbox *outbox.Outbox
-	book   *policy.Book
-	gate   *policy.Gate
-	front  *forward.Server
-	admin  *admin.Admin
+	store    *storage.Store
+	people   *mastodon.Instance
+	keys     *actorkey.Keys
+	inbox    *inbox.Inbox
+	relay    *relay.Relay
+	outbox   *outbox.Outbox
+	book     *policy.Book
+	gate     *policy.Gate
+	intake   *intake.Intake
+	packages *inbox.Directory
+	front    *forward.Server
+	admin    *admin.Admin
 
 	certificates edge.Certificates // nil: something in front does TLS
 	plain        *forward.Server   // of tls.http; nil without certificates
@@ -109,7 +112,7 @@ func (g *gateway) openStore() error {
 func storeOptions(c configs.Config, key []byte) storage.Options {
 	return storage.Options{
 		Path: c.Storage.Path, Key: key, Retention: time.Duration(c.Mailbox.Retention),
-		Quota: int64(c.Mailbox.Quota), MaxMessage: int64(c.Mailbox.MaxActivity),
+		Quota: int64(c.Mailbox.Quota), Share: senderShare(c.Mailbox), MaxMessage: int64(c.Mailbox.MaxActivity),
 	}
 }
 
@@ -148,6 +151,9 @@ func (g *gateway) openFront() error {
 		return err
 	}
 	g.gate = g.newGate(own)
+	if g.intake, err = g.openDoor(); err != nil {
+		return err
+	}
 	if g.outbox, err = g.newOutbox(own); err != nil {
 		return err
 	}
@@ -170,13 +176,9 @@ func (g *gateway) openFront() error {
 	if err != nil {
 		return err
 	}
-	keys, err := g.openKeys()
-	if err != nil {
-		return err
-	}
 	g.relay, err = relay.New(relay.Options{
 		Domain: g.config.Domain, Base: publicBase(g.config), Web: web, Streaming: streaming,
-		Gate: g.gate, Inbox: g.inbox, People: g.people, Outbox: g.outbox, Keys: keys, Key: &own.PublicKey,
+		Gate: g.gate, Inbox: g.inbox, People: g.people, Outbox: g.outbox, Keys: g.packages, Intake: g.intake, Key: &own.PublicKey,
 		Limits:      activity.Limits{Depth: g.config.Limits.JSONDepth, Keys: g.config.Limits.JSONKeys},
 		MaxActivity: int64(g.config.Mailbox.MaxActivity), Quota: int64(g.config.Mailbox.Quota),
 		Push: pusher, SignIn: signIn, Outside: outside, Internal: g.internal(),
@@ -229,7 +231,8 @@ func (g *gateway) newGate(own *rsa.PrivateKey) *policy.Gate {
 		Keys: g.keys, Domain: g.config.Domain,
 		FailedSignatures: rateOf(limits.FailedSignatures), SignedRequests: rateOf(limits.SignedRequests),
 		Book: g.book, Journal: g.store, Server: newPulse(g.config.Storage.Path).read,
-		Log: g.log, Metrics: g.metrics,
+		Approvals: approvals{g.inbox},
+		Log:       g.log, Metrics: g.metrics,
 	})
 }
 

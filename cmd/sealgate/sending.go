@@ -36,7 +36,7 @@ func (g *gateway) newOutbox(own *rsa.PrivateKey) (*outbox.Outbox, error) {
 	})
 	g.later(func() error { client.CloseIdleConnections(); return nil })
 	return outbox.New(outbox.Options{
-		Domain: g.config.Domain, Base: base, Store: g.store, Inbox: g.inbox, People: g.people, Keys: keys, Client: client,
+		Domain: g.config.Domain, Base: base, Store: g.store, Inbox: g.inbox, Intake: g.intake, People: g.people, Keys: keys, Client: client,
 		Sign: func(r *http.Request) error {
 			return signature.SignHTTP(r, nil, signature.Signer{KeyID: keyID, Key: own}, time.Now())
 		},

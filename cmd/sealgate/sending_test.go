@@ -41,6 +41,7 @@ func sendingHere(t *testing.T, name string, fetch instance.Fetch) *served {
 domain: %[1]s
 listen: %[1]s
 upstream: {web: %[2]q}
+policy: {preset: open}
 federation: {allow_plain_http: true, allow_networks: [127.0.0.0/8]}
 signing: {source: file, file: .}
 admin: {listen: %[3]s}

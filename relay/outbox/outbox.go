@@ -28,6 +28,7 @@ import (
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/relay/intake"
 )
 
 // ErrReceiveOnly means that nobody's messages can be signed: 503.
@@ -43,6 +44,7 @@ type Options struct {
 	Base   string // what ids given here begin with, such as https://social.example
 	Store  Store
 	Inbox  *inbox.Inbox
+	Intake *intake.Intake // nil: policy allows everything
 	People *mastodon.Instance
 	Keys   Keys // nil: signing.source is none; then only local people can be written to
 	Client *http.Client
@@ -62,6 +64,7 @@ type Outbox struct {
 	domain, base string
 	store        Store
 	inbox        *inbox.Inbox
+	intake       *intake.Intake
 	people       *mastodon.Instance
 	limits       activity.Limits
 	each         bool
@@ -91,9 +94,12 @@ func New(o Options) *Outbox {
 		o.Spread = spreadRandomly
 	}
 	out := &Outbox{
-		domain: strings.ToLower(o.Domain), base: o.Base, store: o.Store, inbox: o.Inbox, people: o.People,
+		domain: strings.ToLower(o.Domain), base: o.Base, store: o.Store, inbox: o.Inbox, intake: o.Intake, people: o.People,
 		limits: o.Limits, each: o.Each, jitter: o.Jitter, clock: o.Clock, log: o.Log,
 		actors: newActors(o.Client, o.Sign, o.Clock), lanes: newLaneNames(),
+	}
+	if out.intake == nil {
+		out.intake = intake.New(intake.Options{Inbox: o.Inbox})
 	}
 	if o.Keys != nil {
 		out.post = newPoster(o)
@@ -114,8 +120,8 @@ type Posted struct {
 // Submit takes what a local person posted and returns when all of it is durable.
 //
 // The errors: activity.ErrNotMLS (501), ErrMalformed, activity.ErrMalformed and
-// inbox.ErrMalformed (400), ErrForbidden (403), inbox.ErrFull (429; nothing was
-// kept), ErrReceiveOnly, ErrNoKey, mastodon.ErrUnavailable, inbox.ErrUnavailable
+// inbox.ErrMalformed (400), ErrForbidden and intake.ErrRefused (403), intake.ErrLater
+// and inbox.ErrFull (429; nothing was kept), ErrReceiveOnly, ErrNoKey, mastodon.ErrUnavailable, inbox.ErrUnavailable
 // (503). The same bytes under the same client-given id are kept once.
 func (o *Outbox) Submit(ctx context.Context, from mastodon.Person, body []byte) (Posted, error) {
 	sender := Sender{Account: from.Account, Name: from.Name, Actor: from.Actor}
@@ -136,11 +142,12 @@ func (o *Outbox) Submit(ctx context.Context, from mastodon.Person, body []byte) 
 			return Posted{}, err
 		}
 	}
-	s, err := o.submission(sender, d, to)
+	letters, err := o.letters(ctx, sender, d, to)
 	if err != nil {
 		return Posted{}, err
 	}
-	s.Sent.Digest = digest
+	s := o.submission(sender, d, to)
+	s.Messages, s.Sent.Digest = letters, digest
 	return Posted{ID: d.activity.ID, Body: d.activity.Raw, Owners: to.owners}, o.keep(ctx, s)
 }
 
@@ -234,13 +241,45 @@ func (o *Outbox) isLocal(id string) bool {
 	return hostOf(id) == o.domain
 }
 
-// submission is everything that must be kept.
-func (o *Outbox) submission(from Sender, d *draft, to resolved) (Submission, error) {
-	letters, err := o.inbox.Letters(inbox.Delivery{Signer: from.Actor, Activity: d.activity, Owners: to.owners})
-	if err != nil {
-		return Submission{}, err
+// letters are what people here get: the sender's own copy, and what policy makes of
+// those for others. Where it turns everybody away, or asks to wait, nothing is sent.
+func (o *Outbox) letters(ctx context.Context, from Sender, d *draft, to resolved) ([]inbox.Message, error) {
+	mine, others := inbox.Delivery{Signer: from.Actor, Activity: d.activity}, inbox.Delivery{Signer: from.Actor, Activity: d.activity}
+	for _, owner := range to.owners {
+		if owner == inbox.Owner(from.Account) {
+			mine.Owners = append(mine.Owners, owner)
+		} else {
+			others.Owners = append(others.Owners, owner)
+		}
 	}
-	s := Submission{Messages: letters, Sent: Sent{
+	remote := make([]string, 0, len(to.remote))
+	for _, r := range to.remote {
+		remote = append(remote, r.id)
+	}
+	sender := intake.Sender{Actor: from.Actor, Account: from.Account, Activity: d.activity.ID}
+	if len(d.aliases) > 0 {
+		sender.Activity = aliasName(from, d.aliases[0])
+	}
+	if err := o.intake.MaySend(ctx, sender, d.activity, remote); err != nil {
+		return nil, err
+	}
+	letters, err := o.inbox.Letters(mine)
+	if err != nil {
+		return nil, err
+	}
+	ruling, err := o.intake.Judge(ctx, others)
+	if err == nil {
+		err = ruling.Later
+	}
+	if err == nil && len(letters)+len(ruling.Messages)+ruling.Dropped+len(remote) == 0 {
+		err = ruling.Refused
+	}
+	return append(letters, ruling.Messages...), err
+}
+
+// submission is everything that must be kept, but for the letters.
+func (o *Outbox) submission(from Sender, d *draft, to resolved) Submission {
+	s := Submission{Sent: Sent{
 		Names: []string{d.id}, Actor: from.Actor, Owners: to.owners, Body: d.activity.Raw, Each: o.each,
 	}}
 	for _, alias := range d.aliases {
@@ -260,7 +299,7 @@ func (o *Outbox) submission(from Sender, d *draft, to resolved) (Submission, err
 		}
 		s.Deliveries = append(s.Deliveries, one)
 	}
-	return s, nil
+	return s
 }
 
 // lesson is what posting shows of the sender: they are in the group, with those they

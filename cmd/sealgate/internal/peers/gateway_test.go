@@ -17,6 +17,7 @@ const gatewayConfig = `
 domain: %[1]s
 listen: %[2]s
 upstream: {web: "http://%[3]s", software: %[4]s}
+policy: {preset: open}
 storage: {path: ./store, encryption_key: "file:./store.key"}
 federation: {allow_plain_http: true, allow_networks: ["127.0.0.0/8"]}
 limits: {failed_signatures: 1000/min} # the tampered deliveries here share one address

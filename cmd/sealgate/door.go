@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sealgate/sealgate/configs"
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/relay/intake"
+)
+
+// senderShare is how much of a mailbox one sender may fill: a quarter, and no less than one activity.
+func senderShare(c configs.Mailbox) int64 {
+	return max(int64(c.Quota)/4, int64(c.MaxActivity))
+}
+
+// openDoor makes what asks policy about messages to people here.
+func (g *gateway) openDoor() (*intake.Intake, error) {
+	if err := g.inbox.LoadSevered(context.Background()); err != nil {
+		return nil, err
+	}
+	keys, err := g.openKeys()
+	if err != nil {
+		return nil, err
+	}
+	g.packages = keys
+	return intake.New(intake.Options{Gate: g.gate, Inbox: g.inbox, Keys: keys}), nil
+}
+
+// runDoor lets go what waits for its time.
+func (g *gateway) runDoor(ctx context.Context) error {
+	if err := g.inbox.Run(ctx); err != nil {
+		return fmt.Errorf("let go what waits: %w", err)
+	}
+	return nil
+}
+
+// approvals are the message requests that people have accepted.
+type approvals struct{ inbox *inbox.Inbox }
+
+// Approved implements policy.Approvals. What cannot be read is not approved.
+func (a approvals) Approved(ctx context.Context, account, actor string) bool {
+	s, err := a.inbox.Standing(ctx, inbox.Owner(account), nil, actor)
+	return err == nil && s.Approved
+}

@@ -1,0 +1,132 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/policy/mastodon"
+)
+
+var errDecide = errors.New("relay: neither accept nor drop")
+
+// requestJSON is a message request as its owner sees it: who, since when, how many,
+// never what.
+type requestJSON struct {
+	ID          string    `json:"id"`
+	Actor       string    `json:"actor"`
+	Host        string    `json:"host"`
+	Since       time.Time `json:"since"`
+	Ends        time.Time `json:"ends"` // dropped then
+	Messages    int       `json:"messages"`
+	Invitations int       `json:"invitations"`
+	Bytes       int64     `json:"bytes"`
+}
+
+// severedJSON is a tombstone: these actors' messages no longer come.
+type severedJSON struct {
+	Who   string    `json:"who"`
+	Since time.Time `json:"since"`
+}
+
+type requestsJSON struct {
+	Total    int           `json:"totalItems"`
+	Requests []requestJSON `json:"requests"`
+	Severed  []severedJSON `json:"severed,omitempty"`
+}
+
+// requests answers GET /e2ee/requests and POST /e2ee/requests/{id} for whose token it is.
+func (r *Relay) requests(ctx *fasthttp.RequestCtx, d destination) {
+	work, cancel := context.WithTimeout(context.Background(), workTimeout)
+	defer cancel()
+	methods := "GET, HEAD"
+	if d.route == routeRequest {
+		methods = "POST"
+	}
+	if !r.only(ctx, methods) {
+		return
+	}
+	caller, err := r.requester(work, ctx)
+	if err == nil {
+		if d.route == routeRequest {
+			err = r.decide(work, ctx, caller, string(d.item))
+		} else {
+			err = r.listRequests(work, ctx, caller)
+		}
+	}
+	if err != nil {
+		r.fail(ctx, err)
+	}
+}
+
+// requester is the caller, whose requests are the ones there are.
+func (r *Relay) requester(work context.Context, ctx *fasthttp.RequestCtx) (mastodon.Caller, error) {
+	token, ok := bearer(ctx)
+	if !ok {
+		return mastodon.Caller{}, errNoToken
+	}
+	caller, err := r.caller(work, token)
+	if err == nil {
+		err = caller.MayRead()
+	}
+	return caller, err
+}
+
+func (r *Relay) listRequests(work context.Context, ctx *fasthttp.RequestCtx, c mastodon.Caller) error {
+	owner := inbox.Owner(c.Account)
+	all, err := r.inbox.Requests(work, owner)
+	if err != nil {
+		return err
+	}
+	out := requestsJSON{Total: len(all), Requests: []requestJSON{}}
+	for i := range all {
+		out.Requests = append(out.Requests, r.describeRequest(&all[i]))
+	}
+	for _, s := range r.inbox.SeveredList() {
+		if s.Owner == "" || s.Owner == owner {
+			out.Severed = append(out.Severed, severedJSON{s.Who, s.At})
+		}
+	}
+	writeJSON(ctx, fasthttp.StatusOK, out)
+	return nil
+}
+
+func (r *Relay) describeRequest(w *inbox.Waiting) requestJSON {
+	return requestJSON{
+		ID: r.base + "/e2ee/requests/" + w.ID, Actor: w.Actor, Host: w.Host, Since: w.Since.UTC(), Ends: w.Ends.UTC(),
+		Messages: w.Messages, Invitations: w.Welcomes, Bytes: w.Bytes,
+	}
+}
+
+// decide accepts or drops one request. The action is in the query or a form.
+func (r *Relay) decide(work context.Context, ctx *fasthttp.RequestCtx, c mastodon.Caller, id string) error {
+	if err := c.MayWrite(); err != nil {
+		return err
+	}
+	var err error
+	switch actionOf(ctx) {
+	case "accept":
+		err = r.inbox.AcceptRequest(work, inbox.Owner(c.Account), id)
+	case "drop":
+		err = r.inbox.DropRequest(work, inbox.Owner(c.Account), id)
+	default:
+		return errDecide
+	}
+	if err != nil {
+		return err
+	}
+	writeEmpty(ctx, fasthttp.StatusNoContent)
+	return nil
+}
+
+// actionOf reads the query or a form.
+func actionOf(ctx *fasthttp.RequestCtx) string {
+	form, err := readForm(ctx)
+	if action := ctx.QueryArgs().Peek("action"); err != nil || len(action) > 0 {
+		return string(action)
+	}
+	return form.Get("action")
+}
