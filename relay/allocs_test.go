@@ -6,11 +6,9 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sealgate/sealgate/relay"
 	"github.com/sealgate/sealgate/relay/forward"
@@ -89,14 +87,7 @@ func passing(t *testing.T, upstream, request, reply string) func() {
 	}
 	t.Cleanup(func() { _ = web.Close() })
 	w := newWorldWith(t, memory(), gate{}, func(o *relay.Options) { o.Web = web })
-	c, err := w.Transport.(*http.Transport).DialContext(t.Context(), "tcp", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		t.Fatal(err)
-	}
+	c := w.dial(t)
 	sent, want, got := []byte(request), []byte(reply), make([]byte, len(reply))
 	return func() {
 		if _, err := c.Write(sent); err != nil {

@@ -284,6 +284,20 @@ func serve(t *testing.T, r *relay.Relay) (client *http.Client, shutdown func()) 
 
 func memory() *inboxtest.Memory { return &inboxtest.Memory{} }
 
+// dial opens a bare connection to the gateway.
+func (w *world) dial(t *testing.T) *net.TCPConn {
+	t.Helper()
+	c, err := w.Transport.(*http.Transport).DialContext(t.Context(), "tcp", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	return c.(*net.TCPConn)
+}
+
 // answer is a reply read whole.
 type answer struct {
 	status int

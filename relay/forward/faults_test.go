@@ -97,6 +97,8 @@ func (j *journal) has(s string) bool {
 	return strings.Contains(j.b.String(), s)
 }
 
+func journalOf(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
 const pageBytes = 256 << 10
 
 // faults are what happens on the way to the instance, late: when half of the reply has arrived. Without a kind
@@ -202,7 +204,7 @@ func openBeside(t *testing.T, address string, logged io.Writer) *gateway {
 	t.Cleanup(func() { well.Close() })
 	return open(t, setup{upstream: forward.UpstreamOptions{
 		URL: "http://" + address, HeaderTimeout: time.Second, StallTimeout: time.Second,
-		Log: slog.New(slog.NewTextHandler(logged, nil)),
+		Log: journalOf(logged),
 	}}, func(u *forward.Upstream) fasthttp.RequestHandler {
 		return func(ctx *fasthttp.RequestCtx) {
 			if string(ctx.Path()) == "/beside" {

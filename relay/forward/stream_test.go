@@ -349,35 +349,84 @@ func peakHeap() uint64 {
 	return m.HeapSys
 }
 
+// floods are clients who take their time, each in its own way, and the limit that ends them.
+var floods = []struct{ name, send, limit string }{
+	{"slow heads", "GET / HTTP/1.1\r\nHost: ", "header_timeout"},
+	{"slow bodies", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc", "body_timeout"},
+	{"slow chunks", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc", "body_timeout"},
+	{"slow readers", "GET /large HTTP/1.1\r\nHost: a\r\n\r\n", "write_timeout"},
+	{"no next request", next, "idle_timeout"},
+}
+
 func TestManySlowClientsDoNotStopOthers(t *testing.T) {
 	t.Parallel()
-	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
-		for {
-			if _, err := readHead(c); err != nil {
-				return
-			}
-			io.WriteString(c, ok)
-		}
-	})
+	const each = 150
+	l := serveScript(t, "tcp", answerAnything)
+	slow := forward.Limits{HeaderTimeout: 2 * time.Second, BodyTimeout: 2 * time.Second, WriteTimeout: 2 * time.Second, IdleTimeout: 2 * time.Second}
 	g := open(t, setup{
-		server:   forward.ServerOptions{TrustedProxies: loopback, Limits: forward.Limits{HeaderTimeout: 2 * time.Second}},
+		server:   forward.ServerOptions{TrustedProxies: loopback, Limits: slow},
 		upstream: forward.UpstreamOptions{URL: urlOf(l)},
 	}, nil)
-	for range 400 {
-		io.WriteString(dial(t, g.address), "GET / HTTP/1.1\r\nHost: ")
+	for range each {
+		for _, f := range floods {
+			io.WriteString(dial(t, g.address), f.send)
+		}
 	}
 	c := dial(t, g.address)
-	began := time.Now()
 	for range 100 {
-		io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		io.WriteString(c, next)
 		if b, same := readN(c, ok); !same {
 			t.Fatalf("got %q", b)
 		}
 	}
-	if d := time.Since(began); d > 2*time.Second {
-		t.Errorf("100 requests took %v", d)
+	for _, f := range floods {
+		want := float64(each)
+		if f.limit == "body_timeout" {
+			want = 2 * each
+		}
+		eventually(t, f.name+" are cut", func() bool { return metric(t, g, "sealgate_limit_exceeded_total", f.limit) >= want })
 	}
-	eventually(t, "slow clients are cut", func() bool {
-		return metric(t, g, "sealgate_limit_exceeded_total", "header_timeout") == 400
+}
+
+// answerAnything answers one request after the other, after its body if it has one.
+func answerAnything(c net.Conn, _ int) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for {
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		if _, err := io.Copy(io.Discard, req.Body); err != nil {
+			return
+		}
+		if req.URL.Path == "/large" {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+			io.Copy(c, endless(1000000000))
+			return
+		}
+		io.WriteString(c, ok)
+	}
+}
+
+// TestAHalfClosedClientGetsItsReply: who closes its writing side after a request is still answered.
+func TestAHalfClosedClientGetsItsReply(t *testing.T) {
+	t.Parallel()
+	closed := make(chan struct{})
+	l := serveScript(t, "tcp", func(c net.Conn, n int) {
+		<-closed
+		answerAnything(c, n)
 	})
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
+	for _, send := range []string{next, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"} {
+		c := dial(t, g.address)
+		io.WriteString(c, send)
+		c.(*net.TCPConn).CloseWrite()
+		if send == next {
+			close(closed)
+		}
+		if b, same := readN(c, ok); !same || !atEnd(c) {
+			t.Errorf("got %q", b)
+		}
+	}
 }
