@@ -117,7 +117,7 @@ func (h *hop) reuse() reuse {
 		return never
 	case h.x.request().idempotent():
 		return repeatable
-	case h.u.closesSilently():
+	case h.u.network == "unix", h.u.closesSilently(): // unix sockets cannot tell what was read before a close
 		return never
 	default:
 		return unrepeated
@@ -133,7 +133,10 @@ func (h *hop) attempt(r reuse) error {
 	h.l, h.heard = l, false
 	h.x.attach(l)
 	l.g.read(h.u.o.HeaderTimeout)
-	if l.write(h.out) == nil && len(h.rest) > 0 {
+	switch {
+	case !h.streamed && len(h.rest) == 0 && l.sock.raw != nil:
+		l.ask(h.out)
+	case l.write(h.out) == nil && len(h.rest) > 0:
 		_ = l.write(h.rest) // what failed shows in the reply, or in its absence
 	}
 	if h.streamed {

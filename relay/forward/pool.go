@@ -209,6 +209,15 @@ func (l *link) write(p []byte) error {
 	return err
 }
 
+// ask sends p and waits for the reply to begin. What fails shows in the reply, or in its absence.
+func (l *link) ask(p []byte) {
+	n, err := l.rd.ask(p)
+	l.now += uint64(n)
+	if err == nil && n < len(p) {
+		_ = l.write(p[n:])
+	}
+}
+
 // untouched reports whether the other side has certainly seen nothing of the current request: not a byte
 // of it was acknowledged. (The kernel counts the SYN as one byte.)
 func (l *link) untouched() bool {

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"errors"
 	"io"
 	"syscall"
 )
@@ -21,13 +22,17 @@ type reader struct {
 	try func(uintptr) bool // tryRead, made once
 	n   int
 	err error
+
+	both   func(uintptr) bool // tryAsk, made once
+	asking []byte             // what ask sends
+	asked  int                // how much of it went out
 }
 
 // flusher holds bytes back until flush.
 type flusher interface{ flush() error }
 
 func (r *reader) open(s *socket, pool *buffers) {
-	r.sock, r.pool, r.try = s, pool, r.tryRead
+	r.sock, r.pool, r.try, r.both = s, pool, r.tryRead, r.tryAsk
 }
 
 // buffered returns what has been read and not consumed. It is valid until the next fill.
@@ -85,6 +90,36 @@ func (r *reader) tryRead(fd uintptr) bool {
 	case syscall.EAGAIN:
 		r.release()
 		return false
+	default:
+		r.err = errno
+	}
+	return true
+}
+
+// ask sends p and reads the first of what comes back, in one turn of the poller: it is told of everything that
+// arrives after the write, so no read comes too early. It returns how much of p went out; unless that is all,
+// nothing was read.
+func (r *reader) ask(p []byte) (int, error) {
+	r.asking, r.asked, r.n, r.err = p, 0, 0, nil
+	err := r.sock.raw.Read(r.both)
+	r.asking = nil
+	if err != nil || r.err != nil || r.asked < len(p) {
+		return r.asked, errors.Join(err, r.err)
+	}
+	return r.asked, r.took(r.n, nil)
+}
+
+// tryAsk writes once, and then reads without waiting; false means that nothing has come yet.
+func (r *reader) tryAsk(fd uintptr) bool {
+	if r.asked > 0 {
+		return r.tryRead(fd)
+	}
+	n, errno := sendNow(fd, r.asking)
+	switch errno {
+	case 0:
+		r.asked = n
+		return n < len(r.asking)
+	case syscall.EAGAIN:
 	default:
 		r.err = errno
 	}

@@ -1,0 +1,56 @@
+package forward
+
+import (
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestAskThatDoesNotFit: a request larger than the kernel takes at once is sent in part, without waiting; the rest
+// goes the ordinary way, and the reply is read after it.
+func TestAskThatDoesNotFit(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.(*net.UnixConn).SetWriteBuffer(4096); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	var s socket
+	var r reader
+	s.open(c)
+	r.open(&s, &buffers{size: 4096})
+	large := []byte(strings.Repeat("x", 1<<20))
+	n, err := r.ask(large)
+	if n == 0 || n == len(large) || err != nil || len(r.buffered()) > 0 {
+		t.Fatalf("%d bytes went out, %v, %d came back", n, err, len(r.buffered()))
+	}
+	go func() {
+		peer, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer peer.Close()
+		if m, _ := io.CopyN(io.Discard, peer, int64(len(large))); m == int64(len(large)) {
+			io.WriteString(peer, "all")
+		}
+	}()
+	if _, err := s.Write(large[n:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.fill(0); string(r.buffered()) != "all" {
+		t.Errorf("got %q, %v", r.buffered(), err)
+	}
+}
