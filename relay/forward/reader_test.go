@@ -1,4 +1,4 @@
-package forward
+package forward //nolint:testpackage // a request that does not fit cannot be provoked from outside
 
 import (
 	"io"
