@@ -98,6 +98,7 @@ install_snac() {
 missing_packages() {
 	command -v nginx >/dev/null 2>&1 || echo nginx
 	command -v h2load >/dev/null 2>&1 || echo nghttp2-client
+	command -v haproxy >/dev/null 2>&1 || echo haproxy
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
 	command -v ruby >/dev/null 2>&1 || echo ruby
 	command -v chromium >/dev/null 2>&1 || echo chromium fonts-liberation

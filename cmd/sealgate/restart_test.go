@@ -159,13 +159,7 @@ func restartUpstream(t *testing.T) string {
 			_, _ = io.WriteString(w, r.Method)
 			return
 		}
-		c, rw, err := w.(http.Hijacker).Hijack()
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-		_, _ = io.Copy(c, rw)
+		echoSocket(w)
 	})}
 	t.Cleanup(func() { s.Close() })
 	go func() { _ = s.Serve(l) }()
@@ -173,6 +167,18 @@ func restartUpstream(t *testing.T) string {
 }
 
 // webSocket sends a byte every 50 ms and counts what comes back after the first second.
+// echoSocket accepts an upgrade and sends back what comes.
+func echoSocket(w http.ResponseWriter) {
+	c, rw, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n") // to the key of RFC 6455 §1.3
+	_, _ = io.Copy(c, rw)
+}
+
 type webSocket struct {
 	count atomic.Int64
 	ended chan struct{}
