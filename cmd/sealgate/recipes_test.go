@@ -167,7 +167,7 @@ func (k *kitchen) run(t *testing.T, cmd *exec.Cmd) {
 }
 
 // gateway runs the gateway before web.
-func (k *kitchen) gateway(t *testing.T, web, streaming string, edge bool, more string) { //nolint:revive // flag-parameter: a line of YAML
+func (k *kitchen) gateway(t *testing.T, web, streaming string, edge bool, more string) {
 	t.Helper()
 	if edge {
 		more += "tls: {mode: files, certificate: cert.pem, key: key.pem}\n"
@@ -217,7 +217,7 @@ func stream(w http.ResponseWriter, r *http.Request) {
 }
 
 // try does through the public address what people, clients and peers do. files: a proxy serves public/.
-func (k *kitchen) try(t *testing.T, files bool) { //nolint:revive // flag-parameter: as said
+func (k *kitchen) try(t *testing.T, files bool) {
 	t.Helper()
 	// A client of another address than the proxies', who lies about it.
 	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
