@@ -109,7 +109,11 @@ func (b *Book) load(ctx context.Context, who string) (Change, error) {
 		return change, ErrSame
 	}
 	change.Policy, change.Result, change.Diff = p.Hash(), Loaded, b.changed(p, r.files)
+	known := b.Current() == nil && b.lastLoaded(ctx) == p.Hash()
 	b.enforce(p, r.files, who)
+	if known { // a restart is no change
+		return change, nil
+	}
 	packed, err := bundle{Text: p.Text(), Files: r.files}.pack()
 	if err != nil {
 		b.opt.Log.Warn("policy is in force and not kept: a rollback cannot come back to it", "error", err)
@@ -156,6 +160,20 @@ func (b *Book) fallBack(ctx context.Context) error {
 	b.enforce(p, files, "fallback")
 	b.opt.Log.Error("policy of the configuration is bad: started with another one", "policy", p.Hash(), "name", p.Name(), "error", b.failure)
 	return nil
+}
+
+// lastLoaded is the hash of what was loaded last according to the journal, or "".
+func (b *Book) lastLoaded(ctx context.Context) string {
+	changes, err := b.Changes(ctx)
+	if err != nil {
+		return ""
+	}
+	for _, c := range changes {
+		if c.Result == Loaded {
+			return c.Policy
+		}
+	}
+	return ""
 }
 
 // lastGood is what was loaded last according to the journal, nil when there is none.

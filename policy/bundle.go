@@ -36,8 +36,8 @@ func (b bundle) pack() ([]byte, error) {
 func (b bundle) packed() ([]byte, error) {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
-	err := json.NewEncoder(z).Encode(b)
-	return out.Bytes(), errors.Join(err, z.Close())
+	err := errors.Join(json.NewEncoder(z).Encode(b), z.Close())
+	return out.Bytes(), err
 }
 
 func unpack(packed []byte) (bundle, error) {

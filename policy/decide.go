@@ -178,9 +178,20 @@ func newDecisionID(now time.Time) string {
 // FirstDecisionID sorts before all ids made at t and later.
 func FirstDecisionID(t time.Time) string { return decisionID(t, [3]byte{}) }
 
+// timeOfDecision is when an id was made, false when it is none.
+func timeOfDecision(id string) (time.Time, bool) {
+	b, err := decisionEncoding().DecodeString(id)
+	if err != nil || len(b) != 10 {
+		return time.Time{}, false
+	}
+	return time.UnixMicro(int64(binary.BigEndian.Uint64(append([]byte{0}, b[:7]...)))), true
+}
+
+func decisionEncoding() *base32.Encoding { return base32.NewEncoding(decisionAlphabet) }
+
 func decisionID(t time.Time, tail [3]byte) string {
 	var b [11]byte
 	binary.BigEndian.PutUint64(b[:8], uint64(max(t.UnixMicro(), 0)))
 	copy(b[8:], tail[:])
-	return base32.NewEncoding(decisionAlphabet).EncodeToString(b[1:])
+	return decisionEncoding().EncodeToString(b[1:])
 }

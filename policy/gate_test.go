@@ -92,7 +92,7 @@ type house struct {
 }
 
 // newHouse is a gate as serve wires it, for peers on loopback.
-func newHouse(t testing.TB, client *http.Client) house {
+func newHouse(t testing.TB, client *http.Client, more ...func(*policy.Options)) house {
 	t.Helper()
 	if client == nil {
 		client = actorkey.NewClient(actorkey.ClientOptions{
@@ -102,10 +102,14 @@ func newHouse(t testing.TB, client *http.Client) house {
 	h := house{clock: &clock{}, reg: prometheus.NewRegistry()}
 	keys := actorkey.New(actorkey.Options{Client: client, Clock: h.clock.now, Metrics: h.reg})
 	t.Cleanup(func() { keys.Close(); client.CloseIdleConnections() })
-	h.Gate = policy.New(policy.Options{
+	o := policy.Options{
 		Domain: domain, Keys: keys, Clock: h.clock.now, Metrics: h.reg,
 		FailedSignatures: ratelimit.Rate{Max: 10, Every: time.Minute},
-	})
+	}
+	for _, set := range more {
+		set(&o)
+	}
+	h.Gate = policy.New(o)
 	return h
 }
 

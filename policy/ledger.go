@@ -12,6 +12,7 @@ import (
 // The bounds of what is written about decisions.
 const (
 	flushEvery     = time.Second
+	lastFlush      = 10 * time.Second // of the one when all ends
 	maxPending     = 8192
 	flushAt        = 512
 	verdictsHourly = 50_000
@@ -114,7 +115,9 @@ func (l *ledger) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			l.flush(context.WithoutCancel(ctx))
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
+			defer cancel()
+			l.flush(last)
 			return
 		case <-tick.C:
 		case <-l.full:

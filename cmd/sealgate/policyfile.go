@@ -17,15 +17,19 @@ import (
 )
 
 // openPolicy puts the configured policy in force.
-func (g *gateway) openPolicy() error {
-	preset, err := configs.Preset(g.config.Policy.Preset)
-	if err != nil {
-		return err
-	}
-	g.book, err = policy.OpenBook(context.Background(), policy.BookOptions{
-		Origin: policyOrigin(g.config.Policy), Fallback: preset, Journal: g.store, Log: g.log, Metrics: g.metrics,
-	})
+func (g *gateway) openPolicy() (err error) {
+	o := bookOptions(g.config, g.store)
+	o.Log, o.Metrics = g.log, g.metrics
+	g.book, err = policy.OpenBook(context.Background(), o)
 	return err
+}
+
+func bookOptions(config configs.Config, journal policy.Journal) policy.BookOptions {
+	preset, err := configs.Preset(config.Policy.Preset)
+	if err != nil {
+		panic("bug: policy.preset was not validated: " + err.Error())
+	}
+	return policy.BookOptions{Origin: policyOrigin(config.Policy), Fallback: preset, Journal: journal}
 }
 
 // runPolicy loads the policy again when its files change, and on SIGHUP.

@@ -254,7 +254,7 @@ func (g *gateway) newAdmin() *admin.Admin {
 			{Name: "store", Probe: func(context.Context) error { return g.store.Writable() }},
 			{Name: "upstream", Probe: g.people.Reachable},
 		},
-		Gatherer: g.metrics, Mailbox: g.holds, Log: g.log,
+		Gatherer: g.metrics, Mailbox: g.holds, Policy: g.book, Log: g.log,
 		Backup: func(ctx context.Context, w io.Writer) error { _, err := g.store.Backup(ctx, w, nil); return err },
 	})
 }

@@ -90,12 +90,22 @@ func (l *Limiter) OfAddr(a netip.Addr) Key {
 	return nonzero(maphash.Bytes(l.seed, b[:8]))
 }
 
-// At returns a Limiter of another rate that goes on with what l has counted. A key
-// in debt owes at most the new allowance. l is not to be used any more.
-func (l *Limiter) At(r Rate) *Limiter {
+// At returns a Limiter of another rate that goes on with what l has counted: as
+// many events as a key has had of its old allowance it has had of the new one.
+func (l *Limiter) At(r Rate, now time.Time) *Limiter {
 	next := New(Options{Rate: r, Keys: 1})
-	next.seed, next.buckets, next.mask = l.seed, l.buckets, l.mask
+	next.seed, next.mask, next.buckets = l.seed, l.mask, make([]bucket, len(l.buckets))
 	next.evictions.Store(l.evictions.Load())
+	t, scale := now.UnixNano(), float64(next.emission)/float64(l.emission)
+	for i := range l.buckets {
+		l.buckets[i].mu.Lock()
+		next.buckets[i].slots = l.buckets[i].slots
+		l.buckets[i].mu.Unlock()
+		for j := range next.buckets[i].slots {
+			s := &next.buckets[i].slots[j]
+			s.tat = t + int64(min(float64(max(s.tat-t, 0))*scale, float64(next.tolerance)))
+		}
+	}
 	return next
 }
 

@@ -1,6 +1,7 @@
 package ratelimit_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -138,6 +139,87 @@ func TestTenMillionKeysDoNotGrowMemory(t *testing.T) {
 	}
 	if l.Evictions() == 0 {
 		t.Fatal("ten million keys in 65,536 slots and no eviction counted")
+	}
+}
+
+// What a key has had it has had, whatever the new rate.
+func TestAnotherRateForgivesNobody(t *testing.T) {
+	for _, r := range []ratelimit.Rate{{Max: 10, Every: time.Minute}, {Max: 20, Every: 2 * time.Hour}, {Max: 6, Every: time.Second}, {Max: 2, Every: time.Hour, Burst: 7}, {Max: 3, Every: 24 * time.Hour}} {
+		l := tenPerMinute(64)
+		for range 5 {
+			l.Take(l.Of("a"), at(0))
+		}
+		next := l.At(r, at(0))
+		room := cmp.Or(r.Burst, r.Max)
+		left := 0
+		for next.Take(next.Of("a"), at(0)) == 0 {
+			left++
+		}
+		if left != max(room-5, 0) {
+			t.Errorf("%+v: %d left of %d after 5", r, left, room)
+		}
+		if next.Wait(next.Of("b"), at(0)) != 0 {
+			t.Errorf("%+v: another key pays", r)
+		}
+	}
+}
+
+func TestKeysOfSeveralParts(t *testing.T) {
+	l := tenPerMinute(0)
+	seen := map[ratelimit.Key]bool{}
+	for _, parts := range [][]string{{}, {""}, {"", ""}, {"ab"}, {"a", "b"}, {"b", "a"}, {"ab", ""}, {"", "ab"}} {
+		if k := l.OfAll(parts...); seen[k] {
+			t.Errorf("%q has the key of another", parts)
+		} else {
+			seen[k] = true
+		}
+	}
+}
+
+// The error of the table, whose figures are in docs/policy.md: how many of the keys that owe something it forgets
+// when so many of them owe at once. Nobody is ever taken for another.
+func TestTheErrorOfTheTable(t *testing.T) {
+	for _, c := range []struct{ live, most int }{{8_192, 1}, {16_384, 5}, {32_768, 60}, {49_152, 200}, {65_536, 300}} { // most: per thousand
+		l := tenPerMinute(1 << 16)
+		for i := range c.live {
+			l.Take(l.Of(fmt.Sprint(i)), at(0))
+		}
+		kept := 0
+		for i := range c.live {
+			k := l.Of(fmt.Sprint(i))
+			n := 0
+			for l.Take(k, at(0)) == 0 {
+				n++
+			}
+			if n == 9 {
+				kept++
+			} else if n != 10 {
+				t.Fatalf("a key was granted %d more", n)
+			}
+		}
+		if forgotten := c.live - kept; forgotten*1000 > c.most*c.live {
+			t.Errorf("of %d keys %d were forgotten", c.live, forgotten)
+		} else {
+			t.Logf("of %d keys %d were forgotten: %.2f %%", c.live, forgotten, 100*float64(forgotten)/float64(c.live))
+		}
+	}
+}
+
+// A million attackers with one event each do not make the table forget one that has spent everything.
+func TestCheapKeysDoNotPushOutSpentOnes(t *testing.T) {
+	l := tenPerMinute(1 << 16)
+	for i := range 1000 {
+		for range 10 {
+			l.Take(l.Of(fmt.Sprint("spent ", i)), at(0))
+		}
+	}
+	for i := range 1_000_000 {
+		l.Take(l.Of(fmt.Sprint("attacker ", i)), at(time.Second))
+	}
+	for i := range 1000 {
+		if l.Wait(l.Of(fmt.Sprint("spent ", i)), at(time.Second)) == 0 {
+			t.Fatalf("%d was forgotten", i)
+		}
 	}
 }
 

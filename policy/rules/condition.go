@@ -55,7 +55,7 @@ func compile(env *cel.Env, text string) (*condition, []fault) {
 	if tree.OutputType() != cel.BoolType {
 		return nil, []fault{{reason: fmt.Sprintf("a condition is true or false, this one is %s", tree.OutputType())}}
 	}
-	w := words{tree: tree.NativeRep(), uses: map[string]bool{}}
+	w := usage{tree: tree.NativeRep(), uses: map[string]bool{}}
 	celast.PreOrderVisit(w.tree.Expr(), celast.NewExprVisitor(w.visit))
 	if len(w.faults) > 0 {
 		return nil, w.faults
@@ -102,14 +102,14 @@ func inWords(message string) string {
 	return message
 }
 
-// words looks through a condition for words that can never be: rel == "strnger".
-type words struct {
+// usage looks through a condition for words that can never be: rel == "strnger".
+type usage struct {
 	tree   *celast.AST
 	uses   map[string]bool
 	faults []fault
 }
 
-func (w *words) visit(e celast.Expr) {
+func (w *usage) visit(e celast.Expr) {
 	if name := w.name(e); name != "" {
 		w.uses[name] = true
 	}
@@ -126,7 +126,7 @@ func (w *words) visit(e celast.Expr) {
 }
 
 // name is the variable that e is, or "".
-func (w *words) name(e celast.Expr) string {
+func (w *usage) name(e celast.Expr) string {
 	if r, ok := w.tree.ReferenceMap()[e.ID()]; ok {
 		if _, known := variables[r.Name]; known || strings.HasPrefix(r.Name, listPrefix) {
 			return r.Name
@@ -136,7 +136,7 @@ func (w *words) name(e celast.Expr) string {
 }
 
 // compare checks what a variable is compared with, one literal or a list of them.
-func (w *words) compare(name string, with celast.Expr) {
+func (w *usage) compare(name string, with celast.Expr) {
 	if with.Kind() == celast.ListKind {
 		for _, one := range with.AsList().Elements() {
 			w.compare(name, one)

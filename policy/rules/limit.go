@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sealgate/sealgate/policy/ratelimit"
 )
@@ -51,9 +52,9 @@ func (l *limit) key(table *ratelimit.Limiter, c *Case) ratelimit.Key {
 
 // table is where a rule counts: the earlier one when it counted by the same, so
 // that a reload forgives nobody.
-func (l *limit) table(before *rule, keys int) *ratelimit.Limiter {
+func (l *limit) table(before *rule, keys int, now time.Time) *ratelimit.Limiter {
 	if before != nil && before.limit != nil && before.counts != nil && slices.Equal(before.limit.per, l.per) {
-		return before.counts.At(l.rate)
+		return before.counts.At(l.rate, now)
 	}
 	return ratelimit.New(ratelimit.Options{Rate: l.rate, Keys: keys})
 }

@@ -47,7 +47,7 @@ func Parse(s Source) (*Policy, error) {
 	if err := errors.Join(p.problems...); err != nil {
 		return nil, err
 	}
-	p.policy.count(s.Before, 0)
+	p.policy.count(s.Before, 0, s.Now)
 	return p.policy, nil
 }
 
@@ -226,10 +226,10 @@ func (p *parsing) unused() {
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // count gives every rule with a limit its table; keys 0 is the usual size.
-func (p *Policy) count(before *Policy, keys int) {
+func (p *Policy) count(before *Policy, keys int, now time.Time) {
 	for _, r := range p.rules {
 		if r.limit != nil {
-			r.counts = r.limit.table(before.rule(r.name), keys)
+			r.counts = r.limit.table(before.rule(r.name), keys, now)
 		}
 	}
 }
@@ -243,7 +243,7 @@ func (p *Policy) Fresh() *Policy {
 		one.counts = nil
 		fresh.rules[i] = &one
 	}
-	fresh.count(nil, freshKeys)
+	fresh.count(nil, freshKeys, time.Time{})
 	return &fresh
 }
 

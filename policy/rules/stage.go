@@ -32,11 +32,19 @@ func Allowed(at Stage, do Action) error {
 	case slices.Contains(may, do):
 		return nil
 	case breaks[do] == "":
-		return fmt.Errorf("%q is no action: at %s it is one of %v", do, at, may)
+		return fmt.Errorf("%q is no action%s: at %s it is one of %v", do, meant(string(do), words(may)), at, may)
 	case at == Send:
 		return fmt.Errorf("%s is not possible at send, where a message has not left yet: it is one of %v", do, may)
 	}
 	return fmt.Errorf("%s is not possible at %s: %s; it is one of %v", do, at, breaks[do], may)
+}
+
+func words(actions []Action) []string {
+	all := make([]string, len(actions))
+	for i, a := range actions {
+		all[i] = string(a)
+	}
+	return all
 }
 
 // acts says whether an action means anything for a message of this kind. At

@@ -69,6 +69,17 @@ func (p *Policy) Rules() []Rule {
 	return all
 }
 
+// RulesUsing are the names of the rules that look at a variable.
+func (p *Policy) RulesUsing(variable string) []string {
+	var names []string
+	for _, r := range p.rules {
+		if r.uses(variable) {
+			names = append(names, r.name)
+		}
+	}
+	return names
+}
+
 // Lists are all lists by name.
 func (p *Policy) Lists() []List {
 	all := make([]List, 0, len(p.lists))

@@ -18,6 +18,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sealgate/sealgate/policy"
 )
 
 // checkTimeout bounds each check of /readyz; they run side by side.
@@ -37,6 +39,7 @@ type Options struct {
 	Gatherer prometheus.Gatherer // nil: no /metrics
 	Mailbox  Mailbox             // nil: no /mailbox on the socket
 	Backup   Backup              // nil: no /backup on the socket
+	Policy   *policy.Book        // nil: no /policy on the socket
 	Log      *slog.Logger
 }
 
@@ -46,13 +49,14 @@ type Admin struct {
 	gatherer prometheus.Gatherer
 	mailbox  Mailbox
 	backup   Backup
+	policy   *policy.Book
 	log      *slog.Logger
 	draining atomic.Bool
 }
 
 // New makes an Admin.
 func New(o Options) *Admin {
-	a := &Admin{checks: o.Checks, gatherer: o.Gatherer, mailbox: o.Mailbox, backup: o.Backup, log: o.Log}
+	a := &Admin{checks: o.Checks, gatherer: o.Gatherer, mailbox: o.Mailbox, backup: o.Backup, policy: o.Policy, log: o.Log}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}

@@ -24,6 +24,7 @@ type Has struct {
 //
 //	GET /readyz                                as on admin.listen
 //	GET /mailbox/{name}/has?id={activity id}   Has; 400 without id, 503 with Error
+//	/policy…                                   see policyCommands
 //	GET /backup                                a backup of the store; cut off where it fails
 func (a *Admin) Commands() http.Handler {
 	mux := http.NewServeMux()
@@ -33,6 +34,9 @@ func (a *Admin) Commands() http.Handler {
 	}
 	if a.backup != nil {
 		mux.HandleFunc("GET /backup", a.copy)
+	}
+	if a.policy != nil {
+		a.policyCommands(mux, a.policy)
 	}
 	return mux
 }

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"syscall"
+
+	"github.com/sealgate/sealgate/configs"
+	"github.com/sealgate/sealgate/policy"
+	"github.com/sealgate/sealgate/relay/admin"
+	"github.com/sealgate/sealgate/storage"
+)
+
+// question is one that the running gateway answers on admin.socket.
+type question struct {
+	method, path string
+	query        url.Values
+	body         any // sent as JSON; nil: nothing is
+}
+
+// ask puts a question to the running gateway, or, where none runs, to the store. The answer is JSON; false
+// means that there is none, for nothing has changed.
+func ask(ctx context.Context, config configs.Config, q question, into any) (bool, error) {
+	var body bytes.Buffer
+	if q.body != nil {
+		if err := json.NewEncoder(&body).Encode(q.body); err != nil {
+			return false, err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(q.method, http.MethodGet), "http://sealgate"+q.path+"?"+q.query.Encode(), &body)
+	if err != nil {
+		return false, err
+	}
+	client := http.Client{Transport: newChecker(config).socket.Transport} // without a time limit
+	resp, err := client.Do(req)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return askStore(config, req, into)
+	}
+	if err != nil {
+		return false, fmt.Errorf("ask the gateway (admin.socket): %w", err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it is only read
+	return answered(resp.StatusCode, resp.Body, into)
+}
+
+// answered reads an answer of the gateway's.
+func answered(status int, body io.Reader, into any) (bool, error) {
+	if status == http.StatusNoContent {
+		return false, nil
+	}
+	if status == http.StatusOK {
+		return true, json.NewDecoder(body).Decode(into)
+	}
+	var refusal admin.Refusal
+	if err := json.NewDecoder(body).Decode(&refusal); err != nil || refusal.Error == "" {
+		return false, fmt.Errorf("the running gateway answers %d: is it of another version?", status)
+	}
+	return false, errors.New(refusal.Error)
+}
+
+// askStore answers as the gateway would, from the store at rest.
+func askStore(config configs.Config, req *http.Request, into any) (found bool, err error) {
+	if _, err := os.Stat(config.Storage.Path); err != nil {
+		return false, fmt.Errorf("no gateway runs, and there is no store (storage.path): %w", err)
+	}
+	key, err := existingKey(config.Storage)
+	if err != nil {
+		return false, err
+	}
+	s, err := storage.Open(storeOptions(config, key))
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	book, err := policy.OpenBook(req.Context(), bookOptions(config, s))
+	if err != nil {
+		return false, err
+	}
+	w := &answerBuffer{header: http.Header{}, status: http.StatusOK}
+	admin.New(admin.Options{Policy: book}).Commands().ServeHTTP(w, req)
+	return answered(w.status, &w.body, into)
+}
+
+// answerBuffer is an answer that goes nowhere.
+type answerBuffer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (w *answerBuffer) Header() http.Header         { return w.header }
+func (w *answerBuffer) WriteHeader(status int)      { w.status = status }
+func (w *answerBuffer) Write(b []byte) (int, error) { return w.body.Write(b) }
