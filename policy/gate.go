@@ -49,6 +49,7 @@ type Gate struct {
 	failures *ratelimit.Limiter
 	signers  *ratelimit.Limiter
 	pool     *pool
+	proven   *otter.Cache[ratelimit.Key, struct{}] // clients one of whose signatures has held
 	lookups  *lookups
 	clock    func() time.Time
 	log      *slog.Logger
@@ -67,6 +68,8 @@ type Gate struct {
 const (
 	knockLocks   = 256
 	knownDomains = 1 << 14
+
+	provenClients = 1 << 16
 )
 
 // New returns a Gate. It starts nothing.
@@ -93,6 +96,7 @@ func New(o Options) *Gate {
 		failures: ratelimit.New(ratelimit.Options{Rate: o.FailedSignatures}),
 		signers:  ratelimit.New(ratelimit.Options{Rate: o.SignedRequests}),
 		pool:     newPool(o.Verifiers, o.Queue),
+		proven:   otter.Must(&otter.Options[ratelimit.Key, struct{}]{MaximumSize: provenClients, Logger: &otter.NoopLogger{}, Executor: func(f func()) { f() }}),
 		lookups:  newLookups(),
 		clock:    o.Clock,
 		log:      o.Log,
@@ -157,7 +161,8 @@ func chargeable(err error) bool {
 
 // identify goes from the request to its signer.
 func (g *Gate) identify(ctx context.Context, a Arrival, client ratelimit.Key) (string, Signer, error) {
-	sig, err := g.parse(ctx, &a.Request)
+	lane := g.laneOf(client)
+	sig, err := g.parse(ctx, lane, &a.Request)
 	if err != nil {
 		return schemeOf(&a.Request), Signer{}, err
 	}
@@ -170,16 +175,26 @@ func (g *Gate) identify(ctx context.Context, a Arrival, client ratelimit.Key) (s
 	if err != nil {
 		return sig.Scheme, Signer{}, keyError(err)
 	}
-	if key, err = g.verify(ctx, sig, key); err != nil {
+	if key, err = g.verify(ctx, lane, sig, key); err != nil {
 		return sig.Scheme, Signer{}, err
 	}
+	g.proven.Set(client, struct{}{})
 	return sig.Scheme, Signer{Actor: key.Actor, Agent: key.Agent, KeyID: key.ID, Scheme: sig.Scheme}, nil
 }
 
+// laneOf lets in first whose signatures have held before. Whoever is over the
+// budget for those that have not comes to no lane at all.
+func (g *Gate) laneOf(client ratelimit.Key) *lane {
+	if _, ok := g.proven.GetIfPresent(client); ok {
+		return &g.pool.known
+	}
+	return &g.pool.strangers
+}
+
 // parse checks all that needs no key, digest included, in the pool.
-func (g *Gate) parse(ctx context.Context, r *signature.Request) (*signature.Signature, error) {
+func (g *Gate) parse(ctx context.Context, l *lane, r *signature.Request) (*signature.Signature, error) {
 	var sig *signature.Signature
-	err := g.pool.do(ctx, func() (err error) {
+	err := l.do(ctx, func() (err error) {
 		sig, err = signature.Parse(r, signature.Rules{Domain: g.domain, Now: g.clock()})
 		return err
 	})
@@ -188,9 +203,9 @@ func (g *Gate) parse(ctx context.Context, r *signature.Request) (*signature.Sign
 
 // verify holds the signature against the key, and once more against a fresh one
 // when the key has changed since it was remembered.
-func (g *Gate) verify(ctx context.Context, sig *signature.Signature, key actorkey.Key) (actorkey.Key, error) {
+func (g *Gate) verify(ctx context.Context, l *lane, sig *signature.Signature, key actorkey.Key) (actorkey.Key, error) {
 	check := func(public crypto.PublicKey) error {
-		return g.pool.do(ctx, func() error { return sig.Verify(public) })
+		return l.do(ctx, func() error { return sig.Verify(public) })
 	}
 	err := check(key.Public)
 	if !errors.Is(err, signature.ErrMismatch) {

@@ -13,8 +13,19 @@ import (
 
 // pool bounds the arithmetic: so many at once, so many waiting, and the rest is
 // told to come again. It runs work in its callers and has no goroutines.
+//
+// Strangers, whose signatures have not held of late, may take half of the places.
+// So those whose have find one at once, whatever the others send.
 type pool struct {
-	places  chan struct{}
+	places    chan struct{}
+	known     lane
+	strangers lane
+}
+
+// lane is a way into the pool with a queue of its own.
+type lane struct {
+	pool    *pool
+	places  chan struct{} // of this lane; nil: all of the pool's
 	waiting atomic.Int64
 	queue   int64
 }
@@ -26,29 +37,43 @@ func newPool(verifiers, queue int) *pool {
 	if queue < 1 {
 		queue = 1024
 	}
-	return &pool{places: make(chan struct{}, verifiers), queue: int64(queue)}
+	p := &pool{places: make(chan struct{}, verifiers)}
+	p.known.pool, p.known.queue = p, int64(queue)
+	p.strangers.pool, p.strangers.queue = p, int64(queue)
+	p.strangers.places = make(chan struct{}, max(1, verifiers/2))
+	return p
 }
 
 // do runs work when there is a place.
-func (p *pool) do(ctx context.Context, work func() error) error {
-	select {
-	case p.places <- struct{}{}:
-	default:
-		if err := p.wait(ctx); err != nil {
+func (l *lane) do(ctx context.Context, work func() error) error {
+	for _, places := range []chan struct{}{l.places, l.pool.places} {
+		if places == nil {
+			continue
+		}
+		if err := l.enter(ctx, places); err != nil {
 			return err
 		}
+		defer func() { <-places }()
 	}
-	defer func() { <-p.places }()
 	return work()
 }
 
-func (p *pool) wait(ctx context.Context) error {
-	defer p.waiting.Add(-1)
-	if p.waiting.Add(1) > p.queue {
+func (l *lane) enter(ctx context.Context, places chan struct{}) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	default:
+		return l.wait(ctx, places)
+	}
+}
+
+func (l *lane) wait(ctx context.Context, places chan struct{}) error {
+	defer l.waiting.Add(-1)
+	if l.waiting.Add(1) > l.queue {
 		return &LimitError{RetryAfter: time.Second, Reason: ErrBusy}
 	}
 	select {
-	case p.places <- struct{}{}:
+	case places <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return &LimitError{RetryAfter: time.Second, Reason: ErrBusy}

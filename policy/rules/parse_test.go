@@ -150,7 +150,7 @@ func TestOnlyInvitationsAreTurnedAway(t *testing.T) {
 		rules.RetryLater: "welcome key_fetch", rules.LastResort: "key_fetch",
 	} {
 		p := parse(t, fmt.Sprintf("version: 1\nrules: [{name: r, at: contact, then: %s}]", do))
-		for _, kind := range strings.Fields("welcome commit proposal application group_info key_package key_fetch") {
+		for kind := range strings.FieldsSeq("welcome commit proposal application group_info key_package key_fetch") {
 			c := rules.Given()
 			c.Msg.Kind = kind
 			if v, acts := p.Decide(&c, now), strings.Contains(kinds, kind); acts != (v.Action == do) || acts != (v.Rule == "r") {
