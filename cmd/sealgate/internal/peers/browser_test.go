@@ -2,6 +2,7 @@ package peers_test
 
 import (
 	"bytes"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,7 +53,7 @@ func inBrowser(t *testing.T, g *gateway, fields args, button string, bens args) 
 	ben := startMember(t, "tsmls", g.base, "ben", bens)
 	screen := filepath.Join(t.ArtifactDir(), "consent.png")
 
-	var shown struct{ URL, Text string }
+	var shown struct{ URL, Text, Ticket string }
 	p.call(t, "consent", args{"handle": "anna@" + g.domain, "screen": screen}, &shown)
 	if !strings.HasPrefix(shown.URL, g.base+"/e2ee/oauth/authorize?") || !strings.Contains(shown.Text, strings.TrimPrefix(p.Site, "http://")) {
 		t.Fatalf("the page of consent is %s: %s", shown.URL, shown.Text)
@@ -77,6 +78,15 @@ func inBrowser(t *testing.T, g *gateway, fields args, button string, bens args) 
 	p.call(t, "look", args{"who": ben.Actor}, &seen)
 	if seen.ID != ben.Actor {
 		t.Errorf("through the proxy ben is %q", seen.ID)
+	}
+
+	var intruded struct {
+		Read   string
+		Agreed int
+	}
+	p.call(t, "intrude", args{"gateway": g.base, "ticket": shown.Ticket}, &intruded)
+	if intruded.Read != "kept from it" || intruded.Agreed != http.StatusForbidden {
+		t.Errorf("another site's page reads with %q and agrees with %d", intruded.Read, intruded.Agreed)
 	}
 
 	const group = "uri:uuid:page"

@@ -30,8 +30,11 @@ const server = createServer(async (request, answer) => {
 await once(server, 'listening')
 const site = `http://localhost:${server.address().port}`
 
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', headless: true, args: FLAGS })
-const page = await browser.newPage()
+const PATIENCE = 150_000 // milliseconds; a loaded machine is slow
+const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', headless: true, args: FLAGS, timeout: PATIENCE })
+const context = await browser.newContext()
+context.setDefaultTimeout(PATIENCE)
+const page = await context.newPage()
 const complaints = []
 page.on('console', (message) => {
   const isIcon = message.location().url.endsWith('/favicon.ico') // browsers ask for one; nobody here has it
@@ -58,7 +61,7 @@ const commands = {
     await page.click('#begin button')
     await page.waitForURL('**/oauth/authorize?**')
     if (screen) await page.screenshot({ path: screen })
-    return { url: page.url(), text: await page.innerText('body') }
+    return { url: page.url(), text: await page.innerText('body'), ticket: await page.getAttribute('[name=ticket]', 'value') }
   },
 
   // agree says yes, logs in at the instance, and comes back to the client.
@@ -85,6 +88,22 @@ const commands = {
   async say({ to, text }) {
     const bytes = await device.seal(group, text)
     return page.evaluate((what) => client.post(what), create({ actor: actor.id, to: [...to, actor.id], type: 'PrivateMessage', bytes, conversation: group }))
+  },
+
+  // intrude is another page in the same browser, with the person's cookies: it agrees in their name, and reads
+  // what only a token opens.
+  async intrude({ gateway, ticket }) {
+    const other = await context.newPage()
+    await other.goto(`${site}/`)
+    const read = await other.evaluate((url) => fetch(url, { credentials: 'include' }).then(({ status }) => `${status}`, () => 'kept from it'), actor.messages)
+    const [answer] = await Promise.all([other.waitForNavigation(), other.evaluate(([action, value]) => {
+      const form = Object.assign(document.createElement('form'), { method: 'post', action })
+      for (const [name, text] of [['ticket', value], ['answer', 'allow']]) form.append(Object.assign(document.createElement('input'), { name, value: text }))
+      document.body.append(form)
+      form.submit()
+    }, [`${gateway}/e2ee/oauth/authorize`, ticket])])
+    await other.close()
+    return { read, agreed: answer.status() }
   },
 
   read: async () => ({ ids: (await page.evaluate('client.read()')).map(({ id }) => id) }),

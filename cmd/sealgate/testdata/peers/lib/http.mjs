@@ -6,7 +6,7 @@ const ACTIVITY = 'application/activity+json'
 const LATER = [429, 502, 503, 504]
 export const counts = { retries: 0 }
 
-export async function ask(url, { method = 'GET', token, accept = ACTIVITY, type = ACTIVITY, body, patience = 90_000 } = {}) {
+export async function ask(url, { method = 'GET', token, accept = ACTIVITY, type = ACTIVITY, body, patience = 150_000 } = {}) {
   const headers = { accept }
   if (token) headers.authorization = `Bearer ${token}`
   if (body !== undefined) headers['content-type'] = type
