@@ -49,7 +49,7 @@ export class Member {
   #conversations = new Map()
   #own = new Map() // activities that this device posted → the slot's text
   #awaited = new Set() // those of them that have not come back
-  #caughtUp = [] // who waits for that
+  #caughtUp = [] // who waits for one to come back
   #seen = new Set()
   #last = Promise.resolve()
   #instrument = `uri:uuid:${randomUUID()}`
@@ -82,7 +82,7 @@ export class Member {
   async commit(group, change, welcomed) {
     const conversation = this.conversation(group)
     for (;;) {
-      while (this.#awaited.size > 0) await new Promise((resolve) => this.#caughtUp.push(resolve))
+      await this.#hearItself(0)
       const { epoch } = conversation
       if (epoch < 0) throw new Error('no longer a member')
       try {
@@ -105,6 +105,7 @@ export class Member {
   // chat says `count` things, each with the next number, and commits after every `every` of them; hush ends it.
   async chat(group, name, { count, every, gap = 0 }) {
     for (let i = 1; i <= count && !this.hushed; i++) {
+      await this.#hearItself(10)
       await this.#alone(() => this.#say(group, name))
       if (every && i % every === 0) await this.commit(group, {})
       if (gap) await pause(gap)
@@ -125,6 +126,12 @@ export class Member {
     const read = (id) => json(proxyUrl, { token: this.token, ...form({ id }) })
     const { items } = await read((await read(actor)).keyPackages)
     return fromBase64((await read(items[0])).content)
+  }
+
+  // #hearItself waits until at most `most` of what this device posted have not come back: who talks on without
+  // hearing does so in an epoch that the others have forgotten.
+  async #hearItself(most) {
+    while (this.#awaited.size > most) await new Promise((resolve) => this.#caughtUp.push(resolve))
   }
 
   async #enter(group) {
@@ -173,7 +180,7 @@ export class Member {
     if (this.#own.has(activity.id)) {
       if (slot) slot.text = this.#own.get(activity.id)
       this.#awaited.delete(activity.id)
-      if (this.#awaited.size === 0) for (const resolve of this.#caughtUp.splice(0)) resolve()
+      for (const resolve of this.#caughtUp.splice(0)) resolve()
       return
     }
     conversation.early.push({ group, epoch, bytes, slot })
