@@ -3,6 +3,7 @@ package storage_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -36,9 +37,14 @@ func TestMain(m *testing.M) {
 
 // writeForEver acknowledges each message on standard output: owner, id, position.
 func writeForEver(path, round string) error {
-	s, err := storage.Open(options(path))
+	o := options(path)
+	o.Quota = 1 << 40
+	s, err := storage.Open(o)
 	if err != nil {
 		return err
+	}
+	if os.Getenv(childPath+"_NOSYNC") != "" {
+		s.SetSync(func(func() error) error { return nil })
 	}
 	var mu sync.Mutex
 	errs := make(chan error, 1)
@@ -127,37 +133,47 @@ func readLedger(t *testing.T, out io.Reader, ledger map[string]string, before fu
 
 func audit(t *testing.T, path string, ledger map[string]string) {
 	t.Helper()
-	s, err := storage.Open(options(path))
-	if err != nil {
+	if err := lost(path, ledger); err != nil {
 		t.Fatal(err)
-	}
-	defer closeStore(t, s)
-	found := map[string]bool{}
-	for _, o := range []inbox.Owner{"0", "1", "2"} {
-		es, err := s.After(t.Context(), o, 0, 1<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, e := range es {
-			if e.Position != inbox.Position(i+1) || found[e.ActivityID] || string(e.Activity) != strings.Repeat(e.ActivityID+" ", 40) {
-				t.Fatalf("owner %s entry %d: position %d, id %s, seen before: %t", o, i, e.Position, e.ActivityID, found[e.ActivityID])
-			}
-			found[e.ActivityID] = true
-			if want, ok := ledger[e.ActivityID]; ok && want != fmt.Sprint(o, " ", uint64(e.Position)) {
-				t.Fatalf("%s is at %s %d, acknowledged at %s", e.ActivityID, o, e.Position, want)
-			}
-		}
-		checkUsage(t, s, o, es)
-	}
-	for id := range ledger {
-		if !found[id] {
-			t.Fatalf("acknowledged message %s is gone", id)
-		}
 	}
 }
 
-func checkUsage(t *testing.T, s *storage.Store, o inbox.Owner, es []inbox.Entry) {
-	t.Helper()
+// lost opens the store and says what of the ledger is not there exactly once, in order and whole, or what else is
+// wrong.
+func lost(path string, ledger map[string]string) (err error) {
+	s, err := storage.Open(options(path))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	found := map[string]bool{}
+	for _, o := range []inbox.Owner{"0", "1", "2"} {
+		es, err := s.After(context.Background(), o, 0, 1<<20)
+		if err != nil {
+			return err
+		}
+		for i, e := range es {
+			if e.Position != inbox.Position(i+1) || found[e.ActivityID] || string(e.Activity) != strings.Repeat(e.ActivityID+" ", 40) {
+				return fmt.Errorf("owner %s entry %d: position %d, id %s, seen before: %t", o, i, e.Position, e.ActivityID, found[e.ActivityID])
+			}
+			found[e.ActivityID] = true
+			if want, ok := ledger[e.ActivityID]; ok && want != fmt.Sprint(o, " ", uint64(e.Position)) {
+				return fmt.Errorf("%s is at %s %d, acknowledged at %s", e.ActivityID, o, e.Position, want)
+			}
+		}
+		if err := checkUsage(s, o, es); err != nil {
+			return err
+		}
+	}
+	for id := range ledger {
+		if !found[id] {
+			return fmt.Errorf("acknowledged message %s is gone", id)
+		}
+	}
+	return nil
+}
+
+func checkUsage(s *storage.Store, o inbox.Owner, es []inbox.Entry) error {
 	want := inbox.Usage{Total: len(es), Last: inbox.Position(len(es))}
 	for _, e := range es {
 		want.Bytes += int64(len(e.Activity))
@@ -165,7 +181,8 @@ func checkUsage(t *testing.T, s *storage.Store, o inbox.Owner, es []inbox.Entry)
 	if len(es) > 0 {
 		want.First = 1
 	}
-	if got, err := s.Usage(t.Context(), o); err != nil || got != want {
-		t.Fatalf("usage of %s: %+v, %v, want %+v", o, got, err, want)
+	if got, err := s.Usage(context.Background(), o); err != nil || got != want {
+		return fmt.Errorf("usage of %s: %+v, %w, want %+v", o, got, err, want)
 	}
+	return nil
 }
