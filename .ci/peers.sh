@@ -102,6 +102,7 @@ missing_packages() {
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
 	command -v ruby >/dev/null 2>&1 || echo ruby
 	command -v chromium >/dev/null 2>&1 || echo chromium fonts-liberation
+	command -v strace >/dev/null 2>&1 || echo strace
 }
 
 install_packages() {

@@ -68,11 +68,13 @@ func writeForEver(path, round string) error {
 	return <-errs
 }
 
-const kills = 30
-
 // TestKill kills a writing child again and again. After each kill every message
 // it acknowledged is there exactly once, in order, whole; nothing is half there.
 func TestKill(t *testing.T) {
+	kills := 30
+	if soaking() {
+		kills = 300
+	}
 	path := t.TempDir()
 	ledger := map[string]string{} // id → owner and position
 	begin := time.Now()
