@@ -198,7 +198,11 @@ func (r *Relay) insertions(a actor, doc []byte) ([]insertion, bool) {
 	if !ok {
 		return nil, false
 	}
-	added := r.written(a, actorProperties)
+	own := actorProperties
+	if r.leaving() {
+		own = slices.DeleteFunc(slices.Clone(own), func(p property) bool { return p.name == "keyPackages" })
+	}
+	added := r.written(a, own)
 	inside, isObject := r.intoEndpoints(a, doc)
 	switch {
 	case isObject:

@@ -36,6 +36,7 @@ type problem struct {
 
 // What goes wrong before any other package is asked.
 var (
+	errLeaving   = errors.New("relay: nothing new is taken (sealgate leave)")
 	errTooLarge  = errors.New("relay: body over mailbox.max_activity")
 	errCoded     = errors.New("relay: content-coded inbox body")
 	errTruncated = errors.New("relay: body cut short")
@@ -57,6 +58,8 @@ var answers = []struct {
 	detail  string
 	explain bool
 }{
+	{errLeaving, 403, "This server has stopped end-to-end encrypted messages: it takes and sends no new ones. " +
+		"Those that are here can be read until they expire.", false},
 	{errTooLarge, 413, "The activity is larger than this server accepts (mailbox.max_activity).", false},
 	{errCoded, 415, "Send activities without a Content-Encoding: this server must be able to tell what they are.", false},
 	{errTruncated, 400, "The body ended before its announced length.", false},

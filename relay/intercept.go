@@ -37,6 +37,9 @@ func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
 		r.bodies.put(read) // what is MLS may outlive this request in the store's hands
 		return
 	}
+	if err == nil && r.leaving() {
+		err = errLeaving
+	}
 	if err == nil {
 		err = r.take(ctx, a, body)
 	}

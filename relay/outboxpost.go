@@ -48,6 +48,9 @@ func (r *Relay) outboxPost(ctx *fasthttp.RequestCtx) {
 	}
 	defer r.bodies.put(body) // Submit keeps nothing of it
 	who, err := r.poster(work, ctx)
+	if err == nil && r.leaving() {
+		err = errLeaving
+	}
 	if err == nil {
 		err = r.meetPoster(work, ctx, who)
 	}

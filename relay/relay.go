@@ -62,6 +62,8 @@ type Options struct {
 	StreamsPerOwner int           // of one person; 0: 32
 	Heartbeat       time.Duration // of an event stream, and how often its token is checked; 0: 30 s
 
+	Leaving func() bool // true: nothing new is taken (sealgate leave); nil: never
+
 	Push *push.Pusher // nil: no Web Push, /e2ee/users/{name}/push does not exist
 
 	SignIn   *oauth.Server // nil: nobody signs in here, /e2ee/oauth does not exist
@@ -89,6 +91,7 @@ type Relay struct {
 	heartbeat      time.Duration
 	streams        *streams
 	buffers        eventBuffers
+	leaving        func() bool
 	push           *push.Pusher
 	signIn         *signIn  // nil: nobody signs in here
 	looking        *looking // nil: nothing is fetched for people
@@ -115,7 +118,10 @@ func New(o Options) (*Relay, error) {
 		gate: o.Gate, inbox: o.Inbox, people: o.People, outbox: o.Outbox, keys: o.Keys, intake: o.Intake,
 		limits: o.Limits, maxActivity: o.MaxActivity, quota: o.Quota,
 		heartbeat: o.Heartbeat, streams: newStreams(o), push: o.Push,
-		clock: o.Clock, log: o.Log, metrics: newMetrics(o.Metrics),
+		clock: o.Clock, log: o.Log, metrics: newMetrics(o.Metrics), leaving: o.Leaving,
+	}
+	if r.leaving == nil {
+		r.leaving = func() bool { return false }
 	}
 	r.edit.Document = r.editReply
 	if r.intake == nil {

@@ -53,17 +53,21 @@ func createKey(path, store string) ([]byte, error) {
 	if _, err := os.Stat(filepath.Join(store, "KEYREGISTRY")); err == nil {
 		return nil, fmt.Errorf("%w: put %s (storage.encryption_key) back from your backup, or move %s (storage.path) away to begin anew", ErrKeyMissing, path, store)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	key := make([]byte, KeySize)
-	if _, err := rand.Read(key); err != nil {
-		return nil, err
-	}
-	if err := publish(path, hex.EncodeToString(key)+"\n"); err != nil {
+	if _, err := newKeyFile(path); err != nil {
 		return nil, fmt.Errorf("make the key file (storage.encryption_key): %w", err)
 	}
 	return os.ReadFile(path) // whoever else made it at the same time: one file won
+}
+
+func newKeyFile(path string) (key []byte, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	key = make([]byte, KeySize)
+	if _, err := rand.Read(key); err != nil {
+		return nil, err
+	}
+	return key, publish(path, hex.EncodeToString(key)+"\n")
 }
 
 // publish makes path appear with all of text or not at all, and never replaces it.

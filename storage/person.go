@@ -33,6 +33,9 @@ func (s *Store) Whom(ctx context.Context, id string) (mastodon.Person, error) {
 			return p, err
 		}
 	}
+	if u, err := s.Usage(ctx, inbox.Owner(id)); err != nil || u.Last > 0 {
+		return mastodon.Person{Account: id}, err // a mailbox whose person nobody knows by name any more
+	}
 	return mastodon.Person{}, mastodon.ErrNoPerson
 }
 

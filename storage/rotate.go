@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -42,4 +45,60 @@ func (s *Store) key() []byte {
 	s.life.RLock()
 	defer s.life.RUnlock()
 	return s.opt.Key
+}
+
+// RotateKeyFile makes a new key and puts the store and the key file at path under it; the key of before is kept
+// beside it, for older backups, under the name that is returned. Interrupted at any moment, OpenFile finds the
+// key that holds.
+func (s *Store) RotateKeyFile(ctx context.Context, path string) (former string, err error) {
+	_ = os.Remove(path + nextSuffix) // of a rotation that never reached the store
+	key, err := newKeyFile(path + nextSuffix)
+	if err != nil {
+		return "", fmt.Errorf("make the next key (storage.encryption_key): %w", err)
+	}
+	if err := s.RotateKey(ctx, key); err != nil {
+		return "", err
+	}
+	return settleKey(path, s.now())
+}
+
+// OpenFile is Open with the key file at path, which a first start makes.
+func OpenFile(o Options, path string) (*Store, error) {
+	var err error
+	if o.Key, err = LoadOrCreateKey(path, o.Path); err != nil {
+		return nil, err
+	}
+	s, err := Open(o)
+	if !errors.Is(err, ErrKey) {
+		return s, err
+	}
+	next, missing := os.ReadFile(path + nextSuffix)
+	if missing != nil {
+		return nil, err
+	}
+	if o.Key, err = ParseKey(string(next)); err != nil {
+		return nil, fmt.Errorf("key file %s: %w", path+nextSuffix, err)
+	}
+	if s, err = Open(o); err != nil {
+		return nil, err
+	}
+	if _, err := settleKey(path, s.now()); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// nextSuffix is of the key that a rotation is about to use.
+const nextSuffix = ".next"
+
+// settleKey gives the next key its name, atomically, and keeps the one before under another.
+func settleKey(path string, now time.Time) (former string, err error) {
+	former = path + ".until-" + now.UTC().Format("20060102T150405Z")
+	if err := os.Link(path, former); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", fmt.Errorf("keep the former key: %w", err)
+	}
+	if err := os.Rename(path+nextSuffix, path); err != nil {
+		return "", fmt.Errorf("use the next key: %w", err)
+	}
+	return former, syncFile(filepath.Dir(path))
 }

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +21,7 @@ func backupCommand() *cobra.Command {
 		Use:   "backup FILE",
 		Short: "Copy the store into FILE, also while the gateway serves",
 		Long: "Copy everything the store holds at this moment into FILE, encrypted under storage.encryption_key. The key files beside\n" +
-			"the store are not in it: keep a copy of store.key, actor.pem and keylog.pem elsewhere. They never change.",
+			"the store are not in it: keep a copy of store.key, actor.pem and keylog.pem elsewhere. Only rotate-key changes one.",
 		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			config, err := s.load()
@@ -84,7 +82,14 @@ func progress(w io.Writer) storage.Progress {
 	if about, err := f.Stat(); err != nil || about.Mode()&os.ModeCharDevice == 0 {
 		return nil
 	}
-	return func(a storage.Amount) { _, _ = fmt.Fprintf(f, "\r%d rows, %d MiB ", a.Rows, a.Bytes>>20) }
+	return func(a storage.Amount) {
+		if a.Rows > 0 {
+			_, _ = fmt.Fprintf(f, "\r%d rows, ", a.Rows)
+		} else {
+			_, _ = fmt.Fprint(f, "\r")
+		}
+		_, _ = fmt.Fprintf(f, "%d MiB ", a.Bytes>>20)
+	}
 }
 
 type backup struct {
@@ -107,7 +112,7 @@ func (b backup) make(ctx context.Context, path string) (storage.Amount, error) {
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // what is left is a second name, or of no use
 	defer f.Close()           //nolint:errcheck // synced before
-	if err := b.write(ctx, f, key); err != nil {
+	if err := operate(ctx, b.config, "backup", nil, &meteredFile{f: f, told: b.progress}); err != nil {
 		return storage.Amount{}, err
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -123,41 +128,21 @@ func (b backup) make(ctx context.Context, path string) (storage.Amount, error) {
 	return amount, err
 }
 
-// write asks the running gateway, or opens the store where none runs.
-func (b backup) write(ctx context.Context, w io.Writer, key []byte) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://sealgate/backup", nil)
-	if err != nil {
-		return err
-	}
-	client := http.Client{Transport: newChecker(b.config).socket.Transport} // without a time limit
-	resp, err := client.Do(req)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return b.writeAtRest(ctx, w, key)
-	}
-	if err != nil {
-		return fmt.Errorf("ask the gateway (admin.socket): %w", err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // it is only read
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the running gateway answers %s: is it of another version?", resp.Status)
-	}
-	if _, err := io.Copy(w, resp.Body); err != nil {
-		return fmt.Errorf("the gateway broke off, look into its log: %w", err)
-	}
-	return nil
+// meteredFile tells how much was written.
+type meteredFile struct {
+	f       io.Writer
+	told    storage.Progress
+	written storage.Amount
+	next    int64
 }
 
-func (b backup) writeAtRest(ctx context.Context, w io.Writer, key []byte) (err error) {
-	if _, err := os.Stat(b.config.Storage.Path); err != nil {
-		return fmt.Errorf("there is no store to copy (storage.path): %w", err)
+func (m *meteredFile) Write(p []byte) (int, error) {
+	n, err := m.f.Write(p)
+	if m.written.Bytes += int64(n); m.told != nil && m.written.Bytes >= m.next {
+		m.told(m.written)
+		m.next = m.written.Bytes + 4<<20
 	}
-	s, err := storage.Open(storeOptions(b.config, key))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	_, err = s.Backup(ctx, w, b.progress)
-	return err
+	return n, err
 }
 
 func restore(ctx context.Context, config configs.Config, path string, told storage.Progress) (storage.Amount, error) {
@@ -170,7 +155,9 @@ func restore(ctx context.Context, config configs.Config, path string, told stora
 		return storage.Amount{}, err
 	}
 	defer f.Close() //nolint:errcheck // it is only read
-	return storage.Restore(ctx, storeOptions(config, key), f, told)
+	o := storeOptions(config)
+	o.Key = key
+	return storage.Restore(ctx, o, f, told)
 }
 
 // existingKey is storeKey for those who need the key of then: a new one opens nothing.

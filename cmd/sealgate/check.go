@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,6 +51,7 @@ func checkCommand() *cobra.Command {
 		s      settings
 		asJSON bool
 		send   string
+		store  bool
 	)
 	cmd := &cobra.Command{
 		Use:   "check",
@@ -61,9 +63,12 @@ func checkCommand() *cobra.Command {
 				return err
 			}
 			c := newChecker(config)
-			if send != "" {
+			switch {
+			case store:
+				c.storeVerified(cmd.Context())
+			case send != "":
 				c.send(cmd.Context(), send)
-			} else {
+			default:
 				c.all(cmd.Context())
 			}
 			write := writeText
@@ -75,6 +80,7 @@ func checkCommand() *cobra.Command {
 	}
 	s.bind(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&store, "store", false, "read the whole store, and verify every checksum and every record")
 	cmd.Flags().StringVar(&send, "send", "", "pass a test message to the mailbox of `NAME` through the public front")
 	return cmd
 }
@@ -264,19 +270,30 @@ func (c *checker) storeAtRest() {
 }
 
 func (c *checker) openStore() error {
-	key, err := storeKey(c.config.Storage)
-	if err != nil {
-		return err
-	}
-	s, err := storage.Open(storage.Options{
-		Path: c.config.Storage.Path, Key: key,
-		Retention: time.Duration(c.config.Mailbox.Retention), Quota: int64(c.config.Mailbox.Quota),
-		MaxMessage: int64(c.config.Mailbox.MaxActivity),
-	})
+	s, err := openStore(c.config, storeOptions(c.config))
 	if err != nil {
 		return err
 	}
 	return s.Close()
+}
+
+// storeVerified reads all of it, in the running gateway or here.
+func (c *checker) storeVerified(ctx context.Context) {
+	var said strings.Builder
+	if err := operate(ctx, c.config, "check", nil, &said); err != nil {
+		c.wrong("store", err.Error(), "move it away (storage.path) and restore the last backup")
+		return
+	}
+	c.ok("store", strings.TrimSpace(said.String()))
+}
+
+func verifyStore(ctx context.Context, s *storage.Store, _ url.Values, w io.Writer) error {
+	amount, err := s.Verify(ctx, nil)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%d rows, %d bytes, every checksum holds\n", amount.Rows, amount.Bytes)
+	return err
 }
 
 // ask gets a JSON answer, of any status, from the running gateway's socket.

@@ -141,7 +141,7 @@ func (g *gateway) secure(l net.Listener) net.Listener {
 // openWhenFree opens the store. A program that inherited its sockets (LISTEN_FDS) waits for the one before it,
 // which gives the store up when its last request is answered; clients wait in the sockets meanwhile.
 func openWhenFree(config configs.Config, o storage.Options) (*storage.Store, error) {
-	s, err := storage.Open(o)
+	s, err := openStore(config, o)
 	if _, inherits := os.LookupEnv("LISTEN_FDS"); !inherits { //nolint:forbidigo // a protocol of processes, not a setting
 		return s, err
 	}
@@ -154,7 +154,7 @@ func openWhenFree(config configs.Config, o storage.Options) (*storage.Store, err
 		case <-patience.C:
 			return nil, err
 		case <-look.C:
-			s, err = storage.Open(o)
+			s, err = openStore(config, o)
 		}
 	}
 	return s, err

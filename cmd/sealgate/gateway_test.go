@@ -142,6 +142,7 @@ func (s *served) get(t *testing.T, path, token string) (status int, body string)
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Header.Set("Accept", "application/activity+json")
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}

@@ -86,12 +86,7 @@ func createLogKey(path string) (ed25519.PrivateKey, error) {
 func keysCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "keys", Short: "Look at people's key logs",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q; see '%s --help'", args[0], cmd.CommandPath())}
-			}
-			return nil
-		},
+		Args: onlySubcommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(keysVerifyCommand())

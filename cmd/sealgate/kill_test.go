@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,6 +39,10 @@ func TestKillGateway(t *testing.T) {
 		}
 	}
 	b.audit()
+	var said bytes.Buffer // leave drains what is queued
+	if code := execute(t.Context(), []string{"leave", "--config", filepath.Join(b.options.Directory, "sealgate.yaml")}, &said, &said); code != exitOK || !strings.Contains(said.String(), "0 deliveries are queued") {
+		t.Errorf("leave: %d %s", code, said.String())
+	}
 	b.auditDeliveries()
 	took := 0
 	for _, ids := range b.ledger.took {

@@ -69,7 +69,8 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
 	})
-	root.AddCommand(serveCommand(), checkCommand(), keysCommand(), policyCommand(), backupCommand(), restoreCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), keysCommand(), policyCommand(), backupCommand(), restoreCommand(), rotateKeyCommand(),
+		userCommand(), leaveCommand(), versionCommand())
 	return root
 }
 

@@ -5,9 +5,9 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,6 +52,8 @@ type gateway struct {
 	certificates edge.Certificates // nil: something in front does TLS
 	plain        *forward.Server   // of tls.http; nil without certificates
 
+	leaving atomic.Bool // sealgate leave
+
 	closers []func() error // in the order of opening; closed from the last
 	ways    []func() error // close the ways to the instance, which tunnels need when all else is closed
 }
@@ -94,24 +96,26 @@ func (g *gateway) closeKept() error {
 }
 
 func (g *gateway) openStore() error {
-	key, err := storeKey(g.config.Storage)
-	if err != nil {
-		return err
-	}
-	o := storeOptions(g.config, key)
+	o := storeOptions(g.config)
 	o.Log, o.Metrics = g.log, g.metrics
-	g.store, err = openWhenFree(g.config, o)
-	if err != nil {
+	var err error
+	if g.store, err = openWhenFree(g.config, o); err != nil {
 		return err
 	}
 	g.later(g.store.Close)
+	left, err := isLeaving(context.Background(), g.store)
+	if err != nil {
+		return err
+	}
+	g.leaving.Store(left)
 	g.inbox = inbox.New(inbox.Options{Store: g.store, Log: g.log, Metrics: g.metrics})
 	return nil
 }
 
-func storeOptions(c configs.Config, key []byte) storage.Options {
+// storeOptions lack the key.
+func storeOptions(c configs.Config) storage.Options {
 	return storage.Options{
-		Path: c.Storage.Path, Key: key, Retention: time.Duration(c.Mailbox.Retention),
+		Path: c.Storage.Path, Retention: time.Duration(c.Mailbox.Retention),
 		Quota: int64(c.Mailbox.Quota), Share: senderShare(c.Mailbox), MaxMessage: int64(c.Mailbox.MaxActivity),
 	}
 }
@@ -181,7 +185,7 @@ func (g *gateway) openFront() error {
 		Gate: g.gate, Inbox: g.inbox, People: g.people, Outbox: g.outbox, Keys: g.packages, Intake: g.intake, Key: &own.PublicKey,
 		Limits:      activity.Limits{Depth: g.config.Limits.JSONDepth, Keys: g.config.Limits.JSONKeys},
 		MaxActivity: int64(g.config.Mailbox.MaxActivity), Quota: int64(g.config.Mailbox.Quota),
-		Push: pusher, SignIn: signIn, Outside: outside, Internal: g.internal(),
+		Leaving: g.leaving.Load, Push: pusher, SignIn: signIn, Outside: outside, Internal: g.internal(),
 		Log: g.log, Metrics: g.metrics,
 	})
 	if err != nil {
@@ -254,8 +258,7 @@ func (g *gateway) newAdmin() *admin.Admin {
 			{Name: "store", Probe: func(context.Context) error { return g.store.Writable() }},
 			{Name: "upstream", Probe: g.people.Reachable},
 		},
-		Gatherer: g.metrics, Mailbox: g.holds, Policy: g.book, Log: g.log,
-		Backup: func(ctx context.Context, w io.Writer) error { _, err := g.store.Backup(ctx, w, nil); return err },
+		Gatherer: g.metrics, Mailbox: g.holds, Policy: g.book, Commands: g.commands(), Log: g.log,
 	})
 }
 

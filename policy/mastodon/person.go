@@ -70,6 +70,16 @@ func (a personAnswer) result() (Person, error) {
 	return a.person, nil
 }
 
+// ForgetPerson drops what is remembered of p in memory: the next question asks the instance, and keeps the answer in
+// the Register anew.
+func (i *Instance) ForgetPerson(p Person) {
+	for key, a := range i.persons.All() {
+		if a.known && a.person.Account == p.Account {
+			i.persons.Invalidate(key)
+		}
+	}
+}
+
 // refresh asks the instance and keeps the answer; without one, the last known
 // holds.
 func (i *Instance) refresh(ctx context.Context, s subject) (Person, error) {

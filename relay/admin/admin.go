@@ -38,8 +38,8 @@ type Options struct {
 	Checks   []Check
 	Gatherer prometheus.Gatherer // nil: no /metrics
 	Mailbox  Mailbox             // nil: no /mailbox on the socket
-	Backup   Backup              // nil: no /backup on the socket
 	Policy   *policy.Book        // nil: no /policy on the socket
+	Commands map[string]Command  // by name, on the socket
 	Log      *slog.Logger
 }
 
@@ -48,15 +48,15 @@ type Admin struct {
 	checks   []Check
 	gatherer prometheus.Gatherer
 	mailbox  Mailbox
-	backup   Backup
 	policy   *policy.Book
+	commands map[string]Command
 	log      *slog.Logger
 	draining atomic.Bool
 }
 
 // New makes an Admin.
 func New(o Options) *Admin {
-	a := &Admin{checks: o.Checks, gatherer: o.Gatherer, mailbox: o.Mailbox, backup: o.Backup, policy: o.Policy, log: o.Log}
+	a := &Admin{checks: o.Checks, gatherer: o.Gatherer, mailbox: o.Mailbox, commands: o.Commands, policy: o.Policy, log: o.Log}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 )
 
-// Backup writes a backup of the store to w. What w has got before an error is none.
-type Backup func(ctx context.Context, w io.Writer) error
+// Command is what one of the program's own commands has the running gateway do. What it writes to w is the answer;
+// what w has got before an error is none.
+type Command func(ctx context.Context, args url.Values, w io.Writer) error
 
 // Mailbox tells whether the person called name holds a message with this
 // activity id now. An error says why nobody can tell.
@@ -25,19 +27,17 @@ type Has struct {
 //	GET /readyz                                as on admin.listen
 //	GET /mailbox/{name}/has?id={activity id}   Has; 400 without id, 503 with Error
 //	/policy…                                   see policyCommands
-//	GET /backup                                a backup of the store; cut off where it fails
+//	POST /command/{name…}?{arguments}           what a Command writes; 500 with its error, or cut off where it fails
 func (a *Admin) Commands() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", a.ready)
 	if a.mailbox != nil {
 		mux.HandleFunc("GET /mailbox/{name}/has", a.has)
 	}
-	if a.backup != nil {
-		mux.HandleFunc("GET /backup", a.copy)
-	}
 	if a.policy != nil {
 		a.policyCommands(mux, a.policy)
 	}
+	mux.HandleFunc("POST /command/{name...}", a.command)
 	return mux
 }
 
@@ -55,15 +55,52 @@ func (a *Admin) has(w http.ResponseWriter, r *http.Request) {
 	a.answer(w, http.StatusOK, Has{Has: found})
 }
 
-// copy cannot take back a status, so a failure cuts the connection: the reader misses
+// command cannot take back a status, so a failure after the first byte cuts the connection: the reader misses
 // the end of the stream.
-func (a *Admin) copy(w http.ResponseWriter, r *http.Request) {
+func (a *Admin) command(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	do, known := a.commands[name]
+	if !known {
+		a.answer(w, http.StatusNotFound, Failure{Error: "this gateway knows no such command: is it of another version?"})
+		return
+	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	a.log.Info("backup begins")
-	if err := a.backup(r.Context(), w); err != nil {
-		a.log.Error("backup failed", "error", err)
+	a.log.Info("command begins", "command", name)
+	out := &answerWriter{ResponseWriter: w, flush: http.NewResponseController(w).Flush}
+	err := do(r.Context(), r.URL.Query(), out)
+	switch {
+	case err == nil:
+		a.log.Info("command is done", "command", name)
+		return
+	case out.begun:
+		a.log.Error("command failed", "command", name, "error", err)
 		panic(http.ErrAbortHandler)
 	}
-	a.log.Info("backup is done")
+	a.log.Error("command failed", "command", name, "error", err)
+	a.answer(w, http.StatusInternalServerError, Failure{Error: err.Error()})
 }
+
+// Failure is the answer to a command that failed before it wrote anything.
+type Failure struct {
+	Error string `json:"error"`
+}
+
+// answerWriter passes on what is written at once, for commands that tell how far they are.
+type answerWriter struct {
+	http.ResponseWriter
+	flush func() error
+	begun bool
+}
+
+func (w *answerWriter) Write(p []byte) (int, error) {
+	w.begun = true
+	n, err := w.ResponseWriter.Write(p)
+	if err == nil && n < flushUnder {
+		err = w.flush()
+	}
+	return n, err
+}
+
+// flushUnder tells lines from bulk.
+const flushUnder = 512

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealgate/sealgate/storage"
+)
+
+const (
+	// leavingName is under which the store keeps since when the gateway has been leaving.
+	leavingName = "leaving"
+	lookEvery   = 500 * time.Millisecond
+)
+
+func leaveCommand() *cobra.Command {
+	var s settings
+	var undo bool
+	cmd := &cobra.Command{
+		Use:   "leave",
+		Short: "Take no new messages, deliver what is queued, keep mailboxes readable",
+		Long: "From now on, and after restarts, encrypted messages are refused (403) in both directions and actor documents offer no key\n" +
+			"packages; mailboxes stay readable until mailbox.retention ends. The command then waits until everything queued for\n" +
+			"other servers is delivered or given up, and may be ended before. --undo takes messages again. See docs/operations.md.",
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := s.load()
+			args := url.Values{}
+			if undo {
+				args.Set("undo", "yes")
+			}
+			if err == nil {
+				err = operate(cmd.Context(), config, "leave", args, cmd.OutOrStdout())
+			}
+			if err != nil {
+				return fmt.Errorf("leave: %w", err)
+			}
+			return nil
+		},
+	}
+	s.bind(cmd)
+	cmd.Flags().BoolVar(&undo, "undo", false, "take messages again")
+	return cmd
+}
+
+// leave keeps the decision and watches the queue. Where no gateway runs nothing is delivered: it says so.
+func leave(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error {
+	if args.Has("undo") {
+		if err := s.Keep(ctx, leavingName, nil); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(w, "messages are taken again")
+		return err
+	}
+	if err := s.Keep(ctx, leavingName, []byte(time.Now().UTC().Format(time.RFC3339))); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(w, "no new messages are taken"); err != nil {
+		return err
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for last := -1; ; {
+		n, err := s.Waiting(ctx)
+		if err != nil {
+			return err
+		}
+		if n != last {
+			if _, err := fmt.Fprintf(w, "%d deliveries are queued\n", n); err != nil {
+				return err
+			}
+		}
+		if last = n; n == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// isLeaving says what an earlier leave decided.
+func isLeaving(ctx context.Context, s *storage.Store) (bool, error) {
+	since, err := s.Kept(ctx, leavingName)
+	if errors.Is(err, storage.ErrNotKept) {
+		return false, nil
+	}
+	return len(since) > 0, err
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"syscall"
+
+	"github.com/sealgate/sealgate/configs"
+	"github.com/sealgate/sealgate/relay/admin"
+	"github.com/sealgate/sealgate/storage"
+)
+
+// deed is something done to the store for the operator: by the running gateway, which has it open, or by the command
+// itself where none runs.
+type deed func(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error
+
+// deeds by the name of their command.
+func deeds(config configs.Config) map[string]deed {
+	return map[string]deed{
+		"backup": func(ctx context.Context, s *storage.Store, _ url.Values, w io.Writer) error {
+			_, err := s.Backup(ctx, w, nil)
+			return err
+		},
+		"check": verifyStore,
+		"leave": leave,
+		"rotate-key": func(ctx context.Context, s *storage.Store, _ url.Values, w io.Writer) error {
+			return rotateKey(ctx, config, s, w)
+		},
+		"user/export": exportUser,
+		"user/delete": deleteUser,
+	}
+}
+
+// commands are the deeds as the running gateway does them.
+func (g *gateway) commands() map[string]admin.Command {
+	out := map[string]admin.Command{}
+	for name, do := range deeds(g.config) {
+		out[name] = func(ctx context.Context, args url.Values, w io.Writer) error { return do(ctx, g.store, args, w) }
+	}
+	erase := out["user/delete"]
+	out["user/delete"] = func(ctx context.Context, args url.Values, w io.Writer) error {
+		if p, err := localPerson(ctx, g.store, args); err == nil {
+			defer g.people.ForgetPerson(p)
+		}
+		return erase(ctx, args, w)
+	}
+	lasting := out["leave"]
+	out["leave"] = func(ctx context.Context, args url.Values, w io.Writer) error {
+		g.leaving.Store(!args.Has("undo"))
+		return lasting(ctx, args, w)
+	}
+	return out
+}
+
+// operate asks the running gateway for a deed, or does it at rest. What comes of it is written to w.
+func operate(ctx context.Context, config configs.Config, name string, args url.Values, w io.Writer) error {
+	address := "http://sealgate/command/" + name + "?" + args.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, http.NoBody)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: newChecker(config).socket.Transport} // without a time limit
+	resp, err := client.Do(req)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return atRest(ctx, config, func(s *storage.Store) error { return deeds(config)[name](ctx, s, args, w) })
+	}
+	if err != nil {
+		return fmt.Errorf("ask the gateway (admin.socket): %w", err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it is only read
+	if resp.StatusCode != http.StatusOK {
+		var failed admin.Failure
+		if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&failed); err != nil {
+			return fmt.Errorf("the running gateway answers %s: is it of another version?", resp.Status)
+		}
+		return errors.New(failed.Error)
+	}
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return fmt.Errorf("the gateway broke off, look into its log: %w", err)
+	}
+	return nil
+}
+
+// atRest opens the store that nobody serves.
+func atRest(ctx context.Context, config configs.Config, do func(*storage.Store) error) (err error) {
+	if _, err := os.Stat(config.Storage.Path); err != nil {
+		return fmt.Errorf("there is no store (storage.path): %w", err)
+	}
+	if _, err := existingKey(config.Storage); err != nil {
+		return err
+	}
+	s, err := openStore(config, storeOptions(config))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return do(s)
+}
+
+// openStore opens it with storage.encryption_key, which a first start makes when it is a file.
+func openStore(config configs.Config, o storage.Options) (*storage.Store, error) {
+	if path, ok := config.Storage.EncryptionKey.File(); ok {
+		return storage.OpenFile(o, path)
+	}
+	var err error
+	if o.Key, err = storeKey(config.Storage); err != nil {
+		return nil, err
+	}
+	return storage.Open(o)
+}

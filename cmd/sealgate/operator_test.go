@@ -1,0 +1,128 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// succeeds runs a command that must do what it says.
+func (s *served) succeeds(t *testing.T, says string, args ...string) string {
+	t.Helper()
+	code, out, errs := s.command(t, args...)
+	if code != exitOK || !strings.Contains(out, says) {
+		t.Fatalf("%s: %d, want %q\n%s%s", strings.Join(args, " "), code, says, out, errs)
+	}
+	return out
+}
+
+func (s *served) fails(t *testing.T, says string, args ...string) {
+	t.Helper()
+	if code, out, errs := s.command(t, args...); code != exitFailure || !strings.Contains(out+errs, says) {
+		t.Errorf("%s: %d, want %q\n%s%s", strings.Join(args, " "), code, says, out, errs)
+	}
+}
+
+// TestUser: bob's rows are shown and removed, by the running gateway and without one.
+func TestUser(t *testing.T) {
+	s := serveHere(t)
+	s.succeeds(t, "bob has the test message", "check", "--send", "bob")
+	if out := s.succeeds(t, `"table":"message"`, "user", "export", "bob"); !strings.Contains(out, `"table":"local person"`) {
+		t.Errorf("the export lacks who it is: %s", out)
+	}
+	s.succeeds(t, "has nothing of this person", "user", "delete", s.bob.Actor)
+	s.fails(t, "nothing is kept here about", "user", "export", "bob")
+	s.succeeds(t, "bob has the test message", "check", "--send", "bob")
+	s.stop()
+	s.end(t)
+	s.succeeds(t, `"table":"message"`, "user", "export", "BOB")
+	s.succeeds(t, "has nothing of this person", "user", "delete", "bob")
+	s.fails(t, "nothing is kept here about", "user", "delete", "bob")
+	if code, _, _ := s.command(t, "user", "delete"); code != exitUsage {
+		t.Errorf("without a person: %d", code)
+	}
+}
+
+// TestRotateKeyWhileServing: nothing but the key changes, and a backup of before needs the former one.
+func TestRotateKeyWhileServing(t *testing.T) {
+	s := serveHere(t)
+	s.succeeds(t, "bob has the test message", "check", "--send", "bob")
+	file := filepath.Join(t.TempDir(), "backup")
+	s.succeeds(t, "read back and whole", "backup", file)
+	path := filepath.Join(s.data, "data", "store.key")
+	before := readFile(t, path)
+	s.succeeds(t, "older backups need it", "rotate-key")
+	s.succeeds(t, "every checksum holds", "check", "--store")
+	former, err := filepath.Glob(path + ".until-*")
+	if err != nil || len(former) != 1 || readFile(t, former[0]) != before || readFile(t, path) == before {
+		t.Errorf("the former key is in %q, %v", former, err)
+	}
+	s.succeeds(t, "bob has the test message", "check", "--send", "bob")
+	s.stop()
+	s.end(t)
+	s.succeeds(t, "older backups need it", "rotate-key") // at rest, too
+	store := filepath.Join(s.data, "data", "store")
+	if err := os.Rename(store, store+".lost"); err != nil {
+		t.Fatal(err)
+	}
+	s.fails(t, "another storage.encryption_key", "restore", file)
+	if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.succeeds(t, "start the gateway", "restore", file)
+	s.again(t)
+	s.succeeds(t, "every checksum holds", "check", "--store")
+}
+
+// TestCheckStoreFindsDamage: a byte that changed in a table is told, not served.
+func TestCheckStoreFindsDamage(t *testing.T) {
+	s := serveHere(t)
+	s.succeeds(t, "bob has the test message", "check", "--send", "bob")
+	s.stop()
+	s.end(t)
+	s.succeeds(t, "every checksum holds", "check", "--store")
+	tables, err := filepath.Glob(filepath.Join(s.data, "data", "store", "*.sst"))
+	if err != nil || len(tables) == 0 {
+		t.Fatal("no table", err)
+	}
+	table := []byte(readFile(t, tables[0]))
+	table[len(table)/4] ^= 1
+	if err := os.WriteFile(tables[0], table, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.fails(t, "wrong", "check", "--store")
+}
+
+// TestLeave: nothing new is taken, mailboxes stay readable, also after a restart, until it is undone.
+func TestLeave(t *testing.T) {
+	s := serveHere(t)
+	s.succeeds(t, "bob has the test message", "check", "--send", "bob")
+	token := s.sample.Token(s.bob, "read", "write")
+	s.succeeds(t, "0 deliveries are queued", "leave")
+	left := func(keyPackages bool) {
+		t.Helper()
+		status, body := s.get(t, "/e2ee/users/bob/messages?page=1", token)
+		if status != 200 || !strings.Contains(body, `"PrivateMessage"`) {
+			t.Errorf("the mailbox: %d %s", status, body)
+		}
+		status, body = s.get(t, strings.TrimPrefix(s.bob.Actor, s.base), "")
+		if status != 200 || !strings.Contains(body, `"messages"`) || strings.Contains(body, `"keyPackages":"`) != keyPackages {
+			t.Errorf("the actor document: %d %s", status, body)
+		}
+	}
+	left(false)
+	s.fails(t, "403", "check", "--send", "bob")
+	resp, body := s.postOutbox(t, token, `{"type":"PrivateMessage","mediaType":"message/mls","encoding":"base64","content":"`+privateMessage(2)+`","to":["`+s.bob.Actor+`"]}`) //nolint:bodyclose // closed there
+	if resp.StatusCode != 403 || !strings.Contains(body, "can be read until they expire") {
+		t.Errorf("the outbox: %d %s", resp.StatusCode, body)
+	}
+	s.stop()
+	s.end(t)
+	s.again(t)
+	left(false)
+	s.fails(t, "403", "check", "--send", "bob")
+	s.succeeds(t, "taken again", "leave", "--undo")
+	left(true)
+	s.succeeds(t, "bob has the test message", "check", "--send", "bob")
+}

@@ -1,0 +1,113 @@
+package storage
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/sealgate/sealgate/relay/outbox"
+)
+
+// ErrDamaged is a store in which something is not as it was written.
+var ErrDamaged = errors.New("storage: the store is damaged")
+
+// Verify reads everything: the checksum of every block of every table, every row, and whether each mailbox has the
+// messages it says it has. It says how much that was, and in ErrDamaged what is wrong first.
+func (s *Store) Verify(ctx context.Context, told Progress) (Amount, error) {
+	if err := s.verifyTables(); err != nil {
+		return Amount{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	m, shelves := meter{told: told}, map[shelfMark]uint64{}
+	err := s.scan(ctx, []byte{}, func(row *badger.Entry) error {
+		m.count(len(row.Key) + len(row.Value))
+		if err := s.verifyRow(row, shelves); err != nil {
+			return fmt.Errorf("%w: row %d, a %s: %w", ErrDamaged, m.amount.Rows, kinds[row.Key[0]].what, err)
+		}
+		return nil
+	})
+	return m.amount, err
+}
+
+// verifyTables holds off what opens the engine anew; reads and writes go on.
+func (s *Store) verifyTables() error {
+	s.life.RLock()
+	defer s.life.RUnlock()
+	if s.closed || s.db == nil {
+		return errClosed
+	}
+	return s.db.VerifyChecksum()
+}
+
+// shelfMark is a mailbox's part of a bucket.
+type shelfMark struct {
+	serial uint32
+	box    hashed
+}
+
+// verifyRow decodes a row. Messages, which come before mailboxes, are counted.
+func (s *Store) verifyRow(row *badger.Entry, shelves map[shelfMark]uint64) (err error) {
+	switch row.Key[0] {
+	case messageKey:
+		if len(row.Key) != len(messageKeyOf(0, hashed{}, 0, 0)) {
+			return errRecord
+		}
+		if row.Key[len(row.Key)-1] == 0 {
+			shelves[shelfMark{binary.BigEndian.Uint32(row.Key[1:]), hashed(row.Key[5:21])}]++
+			_, err = decodeMessage("", row.Value)
+		}
+	case mailboxKey:
+		return s.verifyMailbox(row, shelves)
+	case bucketKey:
+		_, err = decodeBucket(0, row.Value)
+	case onceKey:
+		d := decoder{rest: row.Value}
+		d.uint()
+		d.uint()
+		err = d.end()
+	case findKey:
+		d := decoder{rest: row.Value}
+		d.uint()
+		err = d.end()
+	case signInKey:
+		if !json.Valid(row.Value) {
+			err = errRecord
+		}
+	case queueKey:
+		err = json.Unmarshal(row.Value, &outbox.Delivery{})
+	case poolKey:
+		_, err = showPackage(row)
+	case logKey:
+		_, err = decodeEntry(row.Value)
+	case traceKey:
+		_, err = decodeTrace("", row.Value)
+	default:
+		if _, known := kinds[row.Key[0]]; !known {
+			err = fmt.Errorf("%w: nobody knows this kind", errRecord)
+		}
+	}
+	return err
+}
+
+func (s *Store) verifyMailbox(row *badger.Entry, shelves map[shelfMark]uint64) error {
+	box, err := decodeMailbox(row.Value)
+	if err != nil || len(row.Key) != 1+len(hashed{}) {
+		return errors.Join(err, errRecord)
+	}
+	for _, r := range box.runs {
+		has := shelves[shelfMark{r.serial, hashed(row.Key[1:])}]
+		if s.buckets.alive(s.now())(r.serial) && has != r.count {
+			return fmt.Errorf("%d messages are there of %d, positions %d to %d", has, r.count, r.first, r.last())
+		}
+	}
+	return nil
+}
+
+// Waiting counts the deliveries that are queued.
+func (s *Store) Waiting(ctx context.Context) (n int, err error) {
+	err = s.scan(ctx, []byte{queueKey}, func(*badger.Entry) error { n++; return nil })
+	return n, err
+}
