@@ -69,7 +69,7 @@ func operate(ctx context.Context, config configs.Config, name string, args url.V
 	client := http.Client{Transport: newChecker(config).socket.Transport} // without a time limit
 	resp, err := client.Do(req)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return atRest(ctx, config, func(s *storage.Store) error { return deeds(config)[name](ctx, s, args, w) })
+		return atRest(config, func(s *storage.Store) error { return deeds(config)[name](ctx, s, args, w) })
 	}
 	if err != nil {
 		return fmt.Errorf("ask the gateway (admin.socket): %w", err)
@@ -89,7 +89,7 @@ func operate(ctx context.Context, config configs.Config, name string, args url.V
 }
 
 // atRest opens the store that nobody serves.
-func atRest(ctx context.Context, config configs.Config, do func(*storage.Store) error) (err error) {
+func atRest(config configs.Config, do func(*storage.Store) error) (err error) {
 	if _, err := os.Stat(config.Storage.Path); err != nil {
 		return fmt.Errorf("there is no store (storage.path): %w", err)
 	}
