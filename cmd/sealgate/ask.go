@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
 	"syscall"
 
 	"github.com/sealgate/sealgate/configs"
@@ -69,25 +68,17 @@ func answered(status int, body io.Reader, into any) (bool, error) {
 
 // askStore answers as the gateway would, from the store at rest.
 func askStore(config configs.Config, req *http.Request, into any) (found bool, err error) {
-	if _, err := os.Stat(config.Storage.Path); err != nil {
-		return false, fmt.Errorf("no gateway runs, and there is no store (storage.path): %w", err)
-	}
-	key, err := existingKey(config.Storage)
-	if err != nil {
-		return false, err
-	}
-	s, err := storage.Open(storeOptions(config, key))
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	book, err := policy.OpenBook(req.Context(), bookOptions(config, s))
-	if err != nil {
-		return false, err
-	}
-	w := &answerBuffer{header: http.Header{}, status: http.StatusOK}
-	admin.New(admin.Options{Policy: book}).Commands().ServeHTTP(w, req)
-	return answered(w.status, &w.body, into)
+	err = atRest(config, func(s *storage.Store) error {
+		book, err := policy.OpenBook(req.Context(), bookOptions(config, s))
+		if err != nil {
+			return err
+		}
+		w := &answerBuffer{header: http.Header{}, status: http.StatusOK}
+		admin.New(admin.Options{Policy: book}).Commands().ServeHTTP(w, req)
+		found, err = answered(w.status, &w.body, into)
+		return err
+	})
+	return found, err
 }
 
 // answerBuffer is an answer that goes nowhere.
