@@ -12,6 +12,7 @@ import (
 
 	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/policy/ratelimit"
+	"github.com/sealgate/sealgate/policy/signature"
 )
 
 // However many strangers there are, they hold half of the places, and one who is known has another at once.
@@ -75,6 +76,7 @@ func BenchmarkHonestUnderFlood(b *testing.B) {
 			wg.Wait()
 			slices.Sort(took)
 			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+			b.ReportMetric(h.count(b, "sealgate_signature_checks_total", "mismatch", signature.Cavage)/b.Elapsed().Seconds(), "bad/s")
 		})
 	}
 }
