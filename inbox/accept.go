@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/sealgate/sealgate/inbox/activity"
@@ -137,8 +136,8 @@ func webHost(id string) string {
 	return strings.TrimSuffix(host, ":80")
 }
 
-// message decodes every MLS object strictly and describes the first; what brings a
-// Welcome is one, whatever comes with it, and is of the first group that shows.
+// message decodes every MLS object strictly and describes them; what brings a Welcome
+// is one, whatever comes with it.
 func (in *Inbox) message(d Delivery) (Message, error) {
 	m := Message{
 		Actor:      d.Signer,
@@ -159,12 +158,37 @@ func (in *Inbox) message(d Delivery) (Message, error) {
 		if err != nil {
 			return Message{}, errors.Join(fmt.Errorf("%w: object %d", ErrMalformed, i+1), err)
 		}
-		if kind := framed.Kind(); m.Kind == "" || kind == mls.KindWelcome {
-			m.Kind = kind
-		}
-		if group, epoch, ok := framed.Group(); ok && m.Group == nil {
-			m.Group, m.Epoch = slices.Clone(group), epoch
+		m.describe(framed)
+	}
+	m.Conversation = ThreadID(d.Activity, in.threads)
+	return m, nil
+}
+
+// describe notes what one object is. The group of a commit comes before that of
+// anything else: it is what moves a group.
+func (m *Message) describe(framed *mls.Message) {
+	if kind := framed.Kind(); m.Kind == "" || kind == mls.KindWelcome {
+		m.Kind = kind
+	}
+	commits := framed.Kind() == mls.KindCommit
+	if group, epoch, ok := framed.Group(); ok && (m.Group == nil || commits && !m.Commit) {
+		m.Group, m.Epoch = append([]byte{}, group...), epoch
+	}
+	m.Commit = m.Commit || commits
+}
+
+// ThreadID is the id, behind the prefix of those kept here, of the conversation
+// that an activity names, "" when it names none.
+func ThreadID(a *activity.Activity, prefix string) string {
+	for _, thread := range a.Threads() {
+		if id, ok := strings.CutPrefix(thread, prefix); ok && prefix != "" && isThreadID(id) {
+			return id
 		}
 	}
-	return m, nil
+	return ""
+}
+
+// isThreadID: 128 bits in hex.
+func isThreadID(id string) bool {
+	return len(id) == 32 && strings.Trim(id, "0123456789abcdef") == ""
 }

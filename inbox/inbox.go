@@ -50,7 +50,7 @@ type Message struct {
 	Actor      string // whose signature was verified
 	ActivityID string // never empty
 	Kind       string // of the first MLS object: welcome, commit, proposal, application, group_info, key_package; "" without bytes
-	Group      []byte // MLS group id, where the framing shows it
+	Group      []byte // MLS group id of the first commit, else of the first object whose framing shows one
 	Epoch      uint64
 	Received   time.Time // to the nanosecond, kept as UTC
 	Hidden     bool      // policy asks clients not to show it; they process it all the same
@@ -59,6 +59,10 @@ type Message struct {
 	Context string    // what the sender calls the conversation; not kept with the message
 	Fate    Fate      // what policy says; not kept
 	Until   time.Time // with Slow: when the group's queue is let go; not kept
+
+	// What follows tells Append what else to note; it is not read back.
+	Commit       bool   // one of the objects is a commit
+	Conversation string // the id of a conversation kept here that the activity belongs to, "" for none
 }
 
 // Fate is what policy says about a message that is to be kept. Only messages with a
@@ -105,6 +109,7 @@ type Usage struct {
 // Options of an Inbox. Store is required.
 type Options struct {
 	Store   Store
+	Threads string // what the ids of conversations kept here begin with; empty: none are kept
 	Clock   func() time.Time
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -113,6 +118,7 @@ type Options struct {
 // Inbox accepts and reads messages. It is safe for concurrent use.
 type Inbox struct {
 	store     Store
+	threads   string
 	clock     func() time.Time
 	log       *slog.Logger
 	messages  *prometheus.CounterVec
@@ -131,7 +137,7 @@ func New(o Options) *Inbox {
 	if o.Store == nil {
 		panic("bug: inbox.New without a Store")
 	}
-	in := &Inbox{store: o.Store, clock: o.Clock, log: o.Log, messages: newMessages(), poke: make(chan struct{}, 1)}
+	in := &Inbox{store: o.Store, threads: o.Threads, clock: o.Clock, log: o.Log, messages: newMessages(), poke: make(chan struct{}, 1)}
 	in.keeper, _ = o.Store.(Keeper)
 	in.books, _ = o.Store.(Books)
 	in.marks.seed = maphash.MakeSeed()

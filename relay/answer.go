@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -32,6 +33,9 @@ type problem struct {
 	Rule       string        `json:"rule,omitempty"`     // of policy
 	RetryAfter time.Duration `json:"-"`
 	Limit      string        `json:"-"` // what was exceeded; a rule's or a key's name
+
+	Epoch  *uint64 `json:"epoch,omitempty"`  // with 409: where the group stands
+	Winner string  `json:"winner,omitempty"` // with 409: the commit that was first
 }
 
 // What goes wrong before any other package is asked.
@@ -130,6 +134,10 @@ func describe(err error) problem {
 	}
 	if ruled, ok := errors.AsType[*intake.RuledError](err); ok {
 		return describeRuled(ruled)
+	}
+	if stale, ok := errors.AsType[*outbox.StaleError](err); ok {
+		return problem{Status: fasthttp.StatusConflict, Epoch: &stale.Epoch, Winner: stale.Winner, Detail: fmt.Sprintf(
+			"Another device's commit was first: the group is in epoch %d. Apply that commit and commit anew.", stale.Epoch)}
 	}
 	for _, a := range answers {
 		if errors.Is(err, a.err) {

@@ -43,7 +43,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	for _, name := range []route{
 		routeForward, routeStreaming, routeInbox, routeActor, routeMessages, routeKeyPackages, routeKeyPackage,
 		routeOwnActor, routeWebFinger, routeOwnInbox, routeRevoke, routePush,
-		routeOutbox, routeActivities, routeObjects, routeEvents,
+		routeOutbox, routeActivities, routeObjects, routeThread, routeEvents,
 		routeAuthorize, routeToken, routeMetadata, routeDevices, routeProxy,
 	} {
 		m.routes[name] = &routeMetrics{seconds: seconds.WithLabelValues(string(name))}

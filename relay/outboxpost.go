@@ -102,7 +102,12 @@ func (r *Relay) submit(work context.Context, ctx *fasthttp.RequestCtx, who masto
 	if r.outbox == nil {
 		return r.cannotSend(body)
 	}
-	posted, err := r.outbox.Submit(work, who.Person, body)
+	token, _ := bearer(ctx)
+	device, err := r.readerName(work, token)
+	if err != nil {
+		return err
+	}
+	posted, err := r.outbox.Submit(work, who.Person, device, body)
 	if errors.Is(err, activity.ErrNotMLS) {
 		return errNotOurs
 	}

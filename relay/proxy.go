@@ -148,7 +148,7 @@ func (r *Relay) lookInside(work context.Context, ctx *fasthttp.RequestCtx, targe
 // isCollection tells which of our own routes are documents to be read.
 func isCollection(name route) bool {
 	switch name {
-	case routeMessages, routeKeyPackages, routeKeyPackage, routeOwnActor:
+	case routeMessages, routeThread, routeActivities, routeObjects, routeKeyPackages, routeKeyPackage, routeOwnActor:
 		return true
 	}
 	return false

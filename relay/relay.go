@@ -201,7 +201,7 @@ func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
 		r.pushRequest(ctx, d)
 	case routeRequests, routeRequest:
 		r.requests(ctx, d)
-	case routeActivities, routeObjects, routeOwnInbox, routeEvents, routeKeyPackages, routeKeyPackage, routeOwnActor:
+	case routeActivities, routeObjects, routeThread, routeOwnInbox, routeEvents, routeKeyPackages, routeKeyPackage, routeOwnActor:
 		r.own(ctx, d)
 	default:
 		r.web.Pass(ctx)
@@ -234,6 +234,8 @@ func (r *Relay) own(ctx *fasthttp.RequestCtx, d destination) {
 		r.events(work, ctx, string(d.name))
 	case routeActivities, routeObjects:
 		r.sentDocument(work, ctx, d)
+	case routeThread:
+		r.conversation(work, ctx, string(d.name))
 	case routeKeyPackages:
 		r.keyPackages(work, ctx, string(d.name))
 	case routeKeyPackage:

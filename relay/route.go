@@ -18,6 +18,7 @@ const (
 	routeOutbox      route = "outbox"       // POST to an outbox: sent
 	routeActivities  route = "activities"   // an activity that was sent here
 	routeObjects     route = "objects"      // an object of one
+	routeThread      route = "conversation" // the order of a group's activities
 	routeOwnInbox    route = "own_inbox"    // GET of a personal inbox: its owner's messages, else the upstream's
 	routeRevoke      route = "revoke"       // the upstream's; a token ends
 	routeOwnActor    route = "own_actor"    // the actor that signs the gateway's fetches
@@ -101,6 +102,9 @@ func (r *Relay) ownRoute(rest []byte) destination {
 	}
 	if id, ok := bytes.CutPrefix(rest, []byte("objects/")); ok {
 		return destination{route: routeObjects, name: id}
+	}
+	if id, ok := bytes.CutPrefix(rest, []byte("conversations/")); ok {
+		return destination{route: routeThread, name: id}
 	}
 	rest, isUser := bytes.CutPrefix(rest, []byte("users/"))
 	name, what, _ := bytes.Cut(rest, []byte("/"))

@@ -11,7 +11,7 @@ import (
 // request is one piece of work for the committer: letters, rows and a change, or a sweep.
 type request struct {
 	letters []letter
-	whole   bool // all letters or, when one mailbox is full, nothing of the request
+	whole   *whole // of a submission: all of its letters, or nothing
 	rows    []row
 	change  func(*post) error // runs in the transaction, after the letters; its error fails the group
 	weight  int64             // what change writes, in bytes, at most
@@ -91,12 +91,10 @@ func (s *Store) fits(m *inbox.Message) error {
 }
 
 // submit gives rs to the committer, in order, and waits until all are durable.
+// Nothing of anybody else comes between them, so that mailboxes agree on the order.
 func (s *Store) submit(ctx context.Context, rs ...*request) error {
-	for _, r := range rs {
-		r.done = make(chan error, 1)
-		if err := s.enqueue(ctx, r); err != nil {
-			return err
-		}
+	if err := s.enter(ctx, rs); err != nil {
+		return err
 	}
 	for _, r := range rs {
 		select {
@@ -106,6 +104,23 @@ func (s *Store) submit(ctx context.Context, rs ...*request) error {
 			}
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (s *Store) enter(ctx context.Context, rs []*request) error {
+	if len(rs) > 1 {
+		s.line.Lock()
+		defer s.line.Unlock()
+	} else {
+		s.line.RLock()
+		defer s.line.RUnlock()
+	}
+	for _, r := range rs {
+		r.done = make(chan error, 1)
+		if err := s.enqueue(ctx, r); err != nil {
+			return err
 		}
 	}
 	return nil

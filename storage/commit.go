@@ -133,8 +133,9 @@ func (s *Store) commit(group []*request) error {
 	if err := p.finish(); err != nil {
 		return fmt.Errorf("%w: %w", inbox.ErrUnavailable, err)
 	}
+	s.metrics.conflicts.Add(float64(p.rivals))
 	if p.writes == 0 {
-		return nil // only duplicates and full mailboxes
+		return nil // only duplicates, full mailboxes and commits that came too late
 	}
 	s.buckets.put(p.bucket) // before a read can see messages in it
 	for _, one := range p.lighter {

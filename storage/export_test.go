@@ -68,6 +68,9 @@ func (s *Store) WaitQueued(n int) {
 	}
 }
 
+// QueueSize is how many requests can wait for the committer.
+func (s *Store) QueueSize() int { return cap(s.work) }
+
 // WaitIdle returns once the engine has written all its tables: one log is left, no
 // level asks for compaction, and no file came or went for a second.
 func (s *Store) WaitIdle() {

@@ -25,6 +25,9 @@ const (
 	journalKey = 'j'
 	ledgerKey  = 'r'
 	shareKey   = 'h'
+	threadKey  = 'c'
+	claimKey   = 'e'
+	memberKey  = 'g'
 )
 
 // hashed is an HMAC-SHA-256 cut to 128 bits: fixed in size whatever ids peers

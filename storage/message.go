@@ -43,10 +43,11 @@ func (s *Store) letter(m *inbox.Message) letter {
 // weight estimates what the letter adds to a transaction. One with a Fate changes rows
 // of the ledger, too.
 func (l *letter) weight() int64 {
+	size := int64(len(l.value) + 2*len(l.m.ActivityID))
 	if l.m.Fate == inbox.Kept {
-		return int64(len(l.value)) + letterOverhead
+		return size + letterOverhead
 	}
-	return int64(len(l.value)) + enteringOverhead
+	return size + enteringOverhead
 }
 
 // parts cuts the value; its first part begins with the length of the whole.

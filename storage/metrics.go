@@ -13,7 +13,9 @@ type metrics struct {
 	appends *prometheus.CounterVec
 	seconds prometheus.Histogram
 	bytes   prometheus.GaugeFunc
-	keys    *keyTally
+
+	conflicts prometheus.Counter
+	keys      *keyTally
 }
 
 func newMetrics(r prometheus.Registerer, s *Store) (*metrics, error) {
@@ -31,12 +33,16 @@ func newMetrics(r prometheus.Registerer, s *Store) (*metrics, error) {
 			Name: "sealgate_mailbox_bytes",
 			Help: "Bytes of activities kept in all mailboxes.",
 		}, func() float64 { return float64(s.buckets.live(s.now())) }),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "sealgate_epoch_conflicts_total",
+			Help: "Commits for an epoch of a group that had one already, where one of the two is from here.",
+		}),
 		keys: newKeyTally(s),
 	}
 	if r == nil {
 		return m, nil
 	}
-	return m, errors.Join(r.Register(m.appends), r.Register(m.seconds), r.Register(m.bytes), r.Register(m.keys))
+	return m, errors.Join(r.Register(m.appends), r.Register(m.seconds), r.Register(m.bytes), r.Register(m.conflicts), r.Register(m.keys))
 }
 
 // unregister lets another Store take the names.
@@ -47,6 +53,7 @@ func (m *metrics) unregister(r prometheus.Registerer) {
 	r.Unregister(m.appends)
 	r.Unregister(m.seconds)
 	r.Unregister(m.bytes)
+	r.Unregister(m.conflicts)
 	r.Unregister(m.keys)
 }
 

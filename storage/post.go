@@ -25,6 +25,8 @@ type post struct {
 
 	lighter map[uint32]bucket // older buckets that lost messages
 	queued  uint64            // deliveries numbered in this transaction
+	listed  uint64            // lines of conversations
+	rivals  int               // commits for an epoch that had one
 }
 
 func (s *Store) newPost(txn *badger.Txn) *post {
@@ -37,7 +39,7 @@ func (s *Store) newPost(txn *badger.Txn) *post {
 
 func (p *post) deliver(r *request) error {
 	r.results = make([]inbox.Result, len(r.letters))
-	if full, err := p.overflows(r); full || err != nil {
+	if stays, err := p.judge(r); stays || err != nil {
 		return err
 	}
 	for i := range r.letters {
@@ -46,6 +48,11 @@ func (p *post) deliver(r *request) error {
 			return err
 		}
 		r.results[i] = result
+	}
+	if r.whole == nil {
+		if err := p.arrived(r); err != nil {
+			return err
+		}
 	}
 	for _, one := range r.rows {
 		if err := p.set(one.key, one.value, 0); err != nil {
@@ -56,27 +63,6 @@ func (p *post) deliver(r *request) error {
 		return r.change(p)
 	}
 	return nil
-}
-
-// overflows says whether a request that wants all or nothing can only have
-// nothing; its results then say which mailboxes are full.
-func (p *post) overflows(r *request) (full bool, err error) {
-	if !r.whole {
-		return false, nil
-	}
-	sizes := map[hashed]int64{}
-	for i := range r.letters {
-		l := &r.letters[i]
-		box, err := p.box(l.box)
-		if err != nil {
-			return false, err
-		}
-		sizes[l.box] += l.size
-		if box.usage(p.alive).Bytes+sizes[l.box] > p.s.opt.Quota {
-			r.results[i], full = inbox.Result{Err: inbox.ErrFull}, true
-		}
-	}
-	return full, nil
 }
 
 // letter keeps one message, unless it was accepted before or its mailbox is full.
@@ -122,6 +108,9 @@ func (p *post) keep(l *letter, box *mailbox, position inbox.Position) error {
 		}
 	}
 	if err := p.remember(l, position); err != nil {
+		return err
+	}
+	if err := p.enlist(l.m.Conversation, inbox.LocalReader(l.m.Owner), l.m.ActivityID); err != nil {
 		return err
 	}
 	if found, err := p.found(l, box); found || err != nil {

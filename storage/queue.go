@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,7 +35,7 @@ func (s *Store) Submit(ctx context.Context, sub outbox.Submission) (outbox.Recei
 		return outbox.Receipt{}, err
 	}
 	var receipt outbox.Receipt
-	last := &request{weight: weigh(rows) + weigh(queued)}
+	last := &request{weight: weigh(rows) + weigh(queued) + weighThread(sub)}
 	if n := len(requests); n > 0 && requests[n-1].size()+last.weight <= s.groupBytes {
 		last, requests[n-1].weight = requests[n-1], last.weight
 	} else {
@@ -45,14 +46,18 @@ func (s *Store) Submit(ctx context.Context, sub outbox.Submission) (outbox.Recei
 			return err
 		}
 		receipt.First = p.nextSeq()
-		return p.queue(rows, queued)
+		return errors.Join(p.queue(rows, queued), p.speak(sub))
 	}
+	all := &whole{requests: requests, turn: sub.Turn}
 	for _, r := range requests {
-		r.whole = true
+		r.whole = all
 	}
 	if err := s.submit(ctx, requests...); err != nil {
 		s.metrics.unavailable(len(sub.Messages))
 		return outbox.Receipt{}, err
+	}
+	if all.lost != nil {
+		return outbox.Receipt{Lost: all.lost}, nil
 	}
 	for _, r := range requests {
 		receipt.Results = append(receipt.Results, r.results...)

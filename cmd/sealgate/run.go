@@ -108,7 +108,7 @@ func (g *gateway) openStore() error {
 		return err
 	}
 	g.leaving.Store(left)
-	g.inbox = inbox.New(inbox.Options{Store: g.store, Log: g.log, Metrics: g.metrics})
+	g.inbox = inbox.New(inbox.Options{Store: g.store, Threads: outbox.Threads(publicBase(g.config)), Log: g.log, Metrics: g.metrics})
 	return nil
 }
 

@@ -133,6 +133,19 @@ func (a *Activity) Tag() string {
 	return tag
 }
 
+// Threads are the contexts and conversations that the activity and its objects name, in that order,
+// the activity's own first.
+func (a *Activity) Threads() []string {
+	var ids idSet
+	ids.add(a.Context)
+	ids.add(a.Conversation)
+	for _, o := range a.Objects {
+		ids.add(o.Context)
+		ids.add(o.Conversation)
+	}
+	return ids.list
+}
+
 // IsPublic reports whether id is the Public collection in one of its spellings (ActivityPub §5.6).
 func IsPublic(id string) bool {
 	return localName(id) == "Public"

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -28,16 +29,21 @@ type draft struct {
 	activity   *activity.Activity
 	recipients []string // bto and bcc included
 	aliases    []string // ids the client gave
+	thread     string   // the id of the conversation kept here that it is given
 }
 
 // urls of what has the random id.
 func (o *Outbox) activityURL(id string) string { return o.base + "/e2ee/activities/" + id }
 func (o *Outbox) objectURL(id string) string   { return o.base + "/e2ee/objects/" + id }
+func (o *Outbox) threadURL(id string) string   { return Threads(o.base) + id }
+
+// Threads is what the ids of conversations begin with that are kept at base.
+func Threads(base string) string { return base + "/e2ee/conversations/" }
 
 // draft wraps a bare object in a Create, gives ids and actor, and takes out bto
 // and bcc. activity.ErrNotMLS when it is not MLS. The same rules as for what peers
 // send then judge the result, so no spelling of a property escapes.
-func (o *Outbox) draft(from Sender, body []byte) (*draft, error) {
+func (o *Outbox) draft(ctx context.Context, from Sender, body []byte) (*draft, error) {
 	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
 	if _, err := activity.Parse(body, o.limits); errors.Is(err, activity.ErrNotMLS) {
 		return nil, err
@@ -53,6 +59,9 @@ func (o *Outbox) draft(from Sender, body []byte) (*draft, error) {
 	if body, err = Complete(body, from.Actor); err != nil {
 		return nil, err
 	}
+	if d.thread, err = o.thread(ctx, from, body); err != nil {
+		return nil, err
+	}
 	if body, err = o.signedOver(d, from, body); err != nil {
 		return nil, err
 	}
@@ -60,6 +69,14 @@ func (o *Outbox) draft(from Sender, body []byte) (*draft, error) {
 		return nil, err
 	}
 	return d, d.check(o, from)
+}
+
+// given is the conversation that was given, "" for none.
+func (d *draft) given(o *Outbox) string {
+	if d.thread == "" {
+		return ""
+	}
+	return o.threadURL(d.thread)
 }
 
 func newID() string {
@@ -163,6 +180,9 @@ func (o *Outbox) made(d *draft, from Sender, in object, i int) []edit {
 	edits := []edit{in.set("id", o.objectURL(id))}
 	if _, ok := in.find("attributedTo"); !ok {
 		edits = append(edits, in.set("attributedTo", from.Actor))
+	}
+	if d.thread != "" {
+		edits = append(edits, in.set("conversation", o.threadURL(d.thread)))
 	}
 	return edits
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/sealgate/sealgate/inbox/activity"
-	"github.com/sealgate/sealgate/inbox/mls"
 )
 
 // laneNames says which queue a message belongs in: that of its MLS group. A
@@ -22,11 +21,15 @@ func newLaneNames() *laneNames {
 	return &laneNames{known: otter.Must(&otter.Options[string, string]{MaximumSize: 20000, Logger: &otter.NoopLogger{}})}
 }
 
-// name is the lane's name, the same for all hosts, and what leads to it.
-func (l *laneNames) name(from Sender, a *activity.Activity) (name string, ways []string) {
+// name is the lane's name, the same for all hosts, and what leads to it. given is
+// the conversation that the activity was given here: its sender may not know it yet.
+func (l *laneNames) name(from Sender, a *activity.Activity, given string) (name string, ways []string) {
 	group, context := "", a.Tag()
 	if id := groupOf(a); id != nil {
 		group = "group " + hex.EncodeToString(id)
+	}
+	if context == given {
+		context = ""
 	}
 	last, invited := "last "+from.Account, "invited "+from.Account // where there is no context
 	if context != "" {
@@ -43,6 +46,9 @@ func (l *laneNames) name(from Sender, a *activity.Activity) (name string, ways [
 		if context == "" {
 			l.known.Invalidate(invited) // the next group is another one
 		}
+	}
+	if given != "" {
+		ways = append(ways, "context "+from.Account+" "+given)
 	}
 	l.learn(name, ways)
 	return name, ways
@@ -62,18 +68,10 @@ func (l *laneNames) learn(name string, ways []string) {
 	}
 }
 
-// groupOf is the MLS group of the first message that shows one.
+// groupOf is the MLS group of an activity.
 func groupOf(a *activity.Activity) []byte {
-	for _, o := range a.Objects {
-		m, err := mls.Parse(o.Content)
-		if err != nil {
-			continue
-		}
-		if id, _, ok := m.Group(); ok {
-			return id
-		}
-	}
-	return nil
+	id, _, _ := groupIn(a)
+	return id
 }
 
 func laneOf(name, host string) Lane {

@@ -31,6 +31,16 @@ import (
 	"github.com/sealgate/sealgate/relay/intake"
 )
 
+// StaleError means that another device's commit was first: 409.
+type StaleError struct {
+	Epoch  uint64 // where the group stands
+	Winner string // the id of that commit's activity, for who has got it; else ""
+}
+
+func (e *StaleError) Error() string {
+	return fmt.Sprintf("outbox: another commit was first, the group is in epoch %d", e.Epoch)
+}
+
 // ErrReceiveOnly means that nobody's messages can be signed: 503.
 var ErrReceiveOnly = errors.New("outbox: no signing source")
 
@@ -72,6 +82,7 @@ type Outbox struct {
 	clock        func() time.Time
 	log          *slog.Logger
 
+	recent  *recent
 	actors  *actors
 	post    *poster // nil without Keys
 	lanes   *laneNames
@@ -96,7 +107,7 @@ func New(o Options) *Outbox {
 	out := &Outbox{
 		domain: strings.ToLower(o.Domain), base: o.Base, store: o.Store, inbox: o.Inbox, intake: o.Intake, people: o.People,
 		limits: o.Limits, each: o.Each, jitter: o.Jitter, clock: o.Clock, log: o.Log,
-		actors: newActors(o.Client, o.Sign, o.Clock), lanes: newLaneNames(),
+		recent: newRecent(o.Clock), actors: newActors(o.Client, o.Sign, o.Clock), lanes: newLaneNames(),
 	}
 	if out.intake == nil {
 		out.intake = intake.New(intake.Options{Inbox: o.Inbox})
@@ -117,15 +128,16 @@ type Posted struct {
 	Owners []inbox.Owner // who has got it here
 }
 
-// Submit takes what a local person posted and returns when all of it is durable.
+// Submit takes what a local person posted with one of their devices, called by any
+// text that stays the same, and returns when all of it is durable.
 //
-// The errors: activity.ErrNotMLS (501), ErrMalformed, activity.ErrMalformed and
+// The errors: *StaleError (409), activity.ErrNotMLS (501), ErrMalformed, activity.ErrMalformed and
 // inbox.ErrMalformed (400), ErrForbidden and intake.ErrRefused (403), intake.ErrLater
 // and inbox.ErrFull (429; nothing was kept), ErrReceiveOnly, ErrNoKey, mastodon.ErrUnavailable, inbox.ErrUnavailable
 // (503). The same bytes under the same client-given id are kept once.
-func (o *Outbox) Submit(ctx context.Context, from mastodon.Person, body []byte) (Posted, error) {
+func (o *Outbox) Submit(ctx context.Context, from mastodon.Person, device string, body []byte) (Posted, error) {
 	sender := Sender{Account: from.Account, Name: from.Name, Actor: from.Actor}
-	d, err := o.draft(sender, body)
+	d, err := o.draft(ctx, sender, body)
 	if err != nil {
 		return Posted{}, err
 	}
@@ -148,7 +160,10 @@ func (o *Outbox) Submit(ctx context.Context, from mastodon.Person, body []byte) 
 	}
 	s := o.submission(sender, d, to)
 	s.Messages, s.Sent.Digest = letters, digest
-	return Posted{ID: d.activity.ID, Body: d.activity.Raw, Owners: to.owners}, o.keep(ctx, s)
+	if s.Turn != nil {
+		s.Turn.Device = device
+	}
+	return Posted{ID: d.activity.ID, Body: d.activity.Raw, Owners: to.owners}, o.keep(ctx, sender, s)
 }
 
 // again finds what the client has posted before, when its answer was lost.
@@ -279,7 +294,7 @@ func (o *Outbox) letters(ctx context.Context, from Sender, d *draft, to resolved
 
 // submission is everything that must be kept, but for the letters.
 func (o *Outbox) submission(from Sender, d *draft, to resolved) Submission {
-	s := Submission{Sent: Sent{
+	s := Submission{Activity: d.activity.ID, Sent: Sent{
 		Names: []string{d.id}, Actor: from.Actor, Owners: to.owners, Body: d.activity.Raw, Each: o.each,
 	}}
 	for _, alias := range d.aliases {
@@ -289,10 +304,15 @@ func (o *Outbox) submission(from Sender, d *draft, to resolved) Submission {
 		s.Sent.Actors = append(s.Sent.Actors, r.id)
 	}
 	s.Lesson = lesson(from, d)
-	group, ways := o.lanes.name(from, d.activity)
+	s.Turn, s.Thread = turnOf(from, d, to), o.threadOf(from, d, to)
+	after := ""
+	if s.Turn == nil {
+		after = o.recent.of(from).together(o.clock()).commit
+	}
+	group, ways := o.lanes.name(from, d.activity, d.given(o))
 	for _, one := range o.envelopes(to.remote) {
 		one.Lane = laneOf(group, one.Host)
-		one.Sent, one.Activity, one.Sender = d.id, d.activity.ID, from
+		one.Sent, one.Activity, one.Sender, one.After = d.id, d.activity.ID, from, after
 		one.Group, one.Ways, one.Accepted = group, ways, o.clock()
 		if o.jitter > 0 {
 			one.NotBefore = one.Accepted.Add(rand.N(o.jitter))
@@ -340,13 +360,16 @@ func (o *Outbox) envelopes(list []recipient) []Delivery {
 }
 
 // keep makes s durable and sets off what it causes.
-func (o *Outbox) keep(ctx context.Context, s Submission) error {
+func (o *Outbox) keep(ctx context.Context, from Sender, s Submission) error {
 	places := make([]laneHost, 0, len(s.Deliveries))
 	for i := range s.Deliveries {
 		places = append(places, laneHost{s.Deliveries[i].Lane, s.Deliveries[i].Host, s.Deliveries[i].Sender.Account})
 	}
 	o.queue.reserve(places)
 	receipt, err := o.store.Submit(context.WithoutCancel(ctx), s) // cut short, nobody would know what was kept
+	if err == nil && receipt.Lost != nil {
+		err = o.stale(ctx, from, receipt.Lost)
+	}
 	if err == nil {
 		for _, r := range receipt.Results {
 			if errors.Is(r.Err, inbox.ErrFull) {
@@ -360,5 +383,6 @@ func (o *Outbox) keep(ctx context.Context, s Submission) error {
 	}
 	o.inbox.Kept(s.Messages, receipt.Results)
 	o.inbox.Learned(s.Lesson)
+	o.recent.note(from, s, receipt)
 	return nil
 }

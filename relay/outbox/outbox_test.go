@@ -101,7 +101,7 @@ func TestRefused(t *testing.T) {
 		{strings.Replace(create(`"to":"`+w.bob.Actor+`"`), `"content":"`, `"content":"AAAA`, 1), inbox.ErrMalformed},
 		{strings.Repeat(`{"object":`, 5000) + `{"mediaType":"message/mls"}` + strings.Repeat(`}`, 5000), outbox.ErrMalformed},
 	} {
-		_, err := w.Submit(t.Context(), w.from, []byte(c.body))
+		_, err := w.Submit(t.Context(), w.from, "laptop", []byte(c.body))
 		if !errors.Is(err, c.want) {
 			t.Errorf("%.300s: %v, want %v", c.body, err, c.want)
 		}
@@ -113,7 +113,7 @@ func TestRefused(t *testing.T) {
 func TestReceiveOnly(t *testing.T) {
 	w, p := newWorld(t, settings{none: true}), newPeer(t, nil)
 	w.post(t, message("g", 1, "", w.bob.Actor))
-	if _, err := w.Submit(t.Context(), w.from, message("g", 2, "", w.bob.Actor, p.actor("zoe"))); !errors.Is(err, outbox.ErrReceiveOnly) {
+	if _, err := w.Submit(t.Context(), w.from, "laptop", message("g", 2, "", w.bob.Actor, p.actor("zoe"))); !errors.Is(err, outbox.ErrReceiveOnly) {
 		t.Errorf("to another server: %v", err)
 	}
 	if u, _ := w.store.Usage(t.Context(), inbox.Owner(w.bob.Account)); u.Total != 1 {

@@ -78,6 +78,11 @@ func (o *Outbox) serve(ctx context.Context, l *lane) outcome {
 	if wait := d.NotBefore.Sub(o.clock()); wait > 0 {
 		return outcome{wait: wait}
 	}
+	if waits, err := o.overtakes(ctx, d); err != nil {
+		return o.stuck(err)
+	} else if waits {
+		return outcome{wait: overtakeLook}
+	}
 	sent, err := o.store.Sent(ctx, d.Sent)
 	if errors.Is(err, ErrNotSent) {
 		return o.settle(ctx, d, answered{verdict: refused, err: err})

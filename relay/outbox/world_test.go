@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sealgate/sealgate/cmd/demo/instance"
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
@@ -40,6 +42,7 @@ type world struct {
 	alice, bob *instance.Person
 	from       mastodon.Person // alice
 	inbox      *inbox.Inbox
+	registry   *prometheus.Registry
 	ahead      atomic.Int64 // of the real clock, in nanoseconds
 }
 
@@ -83,14 +86,15 @@ func newInstance(t testing.TB, fetch instance.Fetch) *world {
 // open makes the outbox over the store at path.
 func (w *world) open(t testing.TB, path string, keys outbox.Keys) {
 	t.Helper()
-	w.store = openStore(t, path)
+	w.registry = prometheus.NewRegistry()
+	w.store = openStore(t, path, w.registry)
 	domain := strings.TrimPrefix(w.origin, "http://")
 	people, err := mastodon.New(mastodon.Options{Domain: domain, Web: w.origin})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(people.Close)
-	w.inbox = inbox.New(inbox.Options{Store: w.store, Clock: w.now})
+	w.inbox = inbox.New(inbox.Options{Store: w.store, Threads: outbox.Threads(w.origin), Clock: w.now})
 	w.Outbox = outbox.New(outbox.Options{
 		Domain: domain, Base: w.origin, Store: w.store, Inbox: w.inbox, People: people, Keys: keys, Client: client(t),
 		Limits: activity.Limits{Depth: 32, Keys: 5000}, Clock: w.now,
@@ -116,9 +120,11 @@ func person(t testing.TB, i *instance.Instance, name string) *instance.Person {
 	return p
 }
 
-func openStore(t testing.TB, path string) *storage.Store {
+func openStore(t testing.TB, path string, registry prometheus.Registerer) *storage.Store {
 	t.Helper()
-	s, err := storage.Open(storage.Options{Path: path, Key: make([]byte, storage.KeySize), Retention: 24 * time.Hour, Quota: 128 << 20, Reserve: 1})
+	s, err := storage.Open(storage.Options{
+		Path: path, Key: make([]byte, storage.KeySize), Retention: 24 * time.Hour, Quota: 128 << 20, Reserve: 1, Metrics: registry,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +266,7 @@ func message(group string, epoch uint64, extra string, to ...string) []byte {
 
 func (w *world) post(t testing.TB, body []byte) outbox.Posted {
 	t.Helper()
-	posted, err := w.Submit(context.Background(), w.from, body)
+	posted, err := w.Submit(context.Background(), w.from, "laptop", body)
 	if err != nil {
 		t.Fatalf("submit %s: %v", body, err)
 	}

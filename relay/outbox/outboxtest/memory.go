@@ -25,6 +25,7 @@ type Memory struct {
 	last  uint64
 	queue []outbox.Delivery // by lane, then Seq
 	sent  map[string]outbox.Sent
+	order order
 }
 
 var _ outbox.Store = (*Memory)(nil)
@@ -34,6 +35,9 @@ func (m *Memory) Submit(ctx context.Context, s outbox.Submission) (outbox.Receip
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	receipt := outbox.Receipt{First: m.last + 1}
+	if lost, err := m.order.lost(s.Turn); lost != nil || err != nil {
+		return outbox.Receipt{Lost: lost}, err
+	}
 	if full, err := m.overflows(ctx, s.Messages); full != nil || err != nil {
 		receipt.Results = full
 		return receipt, err
@@ -54,6 +58,7 @@ func (m *Memory) Submit(ctx context.Context, s outbox.Submission) (outbox.Receip
 		d.Seq = m.last
 		m.queue = append(m.queue, copyDelivery(d))
 	}
+	m.order.note(s)
 	slices.SortFunc(m.queue, func(a, b outbox.Delivery) int { return compare(a.Place, b.Place) })
 	return receipt, nil
 }

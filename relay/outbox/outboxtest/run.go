@@ -20,6 +20,7 @@ func Run(t *testing.T, open func(t *testing.T, quota int64) (outbox.Store, inbox
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, outbox.Store, inbox.Store){
 		"Whole": testWhole, "Full": testFull, "Order": testOrder, "Settle": testSettle, "Names": testNames, "Owned": testOwned,
+		"Turn": testTurn, "Thread": testThread,
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, mail := open(t, quota)
@@ -175,5 +176,68 @@ func testOwned(t *testing.T, s outbox.Store, _ inbox.Store) {
 	}
 	if d := pending(t, s)[0]; d.Recipients[0] == "X" {
 		t.Errorf("the queue keeps what it was given: %q", d.Recipients)
+	}
+}
+
+// commit is a submission of one of a person's devices that ends an epoch, to bob.
+func commit(name, account, device string, epoch uint64) outbox.Submission {
+	s := submission(name, "bob", 10)
+	s.Turn = &outbox.Turn{
+		Group: []byte("g"), Epoch: epoch, Commit: true, Account: account, Device: device, Against: []inbox.Owner{"bob", "alice"},
+	}
+	return s
+}
+
+// testTurn: one commit for an epoch; what comes late is not kept at all.
+func testTurn(t *testing.T, s outbox.Store, mail inbox.Store) {
+	submit(t, s, commit("a", "alice", "laptop", 3))
+	for _, late := range []outbox.Submission{commit("b", "bob", "tablet", 3), commit("c", "alice", "phone", 3)} {
+		if got := submit(t, s, late); got.Lost == nil || *got.Lost != (outbox.Lost{Sent: "a", Epoch: 4}) {
+			t.Errorf("%s: %+v", late.Sent.Names[0], got.Lost)
+		}
+		if _, err := s.Sent(t.Context(), late.Sent.Names[0]); !errors.Is(err, outbox.ErrNotSent) {
+			t.Errorf("a late commit is kept: %v", err)
+		}
+	}
+	for _, open := range []outbox.Submission{commit("d", "alice", "laptop", 3), commit("e", "zoe", "x", 9), commit("f", "bob", "tablet", 4)} {
+		if got := submit(t, s, open); got.Lost != nil {
+			t.Errorf("%s: %+v", open.Sent.Names[0], got.Lost)
+		}
+	}
+	if u, err := mail.Usage(t.Context(), "bob"); err != nil || u.Total != 4 {
+		t.Errorf("bob has %d, %v", u.Total, err)
+	}
+	if m, err := s.Joined(t.Context(), "bob", []byte("g")); err != nil || m.Epoch != 4 {
+		t.Errorf("bob's membership is %+v, %v", m, err)
+	}
+	if _, err := s.Joined(t.Context(), "bob", []byte("other")); !errors.Is(err, inbox.ErrNotFound) {
+		t.Errorf("a group bob never sent in: %v", err)
+	}
+}
+
+// testThread: whoever sent or got an activity of a conversation reads it, in order.
+func testThread(t *testing.T, s outbox.Store, _ inbox.Store) {
+	id := s.ThreadID([]byte("g"))
+	if id == s.ThreadID([]byte("h")) || id != s.ThreadID([]byte("g")) {
+		t.Errorf("the id of a conversation is %q", id)
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		one := submission(name, "bob", 10)
+		one.Messages[0].Conversation, one.Activity = id, one.Messages[0].ActivityID
+		one.Thread = outbox.Thread{ID: id, Readers: []string{inbox.LocalReader("alice")}}
+		submit(t, s, one)
+	}
+	for _, reader := range []string{inbox.LocalReader("alice"), inbox.LocalReader("bob")} {
+		lines, err := s.Thread(t.Context(), id, reader, 0, 2)
+		if err != nil || len(lines) != 2 || lines[0].ActivityID != "https://social.example/e2ee/activities/a" {
+			t.Fatalf("%s reads %+v, %v", reader, lines, err)
+		}
+		rest, err := s.Thread(t.Context(), id, reader, lines[1].Seq, 10)
+		if n, _ := s.ThreadSize(t.Context(), id, reader); err != nil || len(rest) != 1 || n != 3 {
+			t.Errorf("%s reads on %+v of %d, %v", reader, rest, n, err)
+		}
+	}
+	if n, err := s.ThreadSize(t.Context(), id, inbox.LocalReader("zoe")); n != 0 || err != nil {
+		t.Errorf("zoe reads %d, %v", n, err)
 	}
 }
