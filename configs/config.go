@@ -22,6 +22,8 @@ type Config struct {
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" example:"[127.0.0.0/8]"`
 	// ShutdownTimeout is how long requests and upgraded connections may go on after SIGTERM.
 	ShutdownTimeout Duration `yaml:"shutdown_timeout" min:"0s" max:"1h" example:"30s"`
+	// Memory is what the program tries to stay within: above it, it rather spends processor time than take more.
+	Memory Size `yaml:"memory" min:"128MiB" example:"512MiB"`
 
 	Upstream    Upstream    `yaml:"upstream"`
 	TLS         TLS         `yaml:"tls"`

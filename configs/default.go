@@ -16,6 +16,7 @@ func Default() Config {
 			netip.MustParsePrefix("::1/128"),
 		},
 		ShutdownTimeout: Duration(30 * time.Second),
+		Memory:          512 << 20,
 		Upstream: Upstream{
 			Web:       "http://127.0.0.1:3000",
 			Streaming: "http://127.0.0.1:4000",

@@ -145,3 +145,10 @@ func (s *Store) RowsWith(text string) (n int, err error) {
 	})
 	return n, err
 }
+
+// Tick is what the committer does every minute, after so much time that no clock can jump.
+func (s *Store) Tick(ctx context.Context, later time.Duration) error {
+	return s.submit(ctx, &request{engine: func() error {
+		return s.dropExpired(s.longOver(s.buckets.expired(s.now()), time.Now().Add(later)))
+	}})
+}

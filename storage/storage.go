@@ -100,8 +100,9 @@ type Store struct {
 	pins       pins
 	groupBytes int64 // what one transaction may carry
 
-	calm bool  // see calm.go; the committer's
-	left int64 // bytes that may still be written while calm
+	over map[uint32]time.Time // expired buckets, and since when; the committer's
+	calm bool                 // see calm.go; the committer's
+	left int64                // bytes that may still be written while calm
 
 	days     dayKeys
 	newcomer ration // of domains first seen
@@ -291,8 +292,8 @@ func prepareDir(o Options, d *disk) error {
 	return syncLogs(o.Path)
 }
 
-// Sweep drops what has expired and gives its disk space back. The committer does
-// it by itself every minute; Sweep is for those who cannot wait.
+// Sweep drops what has expired and gives its disk space back. The committer does it
+// by itself, an hour later; Sweep is for those who cannot wait.
 func (s *Store) Sweep(ctx context.Context) error {
 	return s.submit(ctx, &request{sweep: true})
 }

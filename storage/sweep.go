@@ -3,14 +3,19 @@ package storage
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/sealgate/sealgate/inbox"
 )
 
+// patience is how long a bucket must have been over, in time that no clock can jump, before the store drops it by
+// itself: a clock that leaps ahead and is set right again within it has lost nobody a message.
+const patience = time.Hour
+
 func (s *Store) sweepQuietly() {
-	err := s.sweepNow()
+	err := s.dropExpired(s.longOver(s.buckets.expired(s.now()), time.Now()))
 	if err != nil && !errors.Is(err, inbox.ErrUnavailable) {
 		s.opt.Log.Warn("expired messages could not be dropped", "error", err)
 	}
@@ -19,11 +24,28 @@ func (s *Store) sweepQuietly() {
 // sweepNow drops expired buckets whole and takes them out of the registry. Their
 // messages stopped being read when they expired; a bucket that could not be
 // emptied, or a crash on the way, only means that the next sweep does it again.
-func (s *Store) sweepNow() error {
+func (s *Store) sweepNow() error { return s.dropExpired(s.buckets.expired(s.now())) }
+
+// longOver gives those of the expired that have been so for the patience. moment has a monotonic reading.
+func (s *Store) longOver(expired []bucket, moment time.Time) (long []bucket) {
+	seen := map[uint32]time.Time{}
+	for _, one := range expired {
+		first, ok := s.over[one.serial]
+		if !ok {
+			first = moment
+		}
+		if seen[one.serial] = first; one.dropped || moment.Sub(first) >= min(patience, s.opt.Retention/10) {
+			long = append(long, one)
+		}
+	}
+	s.over = seen
+	return long
+}
+
+func (s *Store) dropExpired(expired []bucket) error {
 	if err := s.broken.Load(); err != nil {
 		return *err
 	}
-	expired := s.buckets.expired(s.now())
 	if len(expired) == 0 {
 		return nil
 	}

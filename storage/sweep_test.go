@@ -68,6 +68,42 @@ func rows(t *testing.T, s *storage.Store, want int) {
 	}
 }
 
+// TestClockLeaps: a clock that leaps a year ahead hides what is kept, as expired, and brings it back when it is set
+// right within the hour; what really expired is dropped an hour later.
+func TestClockLeaps(t *testing.T) {
+	clock := inboxtest.NewClock()
+	o := options(t.TempDir())
+	o.Clock = clock.Now
+	s := open(t, o)
+	tick := func(later time.Duration, left int) {
+		t.Helper()
+		if err := s.Tick(t.Context(), later); err != nil {
+			t.Fatal(err)
+		}
+		rows(t, s, left)
+	}
+	appendOne(t, s, inboxtest.Sample("bob", 1))
+	clock.Advance(365 * 24 * time.Hour)
+	if u, err := s.Usage(t.Context(), "bob"); err != nil || u.Total != 0 {
+		t.Errorf("a year later: %+v, %v", u, err)
+	}
+	tick(0, 1)
+	tick(59*time.Minute, 1)
+	clock.Advance(-365 * 24 * time.Hour)
+	if u, err := s.Usage(t.Context(), "bob"); err != nil || u.Total != 1 {
+		t.Errorf("set right: %+v, %v", u, err)
+	}
+	tick(2*time.Hour, 1) // it is not over any more
+	clock.Advance(-48 * time.Hour)
+	appendOne(t, s, inboxtest.Sample("bob", 2)) // before the first one, says the clock
+	if es, err := s.After(t.Context(), "bob", 0, 9); err != nil || len(es) != 2 || es[1].Position != 2 {
+		t.Errorf("in order of acceptance: %+v, %v", es, err)
+	}
+	clock.Advance(48*time.Hour + 365*24*time.Hour)
+	tick(2*time.Hour, 2)
+	tick(3*time.Hour, 0)
+}
+
 // TestSweepAmongReadersAndWriters: nobody notices but by what expired.
 func TestSweepAmongReadersAndWriters(t *testing.T) {
 	clock := inboxtest.NewClock()

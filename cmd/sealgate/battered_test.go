@@ -78,6 +78,7 @@ const otherPeople = 6
 
 func newBattered(t *testing.T) *battered {
 	t.Helper()
+	t.Setenv("SEALGATE_POLICY_PRESET", "open") // what policy holds back is no loss, and not looked at here
 	dir := t.TempDir()
 	b := &battered{t: t, tokens: map[*instance.Person]string{}}
 	b.client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16, DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}}

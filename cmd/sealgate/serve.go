@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -64,6 +65,7 @@ func serveCommand() *cobra.Command {
 }
 
 func serve(ctx context.Context, config configs.Config, log *slog.Logger) error {
+	debug.SetMemoryLimit(int64(config.Memory))
 	g, err := newGateway(config, log)
 	if err != nil {
 		return err

@@ -42,7 +42,7 @@ func (rules Rules) checkDate(r *Request) error {
 	if n != 1 {
 		return fmt.Errorf("%w: %d Date headers", ErrMalformed, n)
 	}
-	t, err := http.ParseTime(v)
+	t, err := http.ParseTime(strings.Replace(v, ":60 ", ":59 ", 1)) // a leap second, which package time does not know
 	if err != nil {
 		return fmt.Errorf("%w: date %.80q is not an HTTP date", ErrMalformed, v)
 	}

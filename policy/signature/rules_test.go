@@ -26,6 +26,19 @@ func signed(t testing.TB, scheme string, at time.Time, covered ...string) *signa
 	return r
 }
 
+// TestLeapSecond: a date in one is a date. It was changed after signing, so that the signature is what does not hold.
+func TestLeapSecond(t *testing.T) {
+	r := signed(t, signature.Cavage, now)
+	for i, f := range r.Header {
+		if strings.EqualFold(f.Name, "Date") {
+			r.Header[i].Value = now.UTC().Format("Mon, 02 Jan 2006 15:04:60 GMT")
+		}
+	}
+	if err := verdict(r, edKey.Public()); !errors.Is(err, signature.ErrMismatch) {
+		t.Error(err)
+	}
+}
+
 func TestDates(t *testing.T) {
 	f := func(scheme string, age time.Duration, want error, covered ...string) {
 		t.Helper()
