@@ -57,7 +57,6 @@ func measure(ctx context.Context, address string, o options, requests [][]byte) 
 }
 
 func report(out io.Writer, o options, plain, ours result) {
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	_, _ = fmt.Fprintf(out, "\nintake, %d connections, %d activities\n", o.connections, o.requests)
 	_, _ = fmt.Fprintf(out, "%-34s %10s %10s %10s\n", "", "per second", "p50 ms", "p99 ms")
 	_, _ = fmt.Fprintf(out, "%-34s %10.0f %10.2f %10.2f\n", "nginx, answers 202 and discards", plain.PerSecond, ms(plain.P50), ms(plain.P99))

@@ -7,6 +7,9 @@
 // Intake: signed MLS activities over keep-alive connections, each on disk before
 // it is answered, beside an nginx that answers 202 to the same bytes and throws
 // them away.
+//
+// Sending: messages to a large group, beside a plain net/http loop that posts the same
+// bodies, and beside a queue for a dead host.
 package main
 
 import (
@@ -45,6 +48,7 @@ type options struct {
 	only        string
 	httputil    string // run as the standard library's proxy, with this file
 	standing    string // run as a herd before this address
+	posting     bool   // run as the plain loop of the sending benchmark
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
@@ -59,8 +63,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "of one run of wrk, whole seconds")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often the fronts take turns")
 	flags.IntVar(&o.herd, "herd", 9900, "idle keep-alive connections")
-	flags.StringVar(&o.only, "only", "", "forward or intake; empty is both")
+	flags.StringVar(&o.only, "only", "", "forward, intake or send; empty is all")
 	flags.StringVar(&o.httputil, "httputil", "", "for the bench's own use")
+	flags.BoolVar(&o.posting, "posting", false, "for the bench's own use")
 	flags.StringVar(&o.standing, "standing", "", "for the bench's own use")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("read the command line: %w", err)
@@ -68,6 +73,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	switch {
 	case o.httputil != "":
 		return serveHTTPUtil(ctx, o.httputil)
+	case o.posting:
+		return runErrands(ctx, os.Stdin, out)
 	case o.standing != "":
 		return stand(o.standing, o.herd)
 	}
@@ -85,13 +92,16 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err := os.Chmod(directory, 0o755); err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
-	if o.only != "intake" {
-		if err := forwarding(ctx, o, directory, out); err != nil {
+	for _, part := range []struct {
+		name string
+		run  func(context.Context, options, string, io.Writer) error
+	}{{"forward", forwarding}, {"intake", intake}, {"send", sending}} {
+		if o.only != "" && o.only != part.name {
+			continue
+		}
+		if err := part.run(ctx, o, directory, out); err != nil {
 			return err
 		}
 	}
-	if o.only == "forward" {
-		return nil
-	}
-	return intake(ctx, o, directory, out)
+	return nil
 }

@@ -153,14 +153,19 @@ func cpuOf(pid int) (time.Duration, error) {
 }
 
 // rssOf is the resident memory of a front, in MiB.
-func rssOf(pid int) (float64, error) {
+func rssOf(pid int) (float64, error) { return memoryOf(pid, "VmRSS:") }
+
+// anonOf is what of it is not pages of files, which go when the memory is needed.
+func anonOf(pid int) (float64, error) { return memoryOf(pid, "RssAnon:") }
+
+func memoryOf(pid int, field string) (float64, error) {
 	var kib float64
 	for _, p := range family(pid) {
 		status, err := os.ReadFile("/proc/" + p + "/status")
 		if err != nil {
 			return 0, fmt.Errorf("read memory: %w", err)
 		}
-		_, rest, _ := strings.Cut(string(status), "VmRSS:")
+		_, rest, _ := strings.Cut(string(status), field)
 		n, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 		if err != nil {
 			return 0, fmt.Errorf("read memory: %w", err)
