@@ -18,6 +18,7 @@ require (
 	github.com/minio/sio v0.4.3
 	github.com/pires/go-proxyproto v0.8.1
 	github.com/prometheus/client_golang v1.25.0
+	github.com/redis/go-redis/v9 v9.23.0
 	github.com/rogpeppe/go-internal v1.14.1
 	github.com/spf13/cobra v1.10.1
 	github.com/thomas-vilte/mls-go v1.6.0
@@ -34,6 +35,8 @@ require (
 )
 
 require github.com/hanwen/go-fuse/v2 v2.9.0
+
+require go.uber.org/atomic v1.12.0 // indirect
 
 require (
 	cel.dev/cel-go v0.33.2

@@ -101,6 +101,7 @@ missing_packages() {
 	command -v haproxy >/dev/null 2>&1 || echo haproxy
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
 	command -v ruby >/dev/null 2>&1 || echo ruby
+	command -v redis-server >/dev/null 2>&1 || echo redis-server
 	command -v chromium >/dev/null 2>&1 || echo chromium fonts-liberation
 	command -v strace >/dev/null 2>&1 || echo strace
 }

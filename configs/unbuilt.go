@@ -6,7 +6,6 @@ import "strings"
 // with its default only. Whoever builds a feature deletes its line.
 var unbuilt = map[string]string{
 	"storage.engine": "the scale-out engine",
-	"signing.redis":  "the source mastodon-sidekiq",
 }
 
 // unbuiltFeature returns what a key waits for, "" when nothing.

@@ -134,9 +134,18 @@ func queueKeyOf(at outbox.Place) []byte {
 
 // Pending implements outbox.Store.
 func (s *Store) Pending(ctx context.Context, behind outbox.Place, limit int) ([]outbox.Delivery, error) {
+	return s.queued(ctx, []byte{queueKey}, behind, limit)
+}
+
+// Next implements outbox.Store.
+func (s *Store) Next(ctx context.Context, behind outbox.Place, limit int) ([]outbox.Delivery, error) {
+	return s.queued(ctx, append([]byte{queueKey}, behind.Lane[:]...), behind, limit)
+}
+
+func (s *Store) queued(ctx context.Context, prefix []byte, behind outbox.Place, limit int) ([]outbox.Delivery, error) {
 	var out []outbox.Delivery
 	err := s.view(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{queueKey}, PrefetchValues: true, PrefetchSize: min(limit, 100)})
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix}) // values are next to their keys
 		defer it.Close()
 		for it.Seek(append(queueKeyOf(behind), 0)); it.Valid() && len(out) < limit; it.Next() {
 			if err := ctx.Err(); err != nil {

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -152,33 +151,45 @@ func (c *checker) all(ctx context.Context) {
 
 // signing tries every key that messages to other servers would be signed with.
 func (c *checker) signing(ctx context.Context) {
-	if c.config.Signing.Source == "mastodon-database" {
+	switch c.config.Signing.Source {
+	case "file":
+		c.files(ctx)
+	case "mastodon-database":
 		c.database(ctx)
-		return
-	}
-	if c.config.Signing.Source != "file" {
+	case "mastodon-sidekiq":
+		c.sidekiq(ctx)
+	default:
 		c.note("signing", "signing.source is none: people receive, and write to each other here; messages to other servers are refused",
 			"set signing.source: file, and signing.file to a directory of {username}.pem")
-		return
 	}
+}
+
+func (c *checker) files(ctx context.Context) {
 	files, err := outbox.NewFiles(c.config.Signing.File)
+	if err == nil {
+		err = files.Look(ctx)
+	}
 	if err != nil {
-		c.wrong("signing", err.Error(), "set signing.file to a directory of {username}.pem")
+		c.wrong("signing", err.Error(), "put the people's private keys into the directory signing.file, as {username}.pem: PEM, PKCS #1 or PKCS #8")
 		return
 	}
-	paths, err := filepath.Glob(filepath.Join(c.config.Signing.File, "*.pem"))
-	if err != nil || len(paths) == 0 {
-		c.wrong("signing", "signing.file "+c.config.Signing.File+" has no {username}.pem: nobody can write to other servers",
-			"put the people's private keys there, as PEM")
+	c.ok("signing", "every key in signing.file can be used")
+}
+
+// sidekiq tries whether jobs could be pushed, and prints what the user needs.
+func (c *checker) sidekiq(ctx context.Context) {
+	queue, err := newSidekiq(c.config.Signing)
+	if err != nil {
+		c.wrong("signing", err.Error(), "signing.redis: redis://user:password@host:6379/0, better file:path")
 		return
 	}
-	for _, path := range paths {
-		name := strings.TrimSuffix(filepath.Base(path), ".pem")
-		if _, err := files.Key(ctx, outbox.Sender{Name: name}); err != nil {
-			c.wrong("signing", name+" cannot write to other servers: "+err.Error(), "put a private key in PEM, PKCS #1 or PKCS #8, into "+path)
-		}
+	defer queue.Close() //nolint:errcheck // it was only asked
+	c.note("signing", "what the user of signing.redis needs, and no more", queue.ACL())
+	if err := queue.Look(ctx); err != nil {
+		c.wrong("signing", err.Error(), "until then messages to other servers wait")
+		return
 	}
-	c.ok("signing", fmt.Sprintf("%d keys in signing.file were looked at", len(paths)))
+	c.ok("signing", "jobs can be pushed to signing.redis; Mastodon signs and sends, without a promise of order, and nobody is told of what fails")
 }
 
 // database reads one key as the gateway would, and prints what the role needs.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -14,19 +15,14 @@ import (
 	"github.com/sealgate/sealgate/relay"
 	"github.com/sealgate/sealgate/relay/outbox"
 	"github.com/sealgate/sealgate/relay/outbox/mastodondb"
+	"github.com/sealgate/sealgate/relay/outbox/sidekiq"
 )
 
 // newOutbox makes what sends local people's messages.
 func (g *gateway) newOutbox(own *rsa.PrivateKey) (*outbox.Outbox, error) {
-	keys, err := newSigningSource(g.config.Signing)
+	keys, courier, err := g.openSigning()
 	if err != nil {
 		return nil, err
-	}
-	if db, ok := keys.(*mastodondb.Source); ok {
-		g.later(func() error { db.Close(); return nil })
-		if _, err := db.Look(context.Background()); err != nil { // receiving goes on; what is sent waits
-			g.log.Error("signing source cannot sign", "error", err)
-		}
 	}
 	f, base := g.config.Federation, publicBase(g.config)
 	keyID := relay.OwnKeyID(base)
@@ -36,7 +32,7 @@ func (g *gateway) newOutbox(own *rsa.PrivateKey) (*outbox.Outbox, error) {
 	})
 	g.later(func() error { client.CloseIdleConnections(); return nil })
 	return outbox.New(outbox.Options{
-		Domain: g.config.Domain, Base: base, Store: g.store, Inbox: g.inbox, Intake: g.intake, People: g.people, Keys: keys, Client: client,
+		Domain: g.config.Domain, Base: base, Store: g.store, Inbox: g.inbox, Intake: g.intake, People: g.people, Keys: keys, Courier: courier, Client: client,
 		Sign: func(r *http.Request) error {
 			return signature.SignHTTP(r, nil, signature.Signer{KeyID: keyID, Key: own}, time.Now())
 		},
@@ -46,15 +42,50 @@ func (g *gateway) newOutbox(own *rsa.PrivateKey) (*outbox.Outbox, error) {
 	}), nil
 }
 
-// newSigningSource opens where local people's keys are; nil for none.
-func newSigningSource(c configs.Signing) (outbox.Keys, error) {
-	switch c.Source {
+var errFiles = errors.New("signing.file has no keys, or some that cannot be used: sealgate check says which")
+
+// openSigning opens where local people's keys are, or who signs instead; neither for
+// none. A source that cannot sign now says so; receiving goes on, and what is sent waits.
+func (g *gateway) openSigning() (keys outbox.Keys, courier outbox.Courier, err error) {
+	var looked error
+	switch c := g.config.Signing; c.Source {
 	case "file":
-		return outbox.NewFiles(c.File)
+		files, err := outbox.NewFiles(c.File)
+		if err != nil {
+			return nil, nil, err
+		}
+		keys = files
+		if files.Look(context.Background()) != nil { // it names people
+			looked = errFiles
+		}
 	case "mastodon-database":
-		return newDatabase(c)
+		db, err := newDatabase(c)
+		if err != nil {
+			return nil, nil, err
+		}
+		g.later(func() error { db.Close(); return nil })
+		keys = db
+		_, looked = db.Look(context.Background())
+	case "mastodon-sidekiq":
+		queue, err := newSidekiq(c)
+		if err != nil {
+			return nil, nil, err
+		}
+		g.later(queue.Close)
+		courier, looked = queue, queue.Look(context.Background())
 	}
-	return nil, nil //nolint:nilnil // no source is an ordinary choice, not an error
+	if looked != nil {
+		g.log.Error("signing source cannot sign", "error", looked)
+	}
+	return keys, courier, nil
+}
+
+func newSidekiq(c configs.Signing) (*sidekiq.Queue, error) {
+	url, err := c.Redis.Reveal()
+	if err != nil {
+		return nil, fmt.Errorf("signing.redis: %w", err)
+	}
+	return sidekiq.New(url, time.Now)
 }
 
 func newDatabase(c configs.Signing) (*mastodondb.Source, error) {

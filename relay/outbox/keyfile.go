@@ -53,6 +53,22 @@ func (f *Files) Key(_ context.Context, s Sender) (crypto.Signer, error) {
 	return ReadPEM(text)
 }
 
+// Look tries every key there is. Its error names each that cannot be used.
+func (f *Files) Look(ctx context.Context) error {
+	paths, err := filepath.Glob(filepath.Join(f.directory, "*.pem"))
+	if err != nil || len(paths) == 0 {
+		return fmt.Errorf("%w: signing.file %s has no {username}.pem: nobody can write to other servers", ErrNoKey, f.directory)
+	}
+	var wrong []error
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".pem")
+		if _, err := f.Key(ctx, Sender{Name: name}); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s cannot write to other servers: %w", name, err))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
 // ReadPEM reads a private key in PKCS #1 or PKCS #8. Its errors wrap ErrNoKey and
 // have nothing of the key.
 func ReadPEM(text []byte) (crypto.Signer, error) {

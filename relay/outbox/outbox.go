@@ -20,8 +20,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
@@ -50,18 +52,19 @@ const resolveTime = 3 * time.Second
 
 // Options of an Outbox. Domain, Base, Store, Inbox, People and Client are required.
 type Options struct {
-	Domain string // the host in local actors' ids
-	Base   string // what ids given here begin with, such as https://social.example
-	Store  Store
-	Inbox  *inbox.Inbox
-	Intake *intake.Intake // nil: policy allows everything
-	People *mastodon.Instance
-	Keys   Keys // nil: signing.source is none; then only local people can be written to
-	Client *http.Client
-	Sign   func(*http.Request) error // signs fetches, as the gateway's own actor; may be nil
-	Limits activity.Limits
-	Each   bool          // every recipient elsewhere gets a copy addressed to them alone
-	Jitter time.Duration // a delivery waits a random time up to this
+	Domain  string // the host in local actors' ids
+	Base    string // what ids given here begin with, such as https://social.example
+	Store   Store
+	Inbox   *inbox.Inbox
+	Intake  *intake.Intake // nil: policy allows everything
+	People  *mastodon.Instance
+	Keys    Keys    // without Keys and Courier, signing.source is none: only local people can be written to
+	Courier Courier // instead of Keys
+	Client  *http.Client
+	Sign    func(*http.Request) error // signs fetches, as the gateway's own actor; may be nil
+	Limits  activity.Limits
+	Each    bool          // every recipient elsewhere gets a copy addressed to them alone
+	Jitter  time.Duration // a delivery waits a random time up to this
 
 	Spread  Spread // nil: random
 	Clock   func() time.Time
@@ -85,8 +88,11 @@ type Outbox struct {
 	recent  *recent
 	actors  *actors
 	post    *poster // nil without Keys
+	courier Courier // nil with them
 	lanes   *laneNames
 	queue   *scheduler
+	bodies  *otter.Cache[string, Sent]
+	ahead   atomic.Int64 // deliveries in memory
 	metrics *metrics
 }
 
@@ -107,8 +113,9 @@ func New(o Options) *Outbox {
 	out := &Outbox{
 		domain: strings.ToLower(o.Domain), base: o.Base, store: o.Store, inbox: o.Inbox, intake: o.Intake, people: o.People,
 		limits: o.Limits, each: o.Each, jitter: o.Jitter, clock: o.Clock, log: o.Log,
-		recent: newRecent(o.Clock), actors: newActors(o.Client, o.Sign, o.Clock), lanes: newLaneNames(),
+		recent: newRecent(o.Clock), actors: newActors(o.Client, o.Sign, o.Clock), lanes: newLaneNames(), bodies: newBodies(),
 	}
+	out.courier = o.Courier
 	if out.intake == nil {
 		out.intake = intake.New(intake.Options{Inbox: o.Inbox})
 	}
@@ -184,6 +191,9 @@ func aliasName(from Sender, id string) string { return from.Account + " " + id }
 
 // maySend says whether the sender's messages can be signed.
 func (o *Outbox) maySend(ctx context.Context, from Sender) error {
+	if o.courier != nil {
+		return nil
+	}
 	if o.post == nil {
 		return ErrReceiveOnly
 	}
@@ -361,6 +371,9 @@ func (o *Outbox) envelopes(list []recipient) []Delivery {
 
 // keep makes s durable and sets off what it causes.
 func (o *Outbox) keep(ctx context.Context, from Sender, s Submission) error {
+	if len(s.Deliveries) > 0 {
+		o.remember(s.Sent.Names[0], s.Sent)
+	}
 	places := make([]laneHost, 0, len(s.Deliveries))
 	for i := range s.Deliveries {
 		places = append(places, laneHost{s.Deliveries[i].Lane, s.Deliveries[i].Host, s.Deliveries[i].Sender.Account})

@@ -23,7 +23,7 @@ func (o *Outbox) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("read the delivery queue: %w", err)
 	}
-	if o.post == nil {
+	if o.post == nil && o.courier == nil {
 		<-ctx.Done()
 		return nil
 	}
@@ -32,7 +32,11 @@ func (o *Outbox) Run(ctx context.Context) error {
 	for {
 		l, again := o.queue.next()
 		if l != nil {
-			group.Go(func() { o.queue.done(l, o.serve(ctx, l)) })
+			group.Go(func() {
+				out := o.serve(ctx, l)
+				o.passed(l, out)
+				o.queue.done(l, out)
+			})
 			continue
 		}
 		if o.queue.wait(ctx, again) != nil {
@@ -64,17 +68,16 @@ func (o *Outbox) load(ctx context.Context) error {
 
 // serve makes the delivery at the head of a lane.
 func (o *Outbox) serve(ctx context.Context, l *lane) outcome {
-	list, err := o.store.Pending(ctx, Place{l.id, l.behind}, 1)
+	d, err := o.head(ctx, l)
 	if ctx.Err() != nil {
 		return outcome{retry: time.Nanosecond} // stopped; nobody's fault
 	}
 	if err != nil {
 		return o.stuck(err)
 	}
-	if len(list) == 0 || list[0].Lane != l.id {
+	if d == nil {
 		return outcome{empty: true}
 	}
-	d := &list[0]
 	if wait := d.NotBefore.Sub(o.clock()); wait > 0 {
 		return outcome{wait: wait}
 	}
@@ -83,19 +86,14 @@ func (o *Outbox) serve(ctx context.Context, l *lane) outcome {
 	} else if waits {
 		return outcome{wait: overtakeLook}
 	}
-	sent, err := o.store.Sent(ctx, d.Sent)
-	if errors.Is(err, ErrNotSent) {
+	body, err := o.body(ctx, d)
+	if errors.Is(err, ErrNotSent) || errors.Is(err, ErrMalformed) {
 		return o.settle(ctx, d, answered{verdict: refused, err: err})
 	}
 	if err != nil && ctx.Err() == nil {
 		return o.stuck(err)
 	}
-	if sent.Each {
-		if sent.Body, err = onlyTo(sent.Body, d.Recipients...); err != nil {
-			return o.settle(ctx, d, answered{verdict: refused, err: err})
-		}
-	}
-	got := o.deliver(ctx, d, sent.Body)
+	got := o.deliver(ctx, d, body)
 	if ctx.Err() != nil && got.verdict != delivered {
 		return outcome{retry: time.Nanosecond} // stopped; nobody's fault
 	}
@@ -117,7 +115,7 @@ func (o *Outbox) deliver(ctx context.Context, d *Delivery, body []byte) answered
 		}
 		target = to.inbox
 	}
-	got := o.post.send(ctx, d, target, body)
+	got := o.hand(ctx, d, target, body)
 	if got.verdict != moved {
 		return got
 	}
@@ -128,7 +126,7 @@ func (o *Outbox) deliver(ctx context.Context, d *Delivery, body []byte) answered
 	if err != nil || to.inbox == target || to.shared == target {
 		return got
 	}
-	return o.post.send(ctx, d, to.inbox, body)
+	return o.hand(ctx, d, to.inbox, body)
 }
 
 func unlocated(err error) answered {

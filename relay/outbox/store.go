@@ -31,6 +31,9 @@ type Store interface {
 	// Pending gives up to limit deliveries behind a place, by lane and then Seq.
 	Pending(ctx context.Context, behind Place, limit int) ([]Delivery, error)
 
+	// Next gives up to limit deliveries of one lane behind a place.
+	Next(ctx context.Context, behind Place, limit int) ([]Delivery, error)
+
 	// Settle forgets what is done and rewrites what changed.
 	Settle(ctx context.Context, done []Place, changed []Delivery) error
 

@@ -17,14 +17,15 @@ type lane struct {
 
 	id       Lane
 	host     *host
-	sender   *sender   // who began it, and whose turns it takes
-	behind   uint64    // the Seq that was settled last
-	since    time.Time // when its head was accepted; zero: not looked at yet
-	reserved int       // submissions that are being kept
-	failures int       // of the delivery at its head
-	busy     bool      // in a line, or under way
-	more     bool      // something was kept since its turn began
-	told     bool      // it is known when to come back
+	sender   *sender    // who began it, and whose turns it takes
+	behind   uint64     // the Seq that was settled last
+	ahead    []Delivery // the next, as far as they were read
+	since    time.Time  // when its head was accepted; zero: not looked at yet
+	reserved int        // submissions that are being kept
+	failures int        // of the delivery at its head
+	busy     bool       // in a line, or under way
+	more     bool       // something was kept since its turn began
+	told     bool       // it is known when to come back
 }
 
 // host is one server while something is queued for it.
