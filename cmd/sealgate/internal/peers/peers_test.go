@@ -29,7 +29,9 @@ func TestPeers(t *testing.T) {
 	w := &world{binary: buildGateway(t.Context(), t)}
 	w.snac = startSnac(t, domain, append([]string{"bob", "ivy", "carol", "dave", "erin"}, keyOwners()...)...)
 	w.tap = startTap(t, w.snac.address)
-	w.gateway = startGateway(t, w.binary, domain, w.tap.address)
+	keys := t.TempDir()
+	w.snac.keyFile(t, keys, "bob")
+	w.gateway = launch(t, setup{binary: w.binary, domain: domain, upstream: w.tap.address, software: "snac", keys: keys})
 	w.fedify = startPeer(t, &w.alice, "fedify.mjs")
 	w.bot = startPeer(t, &w.robot, "bot.mjs")
 
@@ -51,6 +53,8 @@ func TestPeers(t *testing.T) {
 		w.conversation(t, client{library: "openmls", owner: "erin", handshake: "public"})
 	})
 	t.Run("the key directory", w.keyDirectory)
+	t.Run("peers take what the gateway sends", w.sends)
+	t.Run("libraries verify what the gateway signs", w.verifiable)
 }
 
 // actor is a local person's id. snac's people live at the root.

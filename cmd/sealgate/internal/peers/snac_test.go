@@ -20,10 +20,11 @@ type snac struct {
 	data     string
 	address  string // where it listens; its people know it by another host
 	password map[string]string
+	log      *output
 }
 
 // startSnac makes an instance whose public host is domain, with the people
-// named, and serves it until the test ends.
+// named, and serves it until the test ends. Without a domain nothing is in front of it.
 func startSnac(t *testing.T, domain string, people ...string) *snac {
 	t.Helper()
 	s := &snac{
@@ -31,6 +32,10 @@ func startSnac(t *testing.T, domain string, people ...string) *snac {
 		data:     filepath.Join(t.TempDir(), "snac"),
 		address:  freeAddress(t),
 		password: map[string]string{},
+		log:      new(output),
+	}
+	if domain == "" {
+		domain = s.address
 	}
 	s.run(t, "127.0.0.1\n"+portOf(t, s.address)+"\n"+domain+"\n\n\n", "init", s.data)
 	s.speakPlainHTTP(t)
@@ -38,12 +43,12 @@ func startSnac(t *testing.T, domain string, people ...string) *snac {
 		s.add(t, name)
 	}
 	cmd := exec.CommandContext(t.Context(), s.binary, "httpd", s.data)
-	log := new(output)
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), "DEBUG=3") // it then says what it verified
+	cmd.Stdout, cmd.Stderr = s.log, s.log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	showOnFailure(t, "snac", log)
+	showOnFailure(t, "snac", s.log)
 	t.Cleanup(func() { cmd.Wait() }) // killed with the test's context
 	eventually(t, "snac to listen", func() bool {
 		c, err := net.Dial("tcp", s.address)
