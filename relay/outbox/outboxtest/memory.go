@@ -99,6 +99,17 @@ func (m *Memory) Pending(ctx context.Context, behind outbox.Place, limit int) ([
 	return out, ctx.Err()
 }
 
+// Next implements outbox.Store.
+func (m *Memory) Next(ctx context.Context, behind outbox.Place, limit int) ([]outbox.Delivery, error) {
+	all, err := m.Pending(ctx, behind, limit)
+	for i, d := range all {
+		if d.Lane != behind.Lane {
+			return all[:i], err
+		}
+	}
+	return all, err
+}
+
 // Settle implements outbox.Store.
 func (m *Memory) Settle(ctx context.Context, done []outbox.Place, changed []outbox.Delivery) error {
 	if err := ctx.Err(); err != nil {

@@ -104,7 +104,7 @@ func testFull(t *testing.T, s outbox.Store, mail inbox.Store) {
 }
 
 // testOrder: Seq grows within a lane, in the order of submissions and within one,
-// and Pending pages through lanes.
+// Pending pages through lanes, and Next stays in one.
 func testOrder(t *testing.T, s outbox.Store, _ inbox.Store) {
 	for _, name := range []string{"a", "b", "c"} {
 		submit(t, s, submission(name, "bob", 1, delivery(lane(2), name+"1"), delivery(lane(1), name), delivery(lane(2), name+"2")))
@@ -125,6 +125,20 @@ func testOrder(t *testing.T, s outbox.Store, _ inbox.Store) {
 	}
 	if want := "[a b c a1 a2 b1 b2 c1 c2]"; fmt.Sprint(got) != want {
 		t.Errorf("order %v, want %v", got, want)
+	}
+	for _, c := range []struct {
+		lane  outbox.Lane
+		limit int
+		want  string
+	}{{lane(1), 9, "[a b c]"}, {lane(2), 3, "[a1 a2 b1]"}, {lane(3), 9, "[]"}} {
+		got = []string{}
+		next, err := s.Next(t.Context(), outbox.Place{Lane: c.lane}, c.limit)
+		for _, d := range next {
+			got = append(got, d.Sent)
+		}
+		if err != nil || fmt.Sprint(got) != c.want {
+			t.Errorf("next %v, %v, want %v", got, err, c.want)
+		}
 	}
 }
 

@@ -157,13 +157,10 @@ func (s *forgetful) Append(ctx context.Context, ms []inbox.Message) ([]inbox.Res
 // lifo sends what came last first.
 type lifo struct{ *outboxtest.Memory }
 
-func (s *lifo) Pending(ctx context.Context, behind outbox.Place, limit int) ([]outbox.Delivery, error) {
-	if limit > 1 {
-		return s.Memory.Pending(ctx, behind, limit)
-	}
-	all, err := s.Memory.Pending(ctx, outbox.Place{Lane: behind.Lane}, 1000)
-	all = slices.DeleteFunc(all, func(d outbox.Delivery) bool { return d.Lane != behind.Lane })
-	return all[max(0, len(all)-1):], err
+func (s *lifo) Next(ctx context.Context, behind outbox.Place, _ int) ([]outbox.Delivery, error) {
+	all, err := s.Memory.Next(ctx, outbox.Place{Lane: behind.Lane}, 1000)
+	slices.Reverse(all)
+	return all[:min(1, len(all))], err
 }
 
 // generous forgets who holds a package.
