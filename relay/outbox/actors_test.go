@@ -1,0 +1,117 @@
+package outbox_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sealgate/sealgate/cmd/demo/instance"
+)
+
+// asked counts how often a peer's actors are looked up; while down is set it answers 503.
+func asked(p *peer) (lookups *atomic.Int64, down *atomic.Bool) {
+	lookups, down = new(atomic.Int64), new(atomic.Bool)
+	p.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			lookups.Add(1)
+			if down.Load() {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+		}
+		p.ServeHTTP(w, r)
+	})
+	return lookups, down
+}
+
+// TestActorsAreRemembered: one lookup for all who want it at once, another after a day,
+// and what was known holds while the server does not answer.
+func TestActorsAreRemembered(t *testing.T) {
+	w, p := newWorld(t, settings{}), newPeer(t, nil)
+	lookups, down := asked(p)
+	w.run(t)
+	var group sync.WaitGroup
+	for n := range uint64(20) {
+		group.Go(func() {
+			if _, err := w.Submit(context.Background(), w.from, message("g", n+1, "", p.actor("zoe"))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	p.await(t, 20)
+	if n := lookups.Load(); n != 1 {
+		t.Errorf("%d lookups for 20 messages", n)
+	}
+	w.ahead.Add(int64(25 * time.Hour))
+	down.Store(true)
+	w.post(t, message("g", 21, "", p.actor("zoe")))
+	p.await(t, 21)
+	if n := lookups.Load(); n != 2 {
+		t.Errorf("%d lookups after a day", n)
+	}
+}
+
+// TestActorMoved: a 404 of the inbox has the actor looked up anew, and the message goes
+// where they are now.
+func TestActorMoved(t *testing.T) {
+	w, p := newWorld(t, settings{}), newPeer(t, nil)
+	var moved atomic.Bool
+	p.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case !moved.Load():
+			p.ServeHTTP(rw, r)
+		case r.Method == http.MethodGet:
+			_, _ = rw.Write([]byte(`{"id":"` + p.actor("zoe") + `","inbox":"` + p.URL + `/new/inbox"}`))
+		case r.URL.Path != "/new/inbox":
+			rw.WriteHeader(http.StatusNotFound)
+		default:
+			p.ServeHTTP(rw, r)
+		}
+	})
+	w.run(t)
+	w.post(t, message("g", 1, "", p.actor("zoe")))
+	p.await(t, 1)
+	moved.Store(true)
+	w.post(t, message("g", 2, "", p.actor("zoe")))
+	if got := p.await(t, 2)[1]; got.path != "/new/inbox" {
+		t.Errorf("it went to %s", got.path)
+	}
+}
+
+// TestKeyRotated: a person's new key is used after five minutes.
+func TestKeyRotated(t *testing.T) {
+	w := newInstance(t, instance.OpenFetch)
+	directory := keyFiles(t, w.alice)
+	w.open(t, t.TempDir(), files(t, directory))
+	p := newPeer(t, nil)
+	w.run(t)
+	w.post(t, message("g", 1, "", p.actor("zoe")))
+	if err := verify(p.await(t, 1)[0], p, w.alice); err != nil {
+		t.Error(err)
+	}
+	fresh, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.alice.Key = fresh
+	text, err := os.ReadFile(filepath.Join(keyFiles(t, w.alice), "alice.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(directory, "alice.pem"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.ahead.Add(int64(6 * time.Minute))
+	w.post(t, message("g", 2, "", p.actor("zoe")))
+	if err := verify(p.await(t, 2)[1], p, w.alice); err != nil {
+		t.Errorf("with the new key: %v", err)
+	}
+}
