@@ -40,7 +40,7 @@ func TestActorsAreRemembered(t *testing.T) {
 	var group sync.WaitGroup
 	for n := range uint64(20) {
 		group.Go(func() {
-			if _, err := w.Submit(context.Background(), w.from, message("g", n+1, "", p.actor("zoe"))); err != nil {
+			if _, err := w.Submit(context.Background(), w.from, "", message("g", n+1, "", p.actor("zoe"))); err != nil {
 				t.Error(err)
 			}
 		})
