@@ -44,6 +44,8 @@ type Upstream struct {
 	Web       string `yaml:"web" kind:"upstream" example:"http://127.0.0.1:3000"`
 	Streaming string `yaml:"streaming" kind:"upstream" example:"http://127.0.0.1:4000"` // "": Web serves it
 	Software  string `yaml:"software" oneof:"mastodon,gotosocial,snac,auto" example:"mastodon"`
+	// AdminToken is an access token of an administrator with admin:read:domain_blocks and admin:read:domain_allows.
+	AdminToken Secret `yaml:"admin_token" example:"file:./admin-token"`
 }
 
 // TLS is the gateway's own encryption, for when no proxy in front does it.
@@ -143,6 +145,7 @@ type Limits struct {
 type Admin struct {
 	Listen Address `yaml:"listen" example:"127.0.0.1:9420"`
 	Socket string  `yaml:"socket" kind:"path" example:"./data/admin.sock"`
+	URL    string  `yaml:"url" example:"https://sealgate-admin.social.example"` // "": http:// and Listen
 }
 
 // Log says what is written to stderr.

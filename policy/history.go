@@ -165,15 +165,32 @@ func (b *Book) Rollback(ctx context.Context, change, who string) (Change, error)
 	if err != nil {
 		return Change{}, err
 	}
+	return b.replace(ctx, text, who)
+}
+
+// Replace writes a policy over the policy file and loads it. One that does not load is not written.
+func (b *Book) Replace(ctx context.Context, text []byte, who string) (Change, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.opt.Origin.Write == nil {
+		return Change{}, ErrPreset
+	}
+	return b.replace(ctx, text, who)
+}
+
+func (b *Book) replace(ctx context.Context, text []byte, who string) (Change, error) {
 	r := &reading{text: text, open: b.opt.Origin.open}
 	if _, err := r.parse(b.opt.Origin.Name, b.opt.Clock(), nil); err != nil {
-		return Change{}, fmt.Errorf("that policy does not load any more, nothing is changed: %w", err)
+		return Change{}, fmt.Errorf("that policy does not load, nothing is changed: %w", err)
 	}
 	if err := b.opt.Origin.Write(text); err != nil {
 		return Change{}, fmt.Errorf("write the policy file: %w", err)
 	}
 	return b.load(ctx, who)
 }
+
+// MayReplace says whether there is a file to write over.
+func (b *Book) MayReplace() bool { return b.opt.Origin.Write != nil }
 
 // earlier is the text of a change, or of the newest one that differs from the
 // policy in force.

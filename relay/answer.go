@@ -91,7 +91,7 @@ var answers = []struct {
 	{outbox.ErrReceiveOnly, 503, "This gateway only receives: it cannot sign messages to other servers until its operator " +
 		"sets signing.source (file, mastodon-database). Messages to people on this server can be sent.", false},
 	{outbox.ErrNoKey, 503, "The sender's key cannot be read, so nothing can be signed (signing.source).", false},
-	{errNotOurs, 501, "This outbox sends end-to-end encrypted messages (MLS) only; nothing was posted. " +
+	{errNotOurs, 501, "This outbox sends end-to-end encrypted messages (MLS) and reports (Flag) only; nothing was posted. " +
 		"Post everything else with the instance's own API.", false},
 	{errNoOutbox, 503, "This gateway sends nothing.", false},
 	{errNoToken, 401, "Show the access token of the person whose mailbox this is: Authorization: Bearer.", false},
@@ -120,6 +120,8 @@ var answers = []struct {
 	{errLookedUp, 429, "Too many documents were asked for in a short time: try again later.", false},
 	{errNotThere, 404, "There is no such document.", false},
 	{errOutside, 502, "The other server gave no ActivityPub document.", false},
+	{mastodon.ErrReport, 400, "The report cannot be made.", true},
+	{mastodon.ErrReportRefused, 403, "The instance does not take the report.", true},
 	{mastodon.ErrToken, 401, "The instance does not accept this access token: sign in again.", false},
 	{mastodon.ErrScope, 403, "The access token does not allow this.", true},
 	{mastodon.ErrNoPerson, 404, "Nobody here has this name.", false},

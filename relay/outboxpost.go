@@ -96,6 +96,9 @@ func (r *Relay) submit(work context.Context, ctx *fasthttp.RequestCtx, who masto
 	if whole, err := outbox.Complete(body, who.Actor); err == nil {
 		body = whole
 	} // what is no JSON is judged below
+	if isFlag, err := r.report(work, ctx, who, body); isFlag || err != nil {
+		return err
+	}
 	if isOurs, err := r.submitKeys(work, ctx, who, body); isOurs || err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"html/template"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -53,6 +54,8 @@ type Options struct {
 	Outbox      *outbox.Outbox   // nil: nobody can send
 	Keys        *inbox.Directory // nil: nobody can publish key packages
 	Intake      *intake.Intake   // nil: policy allows everything
+	Reporter    Reporter         // nil: no Flag can be posted
+	Published   func() Published // nil: /e2ee/policy does not exist
 	Key         *rsa.PublicKey   // of the gateway's own actor; nil: /e2ee/actor does not exist
 	Limits      activity.Limits  // limits.json_depth, limits.json_keys
 	MaxActivity int64            // mailbox.max_activity in bytes; 0: 1 MiB
@@ -85,6 +88,9 @@ type Relay struct {
 	outbox         *outbox.Outbox
 	keys           *inbox.Directory
 	intake         *intake.Intake
+	reporter       Reporter
+	published      func() Published
+	policyHTML     *template.Template
 	limits         activity.Limits
 	maxActivity    int64
 	quota          int64
@@ -116,6 +122,7 @@ func New(o Options) (*Relay, error) {
 		domain: strings.ToLower(o.Domain), base: strings.TrimSuffix(o.Base, "/"),
 		web: o.Web, streaming: o.Streaming,
 		gate: o.Gate, inbox: o.Inbox, people: o.People, outbox: o.Outbox, keys: o.Keys, intake: o.Intake,
+		reporter: o.Reporter, published: o.Published, policyHTML: newPolicyPage(),
 		limits: o.Limits, maxActivity: o.MaxActivity, quota: o.Quota,
 		heartbeat: o.Heartbeat, streams: newStreams(o), push: o.Push,
 		clock: o.Clock, log: o.Log, metrics: newMetrics(o.Metrics), leaving: o.Leaving,
@@ -201,7 +208,7 @@ func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
 		r.pushRequest(ctx, d)
 	case routeRequests, routeRequest:
 		r.requests(ctx, d)
-	case routeActivities, routeObjects, routeThread, routeOwnInbox, routeEvents, routeKeyPackages, routeKeyPackage, routeOwnActor:
+	case routeActivities, routeObjects, routeThread, routeOwnInbox, routeEvents, routeKeyPackages, routeKeyPackage, routeOwnActor, routePolicy:
 		r.own(ctx, d)
 	default:
 		r.web.Pass(ctx)
@@ -240,6 +247,8 @@ func (r *Relay) own(ctx *fasthttp.RequestCtx, d destination) {
 		r.keyPackages(work, ctx, string(d.name))
 	case routeKeyPackage:
 		r.keyPackage(work, ctx, string(d.name), string(d.item))
+	case routePolicy:
+		r.policyPage(ctx)
 	default:
 		r.serveOwnActor(ctx)
 	}

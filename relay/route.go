@@ -27,6 +27,7 @@ const (
 	routeToken       route = "token"        // tokens of our own, bought and revoked
 	routeMetadata    route = "metadata"     // of our authorization server
 	routeDevices     route = "devices"      // a person's signed-in devices
+	routePolicy      route = "policy"       // what everybody may know of the policy
 	routeProxy       route = "proxy"        // documents of others, fetched for a person
 	routeRequests    route = "requests"     // the caller's message requests
 	routeRequest     route = "request"      // one of them, to be decided about
@@ -91,6 +92,8 @@ func (r *Relay) ownRoute(rest []byte) destination {
 		return destination{route: routeOwnActor}
 	case bytes.Equal(rest, []byte("requests")):
 		return destination{route: routeRequests}
+	case r.published != nil && bytes.Equal(rest, []byte("policy")):
+		return destination{route: routePolicy}
 	case r.looking != nil && bytes.Equal(rest, []byte("proxy")):
 		return destination{route: routeProxy}
 	}

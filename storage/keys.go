@@ -28,6 +28,7 @@ const (
 	threadKey  = 'c'
 	claimKey   = 'e'
 	memberKey  = 'g'
+	answerKey  = 'y'
 )
 
 // hashed is an HMAC-SHA-256 cut to 128 bits: fixed in size whatever ids peers

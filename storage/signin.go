@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -134,18 +135,34 @@ func (p *post) last(rows []lasting) error {
 	return nil
 }
 
+// KeepApp implements mastodon.Apps, for signing in.
+func (s *Store) KeepApp(ctx context.Context, a mastodon.App) error { return s.Apps("").KeepApp(ctx, a) }
+
+// KeptApp implements mastodon.Apps, for signing in.
+func (s *Store) KeptApp(ctx context.Context) (mastodon.App, error) { return s.Apps("").KeptApp(ctx) }
+
+// Apps keeps an application registered for something else.
+func (s *Store) Apps(purpose string) mastodon.Apps {
+	return apps{s, strings.TrimSpace(appName + " " + purpose)}
+}
+
+type apps struct {
+	store *Store
+	name  string
+}
+
 // KeepApp implements mastodon.Apps.
-func (s *Store) KeepApp(ctx context.Context, a mastodon.App) error {
+func (p apps) KeepApp(ctx context.Context, a mastodon.App) error {
 	value, err := json.Marshal(a) //nolint:gosec // the store is encrypted
 	if err != nil {
 		return fmt.Errorf("keep the registered application: %w", err)
 	}
-	return s.Keep(ctx, appName, value)
+	return p.store.Keep(ctx, p.name, value)
 }
 
 // KeptApp implements mastodon.Apps.
-func (s *Store) KeptApp(ctx context.Context) (mastodon.App, error) {
-	value, err := s.Kept(ctx, appName)
+func (p apps) KeptApp(ctx context.Context) (mastodon.App, error) {
+	value, err := p.store.Kept(ctx, p.name)
 	if errors.Is(err, ErrNotKept) {
 		return mastodon.App{}, mastodon.ErrNoApp
 	}

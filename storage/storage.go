@@ -26,13 +26,14 @@
 //	c list[16] seq[8]                        conversation as one reader sees it: an activity id   (Badger TTL)
 //	e claim[16]                              a sender's commit for a group's epoch: device | sent | at (Badger TTL)
 //	g member[16]                             a person has sent in a group: epoch | at   (Badger TTL)
+//	y answer[16]                             what the instance said of a person and another, as JSON (Badger TTL)
 //	D pool[16]                               key directory of a person: version | log head | devices | notices
 //	D pool[16] id                            a key package: number, suite, times, state, names, reservation (Badger TTL)
 //	C pool[16] id                            its content, as published                                      (Badger TTL)
 //	L pool[16] number[8]                     an entry of the key log
 //	T trace[16]                              a ref or init key was published: owner | device | until        (Badger TTL)
 //
-// box, once, find, person, pool, trace, account, device, sent, name, knock, domain, row, share, list, claim and member are
+// box, once, find, person, pool, trace, account, device, sent, name, knock, domain, row, share, list, claim, member and answer are
 // HMAC-SHA-256 under the secret,
 // cut to 16 bytes; integers in keys are big-endian. Buckets are spans of a thirtieth of the retention; a span expires, and is dropped, whole.
 package storage

@@ -19,10 +19,12 @@ import (
 	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/policy/actorkey"
 	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/policy/oauth"
 	"github.com/sealgate/sealgate/policy/ratelimit"
 	"github.com/sealgate/sealgate/policy/signature"
 	"github.com/sealgate/sealgate/relay"
 	"github.com/sealgate/sealgate/relay/admin"
+	"github.com/sealgate/sealgate/relay/admin/page"
 	"github.com/sealgate/sealgate/relay/edge"
 	"github.com/sealgate/sealgate/relay/forward"
 	"github.com/sealgate/sealgate/relay/intake"
@@ -38,6 +40,8 @@ type gateway struct {
 
 	store    *storage.Store
 	people   *mastodon.Instance
+	known    *mastodon.Relations
+	signIn   *oauth.Server
 	keys     *actorkey.Keys
 	inbox    *inbox.Inbox
 	relay    *relay.Relay
@@ -154,6 +158,7 @@ func (g *gateway) openFront() error {
 	if err != nil {
 		return err
 	}
+	g.known = g.newRelations()
 	g.gate = g.newGate(own)
 	if g.intake, err = g.openDoor(); err != nil {
 		return err
@@ -176,16 +181,16 @@ func (g *gateway) openFront() error {
 		return err
 	}
 	outside := g.newOutside(own)
-	signIn, err := g.newSignIn(outside)
-	if err != nil {
+	if g.signIn, err = g.newSignIn(outside); err != nil {
 		return err
 	}
 	g.relay, err = relay.New(relay.Options{
 		Domain: g.config.Domain, Base: publicBase(g.config), Web: web, Streaming: streaming,
-		Gate: g.gate, Inbox: g.inbox, People: g.people, Outbox: g.outbox, Keys: g.packages, Intake: g.intake, Key: &own.PublicKey,
+		Gate: g.gate, Inbox: g.inbox, People: g.people, Outbox: g.outbox, Keys: g.packages, Intake: g.intake,
+		Reporter: g.known, Published: g.published, Key: &own.PublicKey,
 		Limits:      activity.Limits{Depth: g.config.Limits.JSONDepth, Keys: g.config.Limits.JSONKeys},
 		MaxActivity: int64(g.config.Mailbox.MaxActivity), Quota: int64(g.config.Mailbox.Quota),
-		Leaving: g.leaving.Load, Push: pusher, SignIn: signIn, Outside: outside, Internal: g.internal(),
+		Leaving: g.leaving.Load, Push: pusher, SignIn: g.signIn, Outside: outside, Internal: g.internal(),
 		Log: g.log, Metrics: g.metrics,
 	})
 	if err != nil {
@@ -195,7 +200,11 @@ func (g *gateway) openFront() error {
 		Handler: g.relay.Handle, TrustedProxies: g.config.TrustedProxies, Limits: frontLimits(g.config.Limits),
 		Log: g.log, Metrics: g.metrics,
 	})
-	g.admin = g.newAdmin()
+	operators, err := g.newPage()
+	if err != nil {
+		return err
+	}
+	g.admin = g.newAdmin(operators)
 	return nil
 }
 
@@ -235,8 +244,8 @@ func (g *gateway) newGate(own *rsa.PrivateKey) *policy.Gate {
 		Keys: g.keys, Domain: g.config.Domain,
 		FailedSignatures: rateOf(limits.FailedSignatures), SignedRequests: rateOf(limits.SignedRequests),
 		Book: g.book, Journal: g.store, Server: newPulse(g.config.Storage.Path).read,
-		Approvals: approvals{g.inbox},
-		Log:       g.log, Metrics: g.metrics,
+		Relations: g.known, Approvals: approvals{g.inbox},
+		Log: g.log, Metrics: g.metrics,
 	})
 }
 
@@ -252,8 +261,9 @@ func frontLimits(l configs.Limits) forward.Limits {
 }
 
 // newAdmin answers the operator, and the program's own commands.
-func (g *gateway) newAdmin() *admin.Admin {
+func (g *gateway) newAdmin(operators *page.Page) *admin.Admin {
 	return admin.New(admin.Options{
+		Page: operators.Handler(), SocketPage: operators.Socket(),
 		Checks: []admin.Check{
 			{Name: "store", Probe: func(context.Context) error { return g.store.Writable() }},
 			{Name: "upstream", Probe: g.people.Reachable},

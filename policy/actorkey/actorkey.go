@@ -34,6 +34,7 @@ var (
 type Key struct {
 	ID     string // exactly as asked for
 	Actor  string // exactly as the actor's own document names itself
+	Name   string // its preferredUsername, which it may have chosen freely; at most 128 bytes
 	Agent  bool   // the actor is an Application or a Service, and speaks for many
 	Public crypto.PublicKey
 }
@@ -62,6 +63,7 @@ const (
 // Bounds on work that strangers cause.
 const (
 	maxKeyID       = 2048
+	maxName        = 128
 	maxCacheBytes  = 16 << 20
 	maxFlights     = 1024 // fetches begun and not ended, waiting ones included
 	maxHostFlights = 64   // of these for one host
@@ -129,6 +131,12 @@ func (k *Keys) Key(ctx context.Context, id string) (Key, error) {
 		return Key{}, err
 	}
 	return fl.wait(ctx)
+}
+
+// Name is the preferredUsername of an actor whose key was fetched lately, or "".
+func (k *Keys) Name(actor string) string {
+	name, _ := k.cache.names.GetIfPresent(actor)
+	return name
 }
 
 // Refresh fetches the key anew, whatever is remembered, but only once in five

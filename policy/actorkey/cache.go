@@ -12,6 +12,7 @@ import (
 type cache struct {
 	entries   *otter.Cache[string, entry]
 	refreshes *otter.Cache[string, refresh]
+	names     *otter.Cache[string, string] // of actors
 }
 
 type entry struct {
@@ -28,13 +29,21 @@ func newCache() *cache {
 	c := &cache{
 		entries: otter.Must(&otter.Options[string, entry]{
 			MaximumWeight: maxCacheBytes,
-			Weigher:       func(id string, e entry) uint32 { return uint32(len(id)+len(e.key.Actor)) + entryBytes },
-			Logger:        &otter.NoopLogger{},
-			Executor:      inPlace,
+			Weigher: func(id string, e entry) uint32 {
+				return uint32(len(id)+len(e.key.Actor)+len(e.key.Name)) + entryBytes
+			},
+			Logger:   &otter.NoopLogger{},
+			Executor: inPlace,
 		}),
 		refreshes: otter.Must(&otter.Options[string, refresh]{
 			MaximumWeight: maxCacheBytes / 4,
 			Weigher:       func(id string, _ refresh) uint32 { return uint32(len(id)) + 128 },
+			Logger:        &otter.NoopLogger{},
+			Executor:      inPlace,
+		}),
+		names: otter.Must(&otter.Options[string, string]{
+			MaximumWeight: maxCacheBytes / 4,
+			Weigher:       func(actor, name string) uint32 { return uint32(len(actor)+len(name)) + 128 },
 			Logger:        &otter.NoopLogger{},
 			Executor:      inPlace,
 		}),
@@ -58,6 +67,9 @@ func (c *cache) put(id string, key Key, err error, now time.Time) {
 		keep = keepNoKey
 	}
 	c.entries.Set(id, entry{key: key, err: err, until: now.Add(keep)})
+	if key.Name != "" {
+		c.names.Set(key.Actor, key.Name)
+	}
 }
 
 // A refresh is a forced fetch: when, and what kept it from its answer.

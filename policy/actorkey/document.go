@@ -14,6 +14,7 @@ import (
 // as maps.
 type document struct {
 	id     string
+	name   string      // preferredUsername
 	owner  string      // owner or controller, of a key document
 	inbox  bool        // it has one, so it means to be an actor
 	agent  bool        // its type is Application or Service
@@ -35,7 +36,7 @@ func readDocument(body []byte) (document, error) {
 		return document{}, fmt.Errorf("%w: document is not a JSON object", ErrNoKey)
 	}
 	self := readKey(o)
-	d := document{id: self.id, owner: self.owner, inbox: text(o["inbox"]) != "", agent: isAgent(o["type"]), self: self}
+	d := document{id: self.id, name: text(o["preferredUsername"]), owner: self.owner, inbox: text(o["inbox"]) != "", agent: isAgent(o["type"]), self: self}
 	for _, name := range []string{"publicKey", "assertionMethod"} {
 		for _, member := range members(o[name]) {
 			if id := text(member); id != "" {
@@ -155,5 +156,5 @@ func (d document) finish(keyID string, k keyObject) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("%w: key %q: %w", ErrNoKey, keyID, err)
 	}
-	return Key{ID: keyID, Actor: d.id, Agent: d.agent, Public: public}, nil
+	return Key{ID: keyID, Actor: d.id, Name: d.name[:min(len(d.name), maxName)], Agent: d.agent, Public: public}, nil
 }

@@ -123,6 +123,9 @@ func (i *Instance) confirm(ctx context.Context, key [sha256.Size]byte, token str
 		return i.lastGood(key, err)
 	}
 	i.tokens.Set(key, &tokenAnswer{caller: c, err: err, at: i.clock()})
+	if met := i.met.Load(); met != nil && err == nil {
+		(*met)(c, token)
+	}
 	return c, err
 }
 

@@ -1,10 +1,11 @@
-// Package mastodon asks the upstream instance's own REST API: who is local, and
-// who holds this token.
+// Package mastodon asks the upstream instance's own REST API: who is local, who
+// holds this token, and whom people and the instance block, mute and follow.
 //
-// It never writes to the instance, never follows a redirect away from it, never
-// keeps a token (only its SHA-256), and derives nobody from the shape of a URL
+// It never follows a redirect away from the instance, writes nothing there but
+// reports that people make, keeps tokens in memory only (those of Relations, for
+// 15 minutes; else their SHA-256), and derives nobody from the shape of a URL
 // alone: the instance is asked, and what it said is remembered in memory and,
-// through Register, on disk.
+// through Register and Shelf, on disk.
 //
 // Mastodon is the model; snac and GoToSocial, whose accounts carry no `uri` and
 // whose tokens show no scopes, are understood through WebFinger (RFC 7033).
@@ -105,6 +106,7 @@ type Instance struct {
 	persons *otter.Cache[string, personAnswer]
 	tokens  *otter.Cache[[sha256.Size]byte, *tokenAnswer]
 	asking  singleflight.Group
+	met     atomic.Pointer[func(Caller, string)] // told of every token that was confirmed
 }
 
 // New makes an Instance; it asks nothing yet. An error names the option.

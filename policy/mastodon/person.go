@@ -36,6 +36,12 @@ type account struct {
 	Username string `json:"username"`
 	Acct     string `json:"acct"`
 	URI      string `json:"uri"`
+
+	// Of remote accounts.
+	URL       string    `json:"url"`
+	Limited   bool      `json:"limited"`   // present on Mastodon when true
+	Suspended bool      `json:"suspended"` // likewise
+	CreatedAt time.Time `json:"created_at"`
 }
 
 // actor is the part of an actor document that matters here.

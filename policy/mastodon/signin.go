@@ -29,9 +29,10 @@ const (
 )
 
 // loginScopes is what the registered application asks of a person: who they are, whom they follow,
-// block and mute, and to report on their behalf. What an instance lacks is left out.
+// block and mute, their notification policy (the API has no narrower scope for it), and to find and
+// report somebody on their behalf. What an instance lacks is left out.
 func loginScopes() []string {
-	return []string{"profile", "read:follows", "read:blocks", "read:mutes", "write:reports"}
+	return []string{"profile", "read:follows", "read:blocks", "read:mutes", "read:notifications", "read:search", "write:reports"}
 }
 
 // App is the application that the gateway registered at the instance.
@@ -52,6 +53,7 @@ type SignInOptions struct {
 	Base     string // the instance's public address, such as https://social.example
 	Redirect string // our callback
 	Apps     Apps
+	Scopes   []string // what is asked of a person; nil: all that the gateway can use
 	Clock    func() time.Time
 	Log      *slog.Logger
 }
@@ -78,6 +80,9 @@ func (i *Instance) NewSignIn(o SignInOptions) (*SignIn, error) {
 	if o.Log == nil {
 		o.Log = i.log
 	}
+	if o.Scopes == nil {
+		o.Scopes = loginScopes()
+	}
 	o.Base = strings.TrimSuffix(o.Base, "/")
 	return &SignIn{Instance: i, options: o, attempts: ratelimit.New(ratelimit.Options{
 		Rate: ratelimit.Rate{Max: registerMax, Every: registerEvery}, Keys: 1,
@@ -87,7 +92,7 @@ func (i *Instance) NewSignIn(o SignInOptions) (*SignIn, error) {
 // LoginPage is the instance's own page where a person signs in and allows the gateway to know who
 // they are. ErrUnavailable.
 func (s *SignIn) LoginPage(ctx context.Context, state, challenge string) (string, error) {
-	a, err := once(ctx, s.Instance, "application", s.app)
+	a, err := once(ctx, s.Instance, "application "+s.options.Redirect, s.app)
 	if err != nil {
 		return "", err
 	}
@@ -267,7 +272,7 @@ func (s *SignIn) described(ctx context.Context) (*metadata, error) {
 	return m, nil
 }
 
-// scopes are those of loginScopes that the instance has. Who somebody is, profile tells from 4.3 on,
+// scopes are those wanted that the instance has. Who somebody is, profile tells from 4.3 on,
 // read:accounts before.
 func (s *SignIn) scopes(ctx context.Context) ([]string, error) {
 	m, err := s.described(ctx)
@@ -278,7 +283,7 @@ func (s *SignIn) scopes(ctx context.Context) ([]string, error) {
 	if m.Scopes == nil {
 		has = func(scope string) bool { return scope != "profile" }
 	}
-	list := slices.DeleteFunc(loginScopes(), func(scope string) bool { return !has(scope) })
+	list := slices.DeleteFunc(slices.Clone(s.options.Scopes), func(scope string) bool { return !has(scope) })
 	if !has("profile") {
 		list = slices.Insert(list, 0, "read:accounts")
 	}
@@ -287,6 +292,11 @@ func (s *SignIn) scopes(ctx context.Context) ([]string, error) {
 
 // post sends a form. Its error is ErrUnavailable: no answer was had.
 func (u *upstream) post(ctx context.Context, path string, form url.Values) (answer, error) {
+	return u.submit(ctx, path, "", form)
+}
+
+// submit is post with somebody's token.
+func (u *upstream) submit(ctx context.Context, path, token string, form url.Values) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.base+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -296,5 +306,8 @@ func (u *upstream) post(ctx context.Context, path string, form url.Values) (answ
 	req.Header.Set("User-Agent", "Sealgate")
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	return u.send(req)
 }

@@ -100,9 +100,9 @@ func TestApplicationIsRegisteredOnceWithWhatTheInstanceHas(t *testing.T) {
 		registry *registry
 		want     string
 	}{
-		"4.3 and later": {&registry{supported: "read write profile read:follows read:blocks read:mutes write:reports"}, "profile read:follows read:blocks read:mutes write:reports"},
+		"4.3 and later": {&registry{supported: "read write profile read:follows read:blocks read:mutes read:notifications read:search write:reports"}, "profile read:follows read:blocks read:mutes read:notifications read:search write:reports"},
 		"no reports":    {&registry{supported: "read profile read:follows read:blocks read:mutes"}, "profile read:follows read:blocks read:mutes"},
-		"before 4.3":    {&registry{}, "read:accounts read:follows read:blocks read:mutes write:reports"},
+		"before 4.3":    {&registry{}, "read:accounts read:follows read:blocks read:mutes read:notifications read:search write:reports"},
 		"stubborn":      {&registry{status: http.StatusUnprocessableEntity}, "read"},
 	} {
 		kept := &cabinet{}

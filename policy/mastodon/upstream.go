@@ -32,10 +32,12 @@ type question struct {
 	accept string
 }
 
-// answer is status and body of one reply, whatever the status.
+// answer is status and body of one reply, whatever the status. next is the query of the page that
+// follows (RFC 8288), nil on the last.
 type answer struct {
 	status int
 	body   []byte
+	next   url.Values
 }
 
 func newUpstream(web, domain string) (*upstream, error) {
@@ -107,7 +109,7 @@ func (u *upstream) send(req *http.Request) (answer, error) {
 	if len(body) > maxAnswer {
 		return answer{}, fmt.Errorf("%w: its answer to %s is over 1 MiB", ErrUnavailable, req.URL.Path)
 	}
-	return answer{status: res.StatusCode, body: body}, nil
+	return answer{status: res.StatusCode, body: body, next: nextPage(res.Header)}, nil
 }
 
 // into decodes a 200. Any other status, or what is not JSON, is ErrUnavailable:
@@ -125,4 +127,38 @@ func (a answer) into(v any) error {
 // gone tells whether the instance said that what was asked for does not exist.
 func (a answer) gone() bool {
 	return a.status == http.StatusNotFound || a.status == http.StatusGone
+}
+
+// pages asks for a list page by page, at most maxPages of them, and gives each to do. Of the link to the
+// next page only the query counts: path and host stay ours.
+func (u *upstream) pages(ctx context.Context, q question, do func(answer) error) error {
+	for range maxPages {
+		reply, err := u.ask(ctx, q)
+		if err != nil {
+			return err
+		}
+		if err := do(reply); err != nil {
+			return err
+		}
+		if reply.next == nil || reply.next.Encode() == q.query.Encode() {
+			return nil
+		}
+		q.query = reply.next
+	}
+	return nil
+}
+
+// nextPage is the query of the link with rel="next".
+func nextPage(h http.Header) url.Values {
+	for link := range strings.SplitSeq(strings.Join(h.Values("Link"), ","), ",") {
+		target, parameters, _ := strings.Cut(link, ";")
+		if !strings.Contains(parameters, `rel="next"`) {
+			continue
+		}
+		u, err := url.Parse(strings.Trim(strings.TrimSpace(target), "<>"))
+		if err == nil && u.RawQuery != "" {
+			return u.Query()
+		}
+	}
+	return nil
 }

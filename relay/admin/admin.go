@@ -40,7 +40,11 @@ type Options struct {
 	Mailbox  Mailbox             // nil: no /mailbox on the socket
 	Policy   *policy.Book        // nil: no /policy on the socket
 	Commands map[string]Command  // by name, on the socket
-	Log      *slog.Logger
+
+	Page       http.Handler // of /page/ on the listener, with a login of its own; nil: none
+	SocketPage http.Handler // the same on the socket, without
+
+	Log *slog.Logger
 }
 
 // Admin has the handlers. It is safe for concurrent use.
@@ -50,13 +54,15 @@ type Admin struct {
 	mailbox  Mailbox
 	policy   *policy.Book
 	commands map[string]Command
+	page     http.Handler
+	onSocket http.Handler
 	log      *slog.Logger
 	draining atomic.Bool
 }
 
 // New makes an Admin.
 func New(o Options) *Admin {
-	a := &Admin{checks: o.Checks, gatherer: o.Gatherer, mailbox: o.Mailbox, commands: o.Commands, policy: o.Policy, log: o.Log}
+	a := &Admin{checks: o.Checks, gatherer: o.Gatherer, mailbox: o.Mailbox, commands: o.Commands, policy: o.Policy, page: o.Page, onSocket: o.SocketPage, log: o.Log}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -67,7 +73,7 @@ func New(o Options) *Admin {
 // wants nothing new.
 func (a *Admin) Drain() { a.draining.Store(true) }
 
-// Handler is for `admin.listen`: /healthz, /readyz, /metrics, /debug/pprof/.
+// Handler is for `admin.listen`: /healthz, /readyz, /metrics, /debug/pprof/, /page/.
 func (a *Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -77,12 +83,23 @@ func (a *Admin) Handler() http.Handler {
 	if a.gatherer != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(a.gatherer, promhttp.HandlerOpts{}))
 	}
+	mountPage(mux, a.page)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
+}
+
+// mountPage adds the operator's page, where there is one.
+func mountPage(mux *http.ServeMux, page http.Handler) {
+	if page == nil {
+		return
+	}
+	mux.Handle("/page", page)
+	mux.Handle("/page/", page)
+	mux.Handle("GET /{$}", http.RedirectHandler("/page/", http.StatusSeeOther))
 }
 
 // readiness is the answer of /readyz: "ok" or what is wrong, by name.

@@ -28,9 +28,11 @@ type Has struct {
 //	GET /mailbox/{name}/has?id={activity id}   Has; 400 without id, 503 with Error
 //	/policy…                                   see policyCommands
 //	POST /command/{name…}?{arguments}           what a Command writes; 500 with its error, or cut off where it fails
+//	/page/                                      the operator's page, without a login
 func (a *Admin) Commands() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", a.ready)
+	mountPage(mux, a.onSocket)
 	if a.mailbox != nil {
 		mux.HandleFunc("GET /mailbox/{name}/has", a.has)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -12,7 +13,12 @@ const maxBody = 1 << 20
 
 // serveLookup is open even under authorized fetch.
 func (i *Instance) serveLookup(w http.ResponseWriter, r *http.Request) {
-	name, host, remote := strings.Cut(strings.TrimPrefix(r.URL.Query().Get("acct"), "@"), "@")
+	acct := strings.TrimPrefix(r.URL.Query().Get("acct"), "@")
+	name, host, remote := strings.Cut(acct, "@")
+	if known := i.remote(acct); known != nil {
+		writeTyped(w, "application/json; charset=utf-8", known)
+		return
+	}
 	p := i.person(name)
 	if p == nil || remote && host != i.Host() {
 		serveMissing(w, r)
@@ -23,6 +29,10 @@ func (i *Instance) serveLookup(w http.ResponseWriter, r *http.Request) {
 
 // serveAccount knows account ids and no names.
 func (i *Instance) serveAccount(w http.ResponseWriter, r *http.Request) {
+	if known := i.remote(r.PathValue("id")); known != nil {
+		writeTyped(w, "application/json; charset=utf-8", known)
+		return
+	}
 	p := i.person(r.PathValue("id"))
 	if p == nil || p.Account != r.PathValue("id") {
 		serveMissing(w, r)
@@ -44,7 +54,24 @@ func (i *Instance) serveCredentials(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "private, no-store")
-	writeTyped(w, "application/json; charset=utf-8", i.account(g.person))
+	entity := i.account(g.person)
+	i.mu.Lock()
+	role := g.person.role
+	i.mu.Unlock()
+	entity["role"] = map[string]any{
+		"id": "-99", "name": role, "permissions": strconv.Itoa(role.permissions()), "color": "", "highlighted": false,
+	}
+	writeTyped(w, "application/json; charset=utf-8", entity)
+}
+
+// remote is the entity of a remote account, nil when it is not known.
+func (i *Instance) remote(id string) map[string]any {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if r := i.findRemote(id); r != nil {
+		return r.entity()
+	}
+	return nil
 }
 
 func (i *Instance) account(p *Person) map[string]any {

@@ -67,6 +67,10 @@ type Instance struct {
 	received []Received
 	asked    map[string]int
 
+	remotes    []*Remote
+	moderation Moderation
+	reports    []Report
+
 	registered int // applications
 }
 
@@ -123,7 +127,18 @@ func (i *Instance) mux() *http.ServeMux {
 		"GET /nodeinfo/2.0":                           i.serveNodeInfo,
 		"GET /api/v1/accounts/lookup":                 i.serveLookup,
 		"GET /api/v1/accounts/verify_credentials":     i.serveCredentials,
+		"GET /api/v1/accounts/relationships":          i.serveRelationships,
 		"GET /api/v1/accounts/{id}":                   i.serveAccount,
+		"GET /api/v1/blocks":                          i.serveBlocks,
+		"GET /api/v1/mutes":                           i.serveMutes,
+		"GET /api/v1/domain_blocks":                   i.serveDomainBlocks,
+		"GET /api/v2/notifications/policy":            i.serveNotificationPolicy,
+		"GET /api/v1/instance/domain_blocks":          i.serveInstanceBlocks,
+		"GET /api/v1/admin/domain_blocks":             i.serveAdminBlocks,
+		"GET /api/v1/admin/domain_allows":             i.serveAdminAllows,
+		"GET /api/v2/instance":                        i.serveAboutV2,
+		"GET /api/v2/search":                          i.serveSearch,
+		"POST /api/v1/reports":                        i.serveReports,
 		"GET /api/v1/instance":                        i.serveAbout,
 		"GET /oauth/token/info":                       i.serveTokenInfo,
 		"GET /.well-known/oauth-authorization-server": i.serveOAuthMetadata,

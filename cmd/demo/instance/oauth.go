@@ -33,7 +33,7 @@ func (i *Instance) serveOAuthMetadata(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-const supportedScopes = "profile read read:accounts read:blocks read:follows read:mutes read:statuses write write:reports follow push"
+const supportedScopes = "profile read read:accounts read:blocks read:follows read:mutes read:notifications read:search read:statuses write write:reports follow push"
 
 func (i *Instance) serveApps(w http.ResponseWriter, r *http.Request) {
 	scopes := r.PostFormValue("scopes")

@@ -24,6 +24,11 @@ type Person struct {
 
 	public string // PEM
 	user   int    // what /oauth/token/info calls resource_owner_id
+
+	role           Role
+	ties           []tied // oldest first
+	blockedDomains []string
+	notify         map[string]string
 }
 
 // Inbox returns the person's own inbox.

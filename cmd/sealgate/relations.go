@@ -1,0 +1,18 @@
+package main
+
+import (
+	"context"
+
+	"github.com/sealgate/sealgate/policy/mastodon"
+)
+
+// newRelations makes what asks the instance whom its people and it itself block, mute and follow: with the
+// tokens of connected clients, and those that the instance gave when people signed in here. It asks
+// nothing before the rest of the gateway is there.
+func (g *gateway) newRelations() *mastodon.Relations {
+	return g.people.NewRelations(mastodon.RelationsOptions{
+		Shelf: g.store, AdminToken: g.config.Upstream.AdminToken.Reveal,
+		Login: func(ctx context.Context, account string) (string, error) { return g.signIn.Login(ctx, account) },
+		Name:  func(actor string) string { return g.keys.Name(actor) },
+	})
+}

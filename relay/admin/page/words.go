@@ -1,0 +1,106 @@
+package page
+
+import (
+	"fmt"
+	"html/template"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func titles() map[string]string {
+	return map[string]string{
+		"overview": "Today", "rules": "Rules", "domains": "Servers", "domain": "One server", "requests": "Requests",
+		"explain": "Explain", "deliveries": "Deliveries", "changes": "Changes", "preset": "Another preset", "public": "Public",
+	}
+}
+
+func functions() template.FuncMap {
+	return template.FuncMap{
+		"count": count, "number": number, "ago": ago, "when": when, "bars": bars, "css": func(s string) template.CSS { return template.CSS(s) }, //nolint:gosec // it is our own
+		"diff": diffLines, "part": part, "rule": ruleFor, "list": func(s ...any) []any { return s },
+	}
+}
+
+// number groups digits as in 12 345.
+func number(n int) string {
+	text := strconv.Itoa(n)
+	for at := len(text) - 3; at > 0; at -= 3 {
+		text = text[:at] + "\u202f" + text[at:]
+	}
+	return text
+}
+
+// count is "1 rule" or "2 rules".
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return number(n) + " " + many
+}
+
+func ago(now, t time.Time) string {
+	d := now.Sub(t)
+	switch {
+	case t.IsZero():
+		return "never"
+	case d < time.Minute:
+		return "just now"
+	case d < time.Hour:
+		return count(int(d/time.Minute), "minute ago", "minutes ago")
+	case d < 48*time.Hour:
+		return count(int(d/time.Hour), "hour ago", "hours ago")
+	}
+	return count(int(d/(24*time.Hour)), "day ago", "days ago")
+}
+
+func when(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
+
+// part is n of all, in percent.
+func part(n, all int) int {
+	if all == 0 {
+		return 0
+	}
+	return 100 * n / all
+}
+
+// bars draws the last 24 hours, the newest at the right.
+func bars(hours [24][outcomes]int) template.HTML {
+	highest := 1
+	for _, h := range hours {
+		highest = max(highest, h[delivered]+h[waits]+h[turned])
+	}
+	var b strings.Builder
+	b.WriteString(`<svg viewBox="0 0 288 64" role="img" aria-label="Messages in each of the last 24 hours"><path class="axis" d="M0 63.5H288"/>`)
+	for i, h := range hours {
+		y := 63.0
+		for did, class := range [outcomes]string{"ok", "wait", "no"} {
+			if h[did] == 0 {
+				continue
+			}
+			height := max(60*float64(h[did])/float64(highest), 1)
+			y -= height
+			fmt.Fprintf(&b, `<rect class="%s" x="%d" y="%.1f" width="9" height="%.1f"><title>%d hours ago: %d</title></rect>`, class, i*12+1, y, height, 23-i, h[did])
+		}
+	}
+	b.WriteString(`</svg>`)
+	return template.HTML(b.String()) //nolint:gosec // numbers and words of our own
+}
+
+// line is one line of a diff, and what it is.
+type line struct{ Class, Text string }
+
+func diffLines(text string) []line {
+	var lines []line
+	for one := range strings.Lines(text) {
+		class := ""
+		switch {
+		case strings.HasPrefix(one, "+"):
+			class = "add"
+		case strings.HasPrefix(one, "-"):
+			class = "del"
+		}
+		lines = append(lines, line{class, strings.TrimRight(one, "\n")})
+	}
+	return lines
+}
