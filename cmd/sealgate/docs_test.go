@@ -47,7 +47,7 @@ func sources(t *testing.T) []*ast.File {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && slices.Contains([]string{"testdata", "demo", "node_modules", ".git"}, d.Name()) {
+		if d.IsDir() && slices.Contains([]string{"testdata", "demo", "inboxtest", "outboxtest", "node_modules", ".git"}, d.Name()) {
 			return filepath.SkipDir
 		}
 		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
