@@ -290,12 +290,14 @@ func (s *SignIn) scopes(ctx context.Context) ([]string, error) {
 	return list, nil
 }
 
-// post sends a form. Its error is ErrUnavailable: no answer was had.
+// post sends a form, on a fresh connection when the instance had closed the kept one
+// meanwhile: snac does so without a word, and all that is posted here can be posted
+// twice. Its error is ErrUnavailable: no answer was had.
 func (u *upstream) post(ctx context.Context, path string, form url.Values) (answer, error) {
 	return u.submit(ctx, path, "", form)
 }
 
-// submit is post with somebody's token.
+// submit is post with somebody's token, which is for one time only.
 func (u *upstream) submit(ctx context.Context, path, token string, form url.Values) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.base+path, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -306,7 +308,9 @@ func (u *upstream) submit(ctx context.Context, path, token string, form url.Valu
 	req.Header.Set("User-Agent", "Sealgate")
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if token != "" {
+	if token == "" {
+		req.Header["Idempotency-Key"] = []string{} // says so to net/http, and is not sent
+	} else {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	return u.send(req)

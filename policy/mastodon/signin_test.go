@@ -44,6 +44,7 @@ type registry struct {
 	status    int    // of every registration, when set
 	asked     []string
 	forgot    bool
+	hangsUp   bool // once, on a registration
 }
 
 func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -57,6 +58,10 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		}
 		fmt.Fprintf(w, `{"issuer":"https://social.example/","scopes_supported":["%s"]}`, strings.ReplaceAll(r.supported, " ", `","`))
 	case "/api/v1/apps":
+		if r.hangsUp {
+			r.hangsUp = false
+			panic(http.ErrAbortHandler)
+		}
 		scopes := req.PostFormValue("scopes")
 		r.asked = append(r.asked, scopes)
 		if r.status != 0 && scopes != "read" {
@@ -120,6 +125,14 @@ func TestApplicationIsRegisteredOnceWithWhatTheInstanceHas(t *testing.T) {
 		if last := c.registry.asked[len(c.registry.asked)-1]; last != c.want || len(c.registry.asked) > 2 {
 			t.Errorf("%s: registered with %q", name, c.registry.asked)
 		}
+	}
+}
+
+// snac closes kept connections without a word; the question goes out once more.
+func TestApplicationIsRegisteredOverAConnectionThatHadEnded(t *testing.T) {
+	r := &registry{hangsUp: true}
+	if _, err := newSignIn(t, r, &cabinet{}, time.Now).LoginPage(t.Context(), "s", "c"); err != nil || len(r.asked) != 1 {
+		t.Errorf("%v, asked %d times", err, len(r.asked))
 	}
 }
 
