@@ -49,7 +49,7 @@ func DefaultLimits() Limits {
 // UpstreamOptions names an upstream and how long to wait for it.
 type UpstreamOptions struct {
 	URL           string                // http://host:port or unix:/path (upstream.web, upstream.streaming)
-	HideCookie    string                // a cookie of the gateway's own, removed from what is forwarded; empty: none
+	HideCookie    string                // what the names of the gateway's own cookies begin with: removed from what is forwarded; empty: none
 	DialTimeout   time.Duration         // default 5 s
 	HeaderTimeout time.Duration         // until the reply's head, after the request is sent; default 60 s; then 504
 	StallTimeout  time.Duration         // a reply body without a byte; default 5 min; event streams have none

@@ -185,7 +185,7 @@ func appendForwarded(dst []byte, h *head, v *via) []byte {
 	return dst
 }
 
-// appendCookie writes a Cookie line without the cookie called hide (RFC 6265 §4.2.1).
+// appendCookie writes a Cookie line without the cookies whose names begin with hide (RFC 6265 §4.2.1).
 func appendCookie(dst []byte, h *head, f *field, hide string) []byte {
 	if hide == "" || !bytes.Contains(h.val(f), []byte(hide)) {
 		return append(dst, h.raw[f.start:f.end]...)
@@ -196,7 +196,7 @@ func appendCookie(dst []byte, h *head, f *field, hide string) []byte {
 	for c := range bytes.SplitSeq(h.val(f), []byte(";")) {
 		c = trim(c)
 		name, _, _ := bytes.Cut(c, []byte("="))
-		if string(trim(name)) == hide || len(c) == 0 {
+		if bytes.HasPrefix(trim(name), []byte(hide)) || len(c) == 0 {
 			continue
 		}
 		if len(dst) > first {

@@ -81,7 +81,7 @@ var requests = []wire{
 		reply:   ok, returns: ok,
 	},
 	{
-		name: "own cookie hidden", send: "GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1; __Host-sealgate=x; b=2\r\nCookie: __Host-sealgate=y\r\n\r\n",
+		name: "own cookie hidden", send: "GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1; __Host-sealgate=x; __Host-sealgate-sign-in=z; b=2\r\nCookie: __Host-sealgate=y\r\n\r\n",
 		reaches: "GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1; b=2\r\n", reply: ok, returns: ok,
 	},
 	{
