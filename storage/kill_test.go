@@ -28,6 +28,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, claimForEver(path, os.Getenv(claimerPath+"_ROUND")))
 		os.Exit(1)
 	}
+	if path := os.Getenv(holderPath); path != "" {
+		fmt.Fprintln(os.Stderr, holdForEver(path, os.Getenv(holderPath+"_ROUND")))
+		os.Exit(1)
+	}
 	if path := os.Getenv(childPath); path != "" {
 		fmt.Fprintln(os.Stderr, writeForEver(path, os.Getenv(childPath+"_ROUND")))
 		os.Exit(1)

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/sealgate/sealgate/configs"
+	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/relay/admin"
 	"github.com/sealgate/sealgate/storage"
@@ -74,7 +75,11 @@ func askStore(config configs.Config, req *http.Request, into any) (found bool, e
 			return err
 		}
 		w := &answerBuffer{header: http.Header{}, status: http.StatusOK}
-		admin.New(admin.Options{Policy: book}).Commands().ServeHTTP(w, req)
+		in := inbox.New(inbox.Options{Store: s})
+		if err := in.LoadSevered(req.Context()); err != nil {
+			return err
+		}
+		admin.New(admin.Options{Policy: book, Door: doorkeeper{s, in}}).Commands().ServeHTTP(w, req)
 		found, err = answered(w.status, &w.body, into)
 		return err
 	})

@@ -69,7 +69,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
 	})
-	root.AddCommand(serveCommand(), checkCommand(), keysCommand(), policyCommand(), backupCommand(), restoreCommand(), rotateKeyCommand(),
+	root.AddCommand(serveCommand(), checkCommand(), keysCommand(), policyCommand(), requestsCommand(), backupCommand(), restoreCommand(), rotateKeyCommand(),
 		userCommand(), leaveCommand(), versionCommand())
 	return root
 }

@@ -268,7 +268,8 @@ func (g *gateway) newAdmin(operators *page.Page) *admin.Admin {
 			{Name: "store", Probe: func(context.Context) error { return g.store.Writable() }},
 			{Name: "upstream", Probe: g.people.Reachable},
 		},
-		Gatherer: g.metrics, Mailbox: g.holds, Policy: g.book, Commands: g.commands(), Log: g.log,
+		Gatherer: g.metrics, Mailbox: g.holds, Policy: g.book, Commands: g.commands(),
+		Door: doorkeeper{g.store, g.inbox}, Log: g.log,
 	})
 }
 

@@ -143,7 +143,7 @@ func testWelcomeWaits(t *testing.T, b *bench) {
 		t.Errorf("%+v, want %+v", all, want)
 	}
 	if len(b.requests(t, "carol")) != 0 {
-		t.Error("carol sees bob's request")
+		t.Errorf("carol sees bob's request, yet %+v", b.usage(t, "bob"))
 	}
 	b.delivered(t, letter("bob", friend, "application", "h", 1)) // nobody else waits
 }
@@ -169,7 +169,7 @@ func testAcceptedInOrder(t *testing.T, b *bench) {
 		t.Errorf("%+v", got)
 	}
 	if len(b.requests(t, "bob")) != 0 {
-		t.Error("the request is still there")
+		t.Errorf("the request is still there: %+v", b.requests(t, "bob"))
 	}
 	if err := b.Inbox.AcceptRequest(t.Context(), "bob", inbox.RequestID(stranger)); !errors.Is(err, inbox.ErrNoRequest) {
 		t.Errorf("accepted twice: %v", err)
@@ -202,7 +202,7 @@ func testAcceptNeedsRoom(t *testing.T, b *bench) {
 		t.Errorf("accepted into a full mailbox: %v", err)
 	}
 	if len(b.requests(t, "bob")) != 1 || b.usage(t, "bob").Total != 1 {
-		t.Error("a refused accept changed something")
+		t.Errorf("a refused accept changed something, yet %+v", b.usage(t, "bob"))
 	}
 	b.clock.Advance(11 * time.Hour)
 	if err := b.Store.(inbox.Keeper).Trim(t.Context(), "bob", 1); err != nil {
@@ -236,7 +236,7 @@ func testDroppedRequest(t *testing.T, b *bench) {
 		}
 	}
 	if len(b.requests(t, "bob")) != 0 || len(b.ids(t, "bob")) != 0 {
-		t.Error("something of it is left")
+		t.Errorf("something of it is left, yet %+v", b.usage(t, "bob"))
 	}
 	invited := letter("bob", stranger, "welcome", "", 3)
 	invited.Fate = inbox.Admit // bob follows them now
@@ -257,7 +257,7 @@ func testRequestExpires(t *testing.T, b *bench) {
 	}
 	again := letter("bob", stranger, "welcome", "", 2)
 	if r := b.waits(t, again); r.Request == "" {
-		t.Error("a request after an expired one is no new one")
+		t.Errorf("a request after an expired one is no new one, yet %+v", b.usage(t, "bob"))
 	}
 	b.accept(t, "bob", stranger)
 	b.wantIDs(t, "bob", again)
@@ -376,7 +376,7 @@ func testAllowedWelcomeLetsGo(t *testing.T, b *bench) {
 	b.letGo(t)
 	b.wantIDs(t, "bob", all...)
 	if len(b.requests(t, "bob")) != 0 {
-		t.Error("the request is still there")
+		t.Errorf("the request is still there: %+v", b.requests(t, "bob"))
 	}
 }
 
@@ -405,7 +405,7 @@ func testSlowGroupKeepsOrder(t *testing.T, b *bench) {
 	last := letter("bob", stranger, "commit", "g", 99)
 	b.delivered(t, last)
 	if len(b.requests(t, "bob")) != 0 {
-		t.Error("a queue is shown as a request")
+		t.Errorf("a queue is shown as a request: %+v", b.requests(t, "bob"))
 	}
 }
 

@@ -40,6 +40,7 @@ type Options struct {
 	Mailbox  Mailbox             // nil: no /mailbox on the socket
 	Policy   *policy.Book        // nil: no /policy on the socket
 	Commands map[string]Command  // by name, on the socket
+	Door     Door                // nil: no /requests on the socket
 
 	Page       http.Handler // of /page/ on the listener, with a login of its own; nil: none
 	SocketPage http.Handler // the same on the socket, without
@@ -54,6 +55,7 @@ type Admin struct {
 	mailbox  Mailbox
 	policy   *policy.Book
 	commands map[string]Command
+	door     Door
 	page     http.Handler
 	onSocket http.Handler
 	log      *slog.Logger
@@ -62,7 +64,7 @@ type Admin struct {
 
 // New makes an Admin.
 func New(o Options) *Admin {
-	a := &Admin{checks: o.Checks, gatherer: o.Gatherer, mailbox: o.Mailbox, commands: o.Commands, policy: o.Policy, page: o.Page, onSocket: o.SocketPage, log: o.Log}
+	a := &Admin{checks: o.Checks, gatherer: o.Gatherer, mailbox: o.Mailbox, commands: o.Commands, policy: o.Policy, door: o.Door, page: o.Page, onSocket: o.SocketPage, log: o.Log}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}

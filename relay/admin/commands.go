@@ -27,6 +27,7 @@ type Has struct {
 //	GET /readyz                                as on admin.listen
 //	GET /mailbox/{name}/has?id={activity id}   Has; 400 without id, 503 with Error
 //	/policy…                                   see policyCommands
+//	/requests…, /sever, /rejoin                 see doorCommands
 //	POST /command/{name…}?{arguments}           what a Command writes; 500 with its error, or cut off where it fails
 //	/page/                                      the operator's page, without a login
 func (a *Admin) Commands() http.Handler {
@@ -38,6 +39,9 @@ func (a *Admin) Commands() http.Handler {
 	}
 	if a.policy != nil {
 		a.policyCommands(mux, a.policy)
+	}
+	if a.door != nil {
+		a.doorCommands(mux, a.door)
 	}
 	mux.HandleFunc("POST /command/{name...}", a.command)
 	return mux

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/relay/admin"
+	"github.com/sealgate/sealgate/storage"
+)
+
+// doorkeeper answers the operator for what waits at people's mailboxes.
+type doorkeeper struct {
+	store *storage.Store
+	inbox *inbox.Inbox
+}
+
+// people are the one called name, or everybody.
+func (d doorkeeper) people(ctx context.Context, name string) ([]mastodon.Person, error) {
+	if name == "" {
+		return d.store.People(ctx)
+	}
+	p, err := d.store.Whom(ctx, name)
+	if errors.Is(err, mastodon.ErrNoPerson) {
+		return nil, fmt.Errorf("nobody here is known as %q", name)
+	}
+	return []mastodon.Person{p}, err
+}
+
+// List implements admin.Door.
+func (d doorkeeper) List(ctx context.Context, name string) (admin.RequestList, error) {
+	out := admin.RequestList{Requests: []admin.Request{}, Severed: []admin.Severing{}}
+	people, err := d.people(ctx, name)
+	if err != nil {
+		return out, err
+	}
+	names := map[inbox.Owner]string{}
+	for _, p := range people {
+		names[inbox.Owner(p.Account)] = p.Name
+		all, err := d.inbox.Requests(ctx, inbox.Owner(p.Account))
+		if err != nil {
+			return out, err
+		}
+		for _, w := range all {
+			out.Requests = append(out.Requests, admin.Request{
+				ID: w.ID, Person: p.Name, Actor: w.Actor, Since: w.Since, Ends: w.Ends, Messages: w.Messages, Bytes: w.Bytes,
+			})
+		}
+	}
+	for _, s := range d.inbox.SeveredList() {
+		if of, known := names[s.Owner]; known || s.Owner == "" {
+			out.Severed = append(out.Severed, admin.Severing{Who: s.Who, Person: of, Done: true, At: s.At, By: s.By, Affected: []admin.Affected{}})
+		}
+	}
+	return out, nil
+}
+
+// Decide implements admin.Door.
+func (d doorkeeper) Decide(ctx context.Context, name, id, action string) error {
+	p, err := d.store.Whom(ctx, name)
+	if err != nil {
+		return fmt.Errorf("nobody here is known as %q", name)
+	}
+	switch action {
+	case "accept":
+		return d.inbox.AcceptRequest(ctx, inbox.Owner(p.Account), id)
+	case "drop":
+		return d.inbox.DropRequest(ctx, inbox.Owner(p.Account), id)
+	}
+	return fmt.Errorf("%q is neither accept nor drop", action)
+}
+
+// Sever implements admin.Door.
+func (d doorkeeper) Sever(ctx context.Context, s admin.Severing) (admin.Severing, error) {
+	if s.Who = who(s.Who); s.Who == "" {
+		return s, errors.New("give an actor's id (https://…) or a host")
+	}
+	people, err := d.people(ctx, s.Person)
+	if err != nil {
+		return s, err
+	}
+	names := map[inbox.Owner]string{}
+	var owners []inbox.Owner
+	for _, p := range people {
+		o := inbox.Owner(p.Account)
+		owners, names[o] = append(owners, o), p.Name
+	}
+	contacts, err := d.inbox.ContactsOf(ctx, s.Who, owners)
+	if err != nil {
+		return s, err
+	}
+	s.Affected = []admin.Affected{}
+	var affected []inbox.Owner
+	for _, c := range contacts {
+		s.Affected = append(s.Affected, admin.Affected{Person: names[c.Owner], Groups: c.Groups, Requests: c.Requests})
+		affected = append(affected, c.Owner)
+	}
+	if !s.Done {
+		return s, nil
+	}
+	one := inbox.Severed{Who: s.Who, By: s.By}
+	if s.Person != "" {
+		one.Owner = owners[0]
+	}
+	return s, d.inbox.Sever(ctx, one, affected)
+}
+
+// Rejoin implements admin.Door.
+func (d doorkeeper) Rejoin(ctx context.Context, whom, name string) error {
+	var o inbox.Owner
+	if name != "" {
+		p, err := d.store.Whom(ctx, name)
+		if err != nil {
+			return fmt.Errorf("nobody here is known as %q", name)
+		}
+		o = inbox.Owner(p.Account)
+	}
+	return d.inbox.Rejoin(ctx, o, who(whom))
+}
+
+// who is an actor's id as it is, or a host in lower case.
+func who(text string) string {
+	text = strings.TrimSpace(text)
+	if strings.Contains(text, "://") {
+		return text
+	}
+	return strings.ToLower(text)
+}

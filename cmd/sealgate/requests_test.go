@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sealgate/sealgate/configs"
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/relay/admin"
+	"github.com/sealgate/sealgate/storage"
+)
+
+// TestRequestsCommands lists, accepts and drops message requests and severs a host, on a store at rest.
+func TestRequestsCommands(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "sealgate.yaml")
+	if err := os.WriteFile(file, []byte("domain: social.example\nadmin: {socket: ./none.sock}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config, err := configs.Load(file, func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := storeKey(config.Storage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := storeOptions(config)
+	o.Key = key
+	s, err := storage.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	person := mastodon.Person{Account: "1", Name: "alice", Actor: "https://social.example/users/alice"}
+	if err := s.Remember(t.Context(), person); err != nil {
+		t.Fatal(err)
+	}
+	for n, actor := range []string{"https://far.example/users/a", "https://far.example/users/b"} {
+		m := inboxtest.Sample("1", n)
+		m.Actor, m.Kind, m.Group, m.Fate = actor, "welcome", nil, inbox.Await
+		if rs, err := s.Append(t.Context(), []inbox.Message{m}); err != nil || !rs[0].Waits {
+			t.Fatal(rs, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	run := func(want int, args ...string) string {
+		t.Helper()
+		var out, errs bytes.Buffer
+		if code := execute(t.Context(), append(append([]string{"requests"}, args...), "--config", file), &out, &errs); code != want {
+			t.Errorf("%v: exit %d, %s%s", args, code, out.String(), errs.String())
+		}
+		return out.String()
+	}
+	list := func() (out admin.RequestList) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(run(0, "list", "--json")), &out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	all := list()
+	if len(all.Requests) != 2 || all.Requests[0].Person != "alice" || all.Requests[0].Messages != 1 {
+		t.Fatalf("%+v", all)
+	}
+	run(2, "accept", all.Requests[0].ID)
+	run(1, "accept", "nothing", "--person", "alice")
+	run(1, "accept", all.Requests[0].ID, "--person", "bob")
+	run(0, "accept", all.Requests[0].ID, "--person", "alice")
+	if preview := run(0, "sever", "far.example"); !strings.Contains(preview, "preview") || !strings.Contains(preview, "1 requests") {
+		t.Errorf("%s", preview)
+	}
+	if now := list(); len(now.Requests) != 1 || len(now.Severed) != 0 {
+		t.Errorf("a preview did something: %+v", now)
+	}
+	run(0, "sever", "far.example", "--yes")
+	if now := list(); len(now.Requests) != 0 || len(now.Severed) != 1 || now.Severed[0].Who != "far.example" {
+		t.Errorf("%+v", now)
+	}
+	run(0, "sever", "far.example", "--undo")
+	if now := list(); len(now.Severed) != 0 {
+		t.Errorf("%+v", now)
+	}
+}
