@@ -35,6 +35,8 @@ func (s *Store) KeptAnswer(ctx context.Context, account, about string) ([]byte, 
 	return value, err
 }
 
+// answerKeyOf begins with what stands for the account alone, so that its rows can be found.
 func (s *Store) answerKeyOf(account, about string) []byte {
-	return s.keys.hash(answerKey, account, about).key(answerKey)
+	h := s.keys.hash(answerKey, account, about)
+	return append(s.keys.hash(answerKey, account).key(answerKey), h[:]...)
 }

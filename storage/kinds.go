@@ -55,6 +55,7 @@ var kinds = map[byte]kind{
 	traceKey:   {what: "trace of a key package", owned: (*whose).trace},
 	ledgerKey:  {what: "group or request", owned: (*whose).ledger, show: showLedger},
 	shareKey:   {what: "share of a mailbox", fades: true},
+	answerKey:  {what: "answer of the instance", owned: func(w *whose, r *badger.Entry) bool { return w.is(r.Key[1:]) }, show: showText},
 }
 
 // whose is the person to whom rows may belong.
@@ -70,7 +71,7 @@ type whose struct {
 func (s *Store) whose(p mastodon.Person) *whose {
 	o, k := inbox.Owner(p.Account), s.keys
 	w := &whose{Person: p, home: accountKey(p.Account), sents: map[hashed]bool{}, before: map[string]string{}, keys: k}
-	w.hashes = []hashed{k.box(o), k.pool(o), k.hash(signInKey, p.Account)}
+	w.hashes = []hashed{k.box(o), k.pool(o), k.hash(signInKey, p.Account), k.hash(answerKey, p.Account)}
 	for _, id := range p.Keys() {
 		w.hashes = append(w.hashes, k.person(id))
 	}

@@ -43,6 +43,7 @@ func leave(t *testing.T, s *storage.Store, p mastodon.Person) {
 	for _, name := range []string{"push/", "devices/", "reports/"} {
 		check(s.Keep(ctx, name+p.Account, []byte(`{"of":"`+p.Name+`"}`)))
 	}
+	check(s.KeepAnswer(ctx, p.Account, "https://troll.example/users/x", []byte(`{"Blocking":true}`)))
 	until := time.Now().Add(time.Hour)
 	hash := oauth.Hash{}
 	copy(hash[:], p.Name)

@@ -26,7 +26,7 @@
 //	c list[16] seq[8]                        conversation as one reader sees it: an activity id   (Badger TTL)
 //	e claim[16]                              a sender's commit for a group's epoch: device | sent | at (Badger TTL)
 //	g member[16]                             a person has sent in a group: epoch | at   (Badger TTL)
-//	y answer[16]                             what the instance said of a person and another, as JSON (Badger TTL)
+//	y person[16] answer[16]                  what the instance said of a person and another, as JSON (Badger TTL)
 //	D pool[16]                               key directory of a person: version | log head | devices | notices
 //	D pool[16] id                            a key package: number, suite, times, state, names, reservation (Badger TTL)
 //	C pool[16] id                            its content, as published                                      (Badger TTL)
