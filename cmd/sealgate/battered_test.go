@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -105,6 +106,7 @@ func newBattered(t *testing.T) *battered {
 	}
 	b.options = runner.Options{Binary: binary, Directory: dir, Listen: listen, Upstream: upstream.URL, Keys: dir}
 	b.start()
+	b.join()
 	t.Cleanup(func() {
 		if b.process != nil {
 			_ = syscall.Kill(b.process.PID, syscall.SIGKILL)
@@ -120,6 +122,20 @@ func (b *battered) person(i *instance.Instance, name string) *instance.Person {
 	}
 	b.tokens[p] = i.Token(p, "read", "write")
 	return p
+}
+
+// join has bob write in the group, so that nobody in it is a stranger to him: those have an allowance.
+func (b *battered) join() {
+	b.t.Helper()
+	to := []string{b.alice.Actor}
+	for _, p := range b.others {
+		to = append(to, p.Actor)
+	}
+	body := fmt.Sprintf(`{"type":"PrivateMessage","mediaType":"message/mls","encoding":"base64","content":%q,"to":["%s"]}`,
+		privateMessage(1), strings.Join(to, `","`))
+	if status, _, answer := b.do(b.t.Context(), b.request(http.MethodPost, b.bob.Actor+"/outbox", b.tokens[b.bob], body)); status != http.StatusCreated {
+		b.t.Fatalf("bob's outbox: %d %s", status, answer)
+	}
 }
 
 func (b *battered) writeKey(dir string, p *instance.Person) {
