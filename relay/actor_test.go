@@ -13,7 +13,10 @@ import (
 )
 
 func editor() *Relay {
-	return &Relay{domain: "social.example", base: "https://social.example", log: slog.New(slog.DiscardHandler)}
+	return &Relay{
+		domain: "social.example", base: "https://social.example", log: slog.New(slog.DiscardHandler),
+		leaving: func() bool { return false },
+	}
 }
 
 func sample(t testing.TB, name string) []byte {
