@@ -50,7 +50,7 @@ func (o Options) offered() []property {
 // actorDocument passes a request for what may be an actor document; only the
 // ActivityPub form of it is looked at.
 func (r *Relay) actorDocument(ctx *fasthttp.RequestCtx) {
-	accept := joined(&ctx.Request.Header, fasthttp.HeaderAccept)
+	accept := wanted(&ctx.Request.Header)
 	if !wantsActivity(accept, pathOf(ctx.Request.Header.RequestURI())) {
 		r.web.Pass(ctx)
 		r.forgetRefused(ctx)

@@ -263,7 +263,7 @@ const (
 // writeActivity answers with an ActivityStreams document in the form asked for.
 func writeActivity(ctx *fasthttp.RequestCtx, cache string, body []byte) {
 	kind := activityJSON
-	accept := joined(&ctx.Request.Header, fasthttp.HeaderAccept)
+	accept := wanted(&ctx.Request.Header)
 	if containsFold(accept, "application/ld+json") && !containsFold(accept, activityJSON) {
 		kind = linkedJSON
 	}

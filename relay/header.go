@@ -29,10 +29,10 @@ func value(h *fasthttp.RequestHeader, name string) []byte {
 	return nil
 }
 
-// joined is all of values in one list (RFC 9110 §5.3). A single value is borrowed from h.
-func joined(h *fasthttp.RequestHeader, name string) []byte {
+// wanted is all that Accept has in one list (RFC 9110 §5.3). A single value is borrowed from h.
+func wanted(h *fasthttp.RequestHeader) []byte {
 	var list []byte
-	for v := range values(h, name) {
+	for v := range values(h, fasthttp.HeaderAccept) {
 		if list == nil {
 			list = slices.Clip(v) // so that what is appended goes elsewhere
 			continue

@@ -126,7 +126,7 @@ func (r *Relay) submit(work context.Context, ctx *fasthttp.RequestCtx, who masto
 // package the package.
 func created(ctx *fasthttp.RequestCtx, location, id string, body []byte) {
 	kind := activityJSON
-	accept := joined(&ctx.Request.Header, fasthttp.HeaderAccept)
+	accept := wanted(&ctx.Request.Header)
 	if containsFold(accept, "application/json") && !containsFold(accept, activityJSON) {
 		kind = "application/json"
 	}

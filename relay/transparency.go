@@ -50,7 +50,7 @@ func (r *Relay) policyPage(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAccept)
 	var body bytes.Buffer
 	kind := "application/json"
-	if containsFold(joined(&ctx.Request.Header, fasthttp.HeaderAccept), "text/html") {
+	if containsFold(wanted(&ctx.Request.Header), "text/html") {
 		kind = "text/html; charset=utf-8"
 		pageHeaders(ctx)
 		style := sha256.Sum256([]byte(pageStyle))

@@ -81,7 +81,7 @@ func (p *Page) isSecure() bool { return strings.HasPrefix(p.opt.URL, "https://")
 
 // cookie is HttpOnly, and over https bound to the host and never sent in the clear.
 func (p *Page) cookie(name, value string, life time.Duration, site http.SameSite) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure wherever the page is reached over https; on loopback and the socket it is not
 		Name: p.cookieName(name), Value: value, Path: "/", MaxAge: int(life / time.Second),
 		HttpOnly: true, Secure: p.isSecure(), SameSite: site,
 	}

@@ -132,7 +132,8 @@ func (p *Page) waiting(ctx context.Context) (*ages, error) {
 		i := slices.IndexFunc(bounds, func(b struct {
 			name string
 			age  time.Duration
-		}) bool {
+		},
+		) bool {
 			return now.Sub(w.Since) < b.age
 		})
 		if i < 0 {
