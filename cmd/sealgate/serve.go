@@ -43,7 +43,7 @@ func (s *settings) load() (configs.Config, error) {
 
 // programVariables are the SEALGATE_ variables that the tests and the build of this project use.
 func programVariables() []string {
-	return []string{"SEALGATE_VECTORS", "SEALGATE_SAMPLES", "SEALGATE_CACHE", "SEALGATE_SEED", "SEALGATE_SEEDS", "SEALGATE_SOAK"}
+	return []string{"SEALGATE_VECTORS", "SEALGATE_SAMPLES", "SEALGATE_CACHE", "SEALGATE_SEED", "SEALGATE_SEEDS", "SEALGATE_SOAK", "SEALGATE_TEST_WAVE"}
 }
 
 func serveCommand() *cobra.Command {

@@ -61,7 +61,7 @@ func invitation(actor, id string, ref []byte) string {
 // people and some all to the same. SEALGATE_TEST_WAVE=1 makes it the wave of docs/policy.md.
 func TestSpamWave(t *testing.T) {
 	strangers, hosts, people := 200, 40, 20
-	if os.Getenv("SEALGATE_TEST_WAVE") != "" { //nolint:forbidigo // the long run is asked for by hand
+	if os.Getenv("SEALGATE_TEST_WAVE") != "" {
 		strangers, hosts, people = 10_000, 1000, 500
 	}
 	clock := inboxtest.NewClock()
