@@ -44,7 +44,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		routeForward, routeStreaming, routeInbox, routeActor, routeMessages, routeKeyPackages, routeKeyPackage,
 		routeOwnActor, routeWebFinger, routeOwnInbox, routeRevoke, routePush,
 		routeOutbox, routeActivities, routeObjects, routeThread, routeEvents,
-		routeAuthorize, routeToken, routeMetadata, routeDevices, routeProxy, routeRequests, routeRequest,
+		routeAuthorize, routeToken, routeMetadata, routeDevices, routeProxy, routePolicy, routeRequests, routeRequest,
 	} {
 		m.routes[name] = &routeMetrics{seconds: seconds.WithLabelValues(string(name))}
 	}
