@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,14 +27,14 @@ import (
 // ruled decides by a real policy; what people are to each other the test says.
 type ruled struct {
 	policy *rules.Policy
-	rel    map[string]rules.Rel // by actor; strangers else
+	rel    sync.Map // rules.Rel by actor; strangers else
 	clock  *inboxtest.Clock
 }
 
 func (g *ruled) Decide(_ context.Context, q policy.Question) policy.Decision {
 	c := &rules.Case{At: q.At, Actor: rules.Actor{ID: q.Actor, FirstSeenDays: 30}, Rel: rules.Stranger, Msg: q.Msg, Group: q.Group, Recipient: q.Account}
-	if rel, ok := g.rel[q.Actor]; ok {
-		c.Rel = rel
+	if rel, ok := g.rel.Load(q.Actor); ok {
+		c.Rel = rel.(rules.Rel)
 	}
 	v := g.policy.Decide(c, g.clock.Now())
 	return policy.Decision{ID: "decision1", Action: v.Action, Rule: v.Rule, RetryAfter: v.RetryAfter}
@@ -54,7 +55,7 @@ func guard(t *testing.T, text []byte) *guarded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &guarded{clock: clock, gate: &ruled{policy: p, clock: clock, rel: map[string]rules.Rel{}}}
+	g := &guarded{clock: clock, gate: &ruled{policy: p, clock: clock}}
 	store := &inboxtest.Memory{Clock: clock.Now}
 	keys := inboxtest.NewDirectory(&inboxtest.KeyMemory{Clock: clock.Now}, clock.Now)
 	for _, one := range inboxtest.Fill(t, keys, "1", inboxtest.NewClient(alice, clock.Now()), 60) {
@@ -177,7 +178,7 @@ func (g *guarded) conversation(t *testing.T, s software, rel rules.Rel) {
 	t.Helper()
 	host := strings.ToLower(s.name) + "-" + string(rel)
 	actor, group := "https://"+host+".example/users/x", "group of "+host
-	g.gate.rel[actor] = rel
+	g.gate.rel.Store(actor, rel)
 	want := 0
 	say := func(n int) {
 		t.Helper()
@@ -252,7 +253,8 @@ tests: [{name: a stranger waits, given: {at: contact, rel: stranger, msg: {kind:
 func TestAnswersOfPolicy(t *testing.T) {
 	g := guard(t, []byte(everything))
 	blocked, limited := "https://b.example/users/b", "https://l.example/users/l"
-	g.gate.rel[blocked], g.gate.rel[limited] = rules.Blocked, rules.Limited
+	g.gate.rel.Store(blocked, rules.Blocked)
+	g.gate.rel.Store(limited, rules.Limited)
 
 	forged := g.post(t, zoe, "1", inboxtest.Welcome(make([]byte, 32)))
 	var p struct{ Decision, Rule, Detail string }
@@ -330,7 +332,7 @@ func TestMessageRequests(t *testing.T) {
 
 func TestHiddenIsALabelBesideTheBytes(t *testing.T) {
 	g := guard(t, []byte(everything))
-	g.gate.rel[zoe] = rules.Muted
+	g.gate.rel.Store(zoe, rules.Muted)
 	g.joins(t, "g", zoe)
 	g.post(t, zoe, "1", commit("g", 1))
 	e := g.held(t, "1")[0]
@@ -343,7 +345,7 @@ func TestHiddenIsALabelBesideTheBytes(t *testing.T) {
 		!slices.Equal(p.Hidden, []string{e.ActivityID}) {
 		t.Errorf("%s", page.body)
 	}
-	g.gate.rel[zoe] = rules.Mutual
+	g.gate.rel.Store(zoe, rules.Mutual)
 	g.post(t, zoe, "2", commit("g", 2))
 	page = g.ask(t, http.MethodGet, "/e2ee/users/alice/messages?after="+e.ActivityID, nil, "Authorization", "Bearer of-alice")
 	if strings.Contains(page.body, "hidden") {
@@ -364,7 +366,7 @@ func TestKeyFetchesMeetPolicy(t *testing.T) {
 	if again.body != second.body || !strings.Contains(again.body, `"totalItems":1`) {
 		t.Errorf("the reusable package is %s and then %s", second.body, again.body)
 	}
-	g.gate.rel["https://b.example/users/b"] = rules.Blocked
+	g.gate.rel.Store("https://b.example/users/b", rules.Blocked)
 	if a := fetch("https://b.example/users/b"); a.status != 404 {
 		t.Errorf("blocked: %d %s", a.status, a.body)
 	}
