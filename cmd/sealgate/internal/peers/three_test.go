@@ -53,7 +53,7 @@ func three(t *testing.T, anna, ben, cleo *member) {
 	eventually(t, "cleo to join", func() bool { return cleo.status(t, group).Epoch == 2 })
 
 	for _, m := range all {
-		m.chat(t, group, 200, 40)
+		m.chat(t, group, 200, map[string]int{"anna": 40}[m.name])
 	}
 	for i := range 6 {
 		ben.hear(t, group, 80*(i+1))
@@ -62,7 +62,7 @@ func three(t *testing.T, anna, ben, cleo *member) {
 	settled(t, group, all...)
 
 	anna.chat(t, group, 100, 0)
-	ben.chat(t, group, 100, 30)
+	ben.chat(t, group, 100, 0)
 	ben.hear(t, group, 640)
 	before := cleo.status(t, group).Epoch
 	anna.call(t, "remove", args{"group": group, "identity": cleo.Identity}, nil)
