@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sealgate/sealgate/inbox/mls"
 )
 
 type delivered struct {
@@ -39,10 +41,16 @@ func sealed(t *testing.T) string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return base64.StdEncoding.EncodeToString(raw)
+			m, err := mls.Parse(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Kind() == mls.KindApplication { // a second commit for one epoch would be refused
+				return base64.StdEncoding.EncodeToString(raw)
+			}
 		}
 	}
-	t.Fatal("no PrivateMessage among the vectors")
+	t.Fatal("no PrivateMessage of an application among the vectors")
 	return ""
 }
 

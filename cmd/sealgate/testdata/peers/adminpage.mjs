@@ -35,8 +35,10 @@ const commands = {
     const pages = []
     const links = await page.locator('nav a').count()
     for (let n = 0; n < links; n++) {
-      await page.locator('nav a').nth(n).tap()
-      await page.waitForLoadState()
+      const link = page.locator('nav a').nth(n)
+      const to = new URL(await link.getAttribute('href'), page.url()).href
+      await link.tap()
+      await page.waitForURL(to)
       pages.push(await shown())
       await screen(screens, `page${n}`)
     }
@@ -47,6 +49,7 @@ const commands = {
   async change({ admin, preset, screens }) {
     await page.goto(`${admin}/page/rules`)
     await page.tap(`a[href$="name=${preset}"]`)
+    await page.waitForURL(`${admin}/page/preset?name=${preset}`)
     const before = await shown()
     await screen(screens, 'preset')
     await page.tap(`button:has-text("in force")`)
