@@ -216,6 +216,13 @@ func (s *scheduler) size() int {
 	return s.queued
 }
 
+// underWay counts the turns that were taken and have not ended.
+func (s *scheduler) underWay() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.active
+}
+
 // oldest is the age in seconds of the oldest delivery that failed and waits.
 func (s *scheduler) oldest() float64 {
 	s.mu.Lock()

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/sealgate/sealgate/cmd/demo/instance"
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
@@ -202,17 +204,23 @@ func (w *world) accept(t *testing.T, actor, id, object string, to ...*instance.P
 // conflicts reads sealgate_epoch_conflicts_total.
 func (w *world) conflicts(t *testing.T) float64 {
 	t.Helper()
+	return w.metric(t, "sealgate_epoch_conflicts_total").GetCounter().GetValue()
+}
+
+// metric is what has no labels and the name.
+func (w *world) metric(t *testing.T, name string) *dto.Metric {
+	t.Helper()
 	families, err := w.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range families {
-		if f.GetName() == "sealgate_epoch_conflicts_total" {
-			return f.GetMetric()[0].GetCounter().GetValue()
+		if f.GetName() == name {
+			return f.GetMetric()[0]
 		}
 	}
-	t.Fatal("no sealgate_epoch_conflicts_total")
-	return 0
+	t.Fatal("no " + name)
+	return nil
 }
 
 // conversationOf is what the object of an activity belongs to.

@@ -39,13 +39,15 @@ func TestTold(t *testing.T) {
 			awake := newPeer(t, nil)
 			w.run(t)
 			posted := w.post(t, message("g", 1, "", p.actor("zoe")))
-			until(t, func() bool { return tries.Load() > 0 })
+			until(t, func() bool { return tries.Load() > 0 && w.idle(t) })
 			for i, step := range c.steps {
-				before := tries.Load()
 				w.ahead.Add(int64(step))
+				before := tries.Load()                                         // after the clock: a try that is counted now is settled by it
 				w.post(t, message("nudge", uint64(i), "", awake.actor("yan"))) // the outbox looks at its clock
-				until(t, func() bool { return tries.Load() > before })
-				until(t, func() bool { return w.reported(t, posted.ID, p) == c.want[i] })
+				until(t, func() bool { return tries.Load() > before && w.idle(t) })
+				if got := w.reported(t, posted.ID, p); got != c.want[i] {
+					t.Fatalf("after %v more: %q, want %q", step, got, c.want[i])
+				}
 			}
 		})
 	}
@@ -65,6 +67,12 @@ func (w *world) reported(t *testing.T, id string, p *peer) inbox.Kind {
 		t.Fatalf("one delivery has the reports %+v", list)
 	}
 	return list[0].Kind
+}
+
+// idle says that no delivery is under way: what was tried is settled.
+func (w *world) idle(t *testing.T) bool {
+	t.Helper()
+	return w.metric(t, "sealgate_deliveries_active").GetGauge().GetValue() == 0
 }
 
 // TestToldArrived: what was late and arrived is not told to who comes later.

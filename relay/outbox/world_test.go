@@ -98,7 +98,7 @@ func (w *world) open(t testing.TB, path string, keys outbox.Keys) {
 	w.Outbox = outbox.New(outbox.Options{
 		Domain: domain, Base: w.origin, Store: w.store, Inbox: w.inbox, People: people, Keys: keys, Client: client(t),
 		Limits: activity.Limits{Depth: 32, Keys: 5000}, Clock: w.now,
-		Each: w.each, Jitter: w.jitter, Log: w.log,
+		Each: w.each, Jitter: w.jitter, Log: w.log, Metrics: w.registry,
 	})
 }
 
