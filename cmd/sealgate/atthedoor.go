@@ -9,6 +9,7 @@ import (
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/relay/admin"
+	"github.com/sealgate/sealgate/relay/admin/page"
 	"github.com/sealgate/sealgate/storage"
 )
 
@@ -56,6 +57,22 @@ func (d doorkeeper) List(ctx context.Context, name string) (admin.RequestList, e
 		}
 	}
 	return out, nil
+}
+
+// waiting calls do for every request of everybody, as the operator's page counts them.
+func (d doorkeeper) waiting(ctx context.Context, do func(page.Waiting)) error {
+	people, err := d.store.People(ctx)
+	for _, p := range people {
+		if err != nil {
+			break
+		}
+		var all []inbox.Waiting
+		all, err = d.inbox.Requests(ctx, inbox.Owner(p.Account))
+		for _, w := range all {
+			do(page.Waiting{Since: w.Since, Domain: w.Host, Messages: w.Messages})
+		}
+	}
+	return err
 }
 
 // Decide implements admin.Door.

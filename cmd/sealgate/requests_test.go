@@ -13,6 +13,7 @@ import (
 	"github.com/sealgate/sealgate/inbox/inboxtest"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/relay/admin"
+	"github.com/sealgate/sealgate/relay/admin/page"
 	"github.com/sealgate/sealgate/storage"
 )
 
@@ -47,6 +48,11 @@ func TestRequestsCommands(t *testing.T) {
 		if rs, err := s.Append(t.Context(), []inbox.Message{m}); err != nil || !rs[0].Waits {
 			t.Fatal(rs, err)
 		}
+	}
+	var counted []page.Waiting
+	err = doorkeeper{s, inbox.New(inbox.Options{Store: s})}.waiting(t.Context(), func(w page.Waiting) { counted = append(counted, w) })
+	if err != nil || len(counted) != 2 || counted[0].Domain != "far.example" || counted[0].Messages != 1 || counted[0].Since.IsZero() {
+		t.Errorf("the operator's page counts %+v, %v", counted, err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -64,9 +64,9 @@ type Options struct {
 	Policy    Policy
 	Entries   func(ctx context.Context, since time.Time, do func(policy.Entry) bool) error
 	Preset    func(name string) ([]byte, error)
-	Requests  func(ctx context.Context) ([]Waiting, error) // nil: not known
-	Gatherer  prometheus.Gatherer                          // nil: no deliveries and key pools
-	Instance  Instance                                     // nil: nobody can log in
+	Requests  func(ctx context.Context, do func(Waiting)) error // everybody's; nil: not known
+	Gatherer  prometheus.Gatherer                               // nil: no deliveries and key pools
+	Instance  Instance                                          // nil: nobody can log in
 	Retention []Retention
 	Clock     func() time.Time
 	Log       *slog.Logger

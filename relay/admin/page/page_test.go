@@ -128,8 +128,11 @@ func newOffice(t *testing.T) *office {
 			}
 			return []byte(openText), nil
 		},
-		Requests: func(context.Context) ([]page.Waiting, error) {
-			return []page.Waiting{{Since: o.now.Add(-50 * time.Hour), Domain: "a.example", Messages: 3}}, nil
+		Requests: func(_ context.Context, do func(page.Waiting)) error {
+			for n, hours := range []time.Duration{1, 2, 50, 60, 100, 24 * 13} {
+				do(page.Waiting{Since: o.now.Add(-hours * time.Hour), Domain: []string{"a.example", "b.example"}[n%2], Messages: n + 1})
+			}
+			return nil
 		},
 		Retention: []page.Retention{{What: "Decisions", Kept: "7 days"}},
 		Clock:     func() time.Time { return o.now },
@@ -205,18 +208,21 @@ func TestEveryPage(t *testing.T) {
 	o := newOffice(t)
 	b := o.browser(t, o.page.Socket(), "localhost")
 	for target, wants := range map[string][]string{
-		"/page/":                         {"In force", "loaded by start", "24 decisions", "1 test", "<svg", "evil.example", "1 request waits"},
+		"/page/":                         {"In force", "loaded by start", "24 decisions", "1 test", "<svg", "evil.example", "6 requests wait"},
 		"/page/rules":                    {"blocked-contact", "24 hits", "Would have done it 24 times", "page/preset?name=quiet"},
 		"/page/domains":                  {"evil.example", "30 turned away"},
 		"/page/domain?name=evil.example": {"30 invitations", "1 person", "no-evil-example", "sealgate requests sever evil.example"},
-		"/page/requests":                 {"of the last three days", "3 messages from 1 server"},
-		"/page/explain":                  {"number of a decision"},
-		"/page/explain?id=decisionb":     {"ignore by blocked-contact", "evil.example", "policy has changed since then"},
-		"/page/explain?id=nothing":       {"No decision of the last 7 days"},
-		"/page/deliveries":               {"Metrics are off"},
-		"/page/changes":                  {"Loaded", "in force"},
-		"/page/preset?name=open":         {"refuse instead of ignore: 24 times", "Put open in force"},
-		"/page/public":                   {"how the two people know each other", "Decisions: 7 days"},
+		"/page/requests": {
+			"came 13 days ago", "2</strong> from the last 24 hours", "3 messages from 2 servers", "2</strong> one to three days old", "7 messages from 2 servers",
+			"1</strong> three to seven days old", "5 messages from 1 server", "1</strong> older; dropped", "6 messages from 1 server",
+		},
+		"/page/explain":              {"number of a decision"},
+		"/page/explain?id=decisionb": {"ignore by blocked-contact", "evil.example", "policy has changed since then"},
+		"/page/explain?id=nothing":   {"No decision of the last 7 days"},
+		"/page/deliveries":           {"Metrics are off"},
+		"/page/changes":              {"Loaded", "in force"},
+		"/page/preset?name=open":     {"refuse instead of ignore: 24 times", "Put open in force"},
+		"/page/public":               {"how the two people know each other", "Decisions: 7 days"},
 	} {
 		status, header, body := b.send(t, "GET", target, nil)
 		for _, want := range wants {

@@ -1,7 +1,6 @@
 package page
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -95,64 +94,9 @@ func byCount(m map[string]int) []counted {
 	return list
 }
 
-// ages are how many requests wait for how long.
-type ages struct {
-	All    int
-	Groups []age
-	Oldest time.Time
-}
-
-type age struct {
-	Name                        string
-	Requests, Messages, Servers int
-}
-
 func (p *Page) requests(r *http.Request, _ *session) (string, any, error) {
 	waiting, err := p.waiting(r.Context())
 	return "requests", waiting, err
-}
-
-// waiting groups requests by age; nil when nobody knows them.
-func (p *Page) waiting(ctx context.Context) (*ages, error) {
-	if p.opt.Requests == nil {
-		return nil, nil //nolint:nilnil // there is nothing to know, which is no error
-	}
-	list, err := p.opt.Requests(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the requests: %w", err)
-	}
-	now := p.opt.Clock()
-	bounds := []struct {
-		name string
-		age  time.Duration
-	}{{"of today", day}, {"of the last three days", 3 * day}, {"of the last week", 7 * day}, {"older: dropped when 14 days old", 1000 * day}}
-	a := &ages{All: len(list), Groups: make([]age, len(bounds))}
-	servers := make([]set, len(bounds))
-	for _, w := range list {
-		i := slices.IndexFunc(bounds, func(b struct {
-			name string
-			age  time.Duration
-		},
-		) bool {
-			return now.Sub(w.Since) < b.age
-		})
-		if i < 0 {
-			continue
-		}
-		if servers[i] == nil {
-			servers[i] = set{}
-		}
-		servers[i].add(w.Domain)
-		a.Groups[i].Requests++
-		a.Groups[i].Messages += w.Messages
-		if a.Oldest.IsZero() || w.Since.Before(a.Oldest) {
-			a.Oldest = w.Since
-		}
-	}
-	for i := range bounds {
-		a.Groups[i].Name, a.Groups[i].Servers = bounds[i].name, len(servers[i])
-	}
-	return a, nil
 }
 
 // explain says what every rule in force says about a decision of the log.

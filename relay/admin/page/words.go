@@ -17,7 +17,7 @@ func titles() map[string]string {
 
 func functions() template.FuncMap {
 	return template.FuncMap{
-		"count": count, "number": number, "ago": ago, "when": when, "bars": bars, "css": func(s string) template.CSS { return template.CSS(s) }, //nolint:gosec // it is our own
+		"count": count, "number": number, "ago": ago, "when": when, "bars": bars, "meter": meter, "plain": plain, "css": func(s string) template.CSS { return template.CSS(s) }, //nolint:gosec // it is our own
 		"diff": diffLines, "part": part, "rule": ruleFor, "list": func(s ...any) []any { return s },
 	}
 }
@@ -71,7 +71,7 @@ func bars(hours [24][outcomes]int) template.HTML {
 		highest = max(highest, h[delivered]+h[waits]+h[turned])
 	}
 	var b strings.Builder
-	b.WriteString(`<svg viewBox="0 0 288 64" role="img" aria-label="Messages in each of the last 24 hours"><path class="axis" d="M0 63.5H288"/>`)
+	b.WriteString(`<svg viewBox="0 0 288 64" preserveAspectRatio="none" role="img" aria-label="Messages in each of the last 24 hours"><path class="axis" d="M0 63.5H288"/>`)
 	for i, h := range hours {
 		y := 63.0
 		for did, class := range [outcomes]string{"ok", "wait", "no"} {
@@ -83,9 +83,18 @@ func bars(hours [24][outcomes]int) template.HTML {
 			fmt.Fprintf(&b, `<rect class="%s" x="%d" y="%.1f" width="9" height="%.1f"><title>%d hours ago: %d</title></rect>`, class, i*12+1, y, height, 23-i, h[did])
 		}
 	}
-	b.WriteString(`</svg>`)
+	fmt.Fprintf(&b, `</svg><p class="scale small dim"><span>24 hours ago</span><span>at most %s an hour</span><span>now</span></p>`, number(highest))
 	return template.HTML(b.String()) //nolint:gosec // numbers and words of our own
 }
+
+// meter draws n as a part of the largest beside it.
+func meter(n, most int) template.HTML {
+	width := max(100*float64(n)/float64(max(most, 1)), 1)
+	return template.HTML(fmt.Sprintf(`<svg class="meter" viewBox="0 0 100 2" preserveAspectRatio="none" aria-hidden="true"><rect class="wait" width="%.1f" height="2"/></svg>`, width)) //nolint:gosec // a number
+}
+
+// plain is the word in a metric's label.
+func plain(label string) string { return strings.ReplaceAll(label, "_", " ") }
 
 // line is one line of a diff, and what it is.
 type line struct{ Class, Text string }

@@ -45,6 +45,20 @@ const commands = {
     return { pages }
   },
 
+  // look opens one page as wide and as dark as said, and measures its charts.
+  async look({ url, wide, dark, screens, name }) {
+    await page.setViewportSize({ width: wide, height: 844 })
+    await page.emulateMedia({ colorScheme: dark ? 'dark' : 'light' })
+    await page.goto(url)
+    await screen(screens, name)
+    const charts = await page.evaluate(`[...document.querySelectorAll('svg')].map(s => ({
+      wide: s.getBoundingClientRect().width, high: s.getBoundingClientRect().height,
+      bars: [...s.querySelectorAll('rect')].map(b => b.getBoundingClientRect()).filter(b => b.width > 1 && b.height > 0.5).length,
+      fills: [...new Set([...s.querySelectorAll('rect')].map(b => getComputedStyle(b).fill))],
+    }))`)
+    return { ...(await shown()), charts }
+  },
+
   // change puts a preset in force, after reading what it would have done.
   async change({ admin, preset, screens }) {
     await page.goto(`${admin}/page/rules`)
