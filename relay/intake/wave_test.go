@@ -61,6 +61,44 @@ func invitation(actor, id string, ref []byte) string {
 		`"mediaType":"message/mls","encoding":"base64","content":%q}}`, actor, id, actor, actor, base64.StdEncoding.EncodeToString(inboxtest.Welcome(ref)))
 }
 
+// counted is the real gate, and what it answered.
+type counted struct {
+	*policy.Gate
+	actions map[rules.Action]int
+}
+
+func (g *counted) Decide(ctx context.Context, q policy.Question) policy.Decision {
+	d := g.Gate.Decide(ctx, q)
+	g.actions[d.Action]++
+	return d
+}
+
+// realGate decides by a preset, with the store for a journal. Everybody is a stranger.
+func realGate(t *testing.T, preset string, store *storage.Store, now func() time.Time) *counted {
+	t.Helper()
+	text, err := configs.Preset(preset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	book, err := policy.OpenBook(t.Context(), policy.BookOptions{
+		Origin: policy.Origin{Name: preset, Read: func() ([]byte, error) { return text, nil }}, Fallback: text, Journal: store, Clock: now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := policy.New(policy.Options{Domain: "social.example", Book: book, Journal: store, Clock: now})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return &counted{g, map[rules.Action]int{}}
+}
+
 // TestSpamWave: strangers on fresh hosts invite everybody they can, under the preset normal, some to different
 // people and some all to the same. SEALGATE_TEST_WAVE=1 makes it the wave of docs/policy.md.
 func TestSpamWave(t *testing.T) {
@@ -77,11 +115,7 @@ func TestSpamWave(t *testing.T) {
 	t.Cleanup(func() { _ = store.Close() })
 	in := inbox.New(inbox.Options{Store: store, Clock: clock.Now})
 	keys := inboxtest.NewDirectory(store, clock.Now)
-	text, err := configs.Preset("normal")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gate := &ruled{load(t, text, clock.Now()), rules.Stranger, clock.Now, map[rules.Action]int{}}
+	gate := realGate(t, "normal", store, clock.Now)
 	door := intake.New(intake.Options{Gate: gate, Inbox: in, Keys: keys, Clock: clock.Now})
 	owners, refs := make([]inbox.Owner, people), make([][]byte, people)
 	for i := range owners {
