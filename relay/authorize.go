@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/url"
@@ -22,6 +21,8 @@ func (r *Relay) authorizeRequest(work context.Context, ctx *fasthttp.RequestCtx,
 	switch {
 	case path == callbackPath && isReading:
 		r.finishSignIn(work, ctx)
+	case path == sessionPath:
+		r.sessionRequest(work, ctx)
 	case path == rootAuthorizePath:
 		r.askAtRoot(work, ctx)
 	case path == authorizePath && isReading:
@@ -139,15 +140,11 @@ func (r *Relay) isSameOrigin(ctx *fasthttp.RequestCtx) bool {
 
 // browser is the secret in the browser's cookie, or "".
 func (r *Relay) browser(ctx *fasthttp.RequestCtx) string {
-	for line := range values(&ctx.Request.Header, fasthttp.HeaderCookie) {
-		for pair := range bytes.SplitSeq(line, []byte(";")) {
-			name, secret, _ := strings.Cut(strings.TrimSpace(string(pair)), "=")
-			if name == r.signIn.cookie && len(secret) == len(oauth.Random()) {
-				return secret
-			}
-		}
+	secret := cookieOf(ctx, r.signIn.cookie)
+	if len(secret) != len(oauth.Random()) {
+		return ""
 	}
-	return ""
+	return secret
 }
 
 // rememberBrowser gives the browser a secret, or keeps the one it has: two sign-ins may be under way
@@ -157,15 +154,7 @@ func (r *Relay) rememberBrowser(ctx *fasthttp.RequestCtx) string {
 	if secret == "" {
 		secret = oauth.Random()
 	}
-	var c fasthttp.Cookie
-	c.SetKey(r.signIn.cookie)
-	c.SetValue(secret)
-	c.SetPath("/")
-	c.SetMaxAge(int(browserLife / time.Second))
-	c.SetHTTPOnly(true)
-	c.SetSecure(schemeOf(r.base) == "https")
-	c.SetSameSite(fasthttp.CookieSameSiteLaxMode)
-	ctx.Response.Header.SetCookie(&c)
+	r.setCookie(ctx, cookie{r.signIn.cookie, secret, browserLife, fasthttp.CookieSameSiteLaxMode})
 	return secret
 }
 

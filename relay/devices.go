@@ -90,7 +90,7 @@ func (r *Relay) signOut(work context.Context, ctx *fasthttp.RequestCtx, c mastod
 
 // thisDevice is the id of the device that asks, "" when it shows no token of ours.
 func (r *Relay) thisDevice(work context.Context, ctx *fasthttp.RequestCtx) string {
-	token, _ := bearer(ctx)
+	token, _ := r.shown(ctx)
 	id, err := r.signIn.server.Device(work, token)
 	if err != nil {
 		return ""

@@ -41,7 +41,7 @@ func (r *Relay) done(work context.Context, ctx *fasthttp.RequestCtx, name string
 	if !ctx.QueryArgs().Has("through") {
 		return errNoThrough
 	}
-	token, _ := bearer(ctx)
+	token, _ := r.shown(ctx)
 	reader, err := r.readerName(work, token)
 	if err != nil {
 		return err

@@ -42,7 +42,7 @@ type stream struct {
 // from the client's cursor on: a Server-Sent Event for every message, until the
 // client leaves or its token ends.
 func (r *Relay) events(work context.Context, ctx *fasthttp.RequestCtx, name string) {
-	token, ok := streamToken(ctx)
+	token, ok := r.streamToken(ctx)
 	if !ok {
 		r.fail(ctx, errNoToken)
 		return
@@ -73,14 +73,14 @@ func (r *Relay) events(work context.Context, ctx *fasthttp.RequestCtx, name stri
 	forward.GoLive(ctx, s.run)
 }
 
-// streamToken is a Bearer token, or access_token in the query (RFC 6750 §2.3):
-// a browser's EventSource cannot set a header.
-func streamToken(ctx *fasthttp.RequestCtx) (string, bool) {
-	if len(value(&ctx.Request.Header, fasthttp.HeaderAuthorization)) > 0 {
-		return bearer(ctx)
-	}
+// streamToken is access_token in the query when there is no Bearer token (RFC 6750
+// §2.3): a browser's EventSource cannot set a header.
+func (r *Relay) streamToken(ctx *fasthttp.RequestCtx) (string, bool) {
 	token := string(ctx.QueryArgs().Peek("access_token"))
-	return token, token != ""
+	if token == "" || len(value(&ctx.Request.Header, fasthttp.HeaderAuthorization)) > 0 {
+		return r.shown(ctx)
+	}
+	return token, true
 }
 
 // cursor is where the client stopped: the position in Last-Event-ID, or an

@@ -30,7 +30,7 @@ func (a keyAsker) refused() error {
 // anonymous read, which peers without any get as well; a token that does not hold
 // is an error its client must know. HEAD reserves nothing.
 func (r *Relay) askerOf(work context.Context, ctx *fasthttp.RequestCtx, p mastodon.Person) (keyAsker, error) {
-	if token, ok := bearer(ctx); ok {
+	if token, ok := r.shown(ctx); ok {
 		return r.askerWith(work, token, p)
 	}
 	if string(ctx.Method()) != fasthttp.MethodGet || !isSigned(&ctx.Request.Header) {

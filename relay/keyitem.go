@@ -51,7 +51,7 @@ func (r *Relay) viewItem(work context.Context, ctx *fasthttp.RequestCtx, name, i
 	shelf := keyShelf{owner: inbox.Owner(p.Account), url: r.personURL(p.Name, "keyPackages"), person: p}
 	to := "as:Public"
 	if one.State == inbox.Proposed {
-		token, ok := bearer(ctx)
+		token, ok := r.shown(ctx)
 		if !ok {
 			return nil, errNoItem
 		}

@@ -61,7 +61,7 @@ func (r *Relay) cannotSend(body []byte) error {
 // anew asks once more whose token this is, and not from memory: one that was
 // revoked a moment ago publishes nothing.
 func (r *Relay) anew(work context.Context, ctx *fasthttp.RequestCtx) error {
-	if token, ok := bearer(ctx); ok {
+	if token, ok := r.shown(ctx); ok {
 		r.people.Forget(token)
 	}
 	_, err := r.poster(work, ctx)

@@ -39,7 +39,7 @@ func (r *Relay) messages(work context.Context, ctx *fasthttp.RequestCtx, name st
 
 // showMailbox answers with the part of a mailbox that the query asks for.
 func (r *Relay) showMailbox(work context.Context, ctx *fasthttp.RequestCtx, p mastodon.Person) {
-	token, _ := bearer(ctx)
+	token, _ := r.shown(ctx)
 	box, err := r.opened(work, r.mailboxOf(p), token)
 	if err != nil {
 		r.fail(ctx, err)
@@ -65,7 +65,7 @@ func (r *Relay) mailboxOf(p mastodon.Person) mailbox {
 
 // owner is the caller, when the name in the URL is theirs and the token may read.
 func (r *Relay) owner(work context.Context, ctx *fasthttp.RequestCtx, name string) (mastodon.Caller, error) {
-	token, ok := bearer(ctx)
+	token, ok := r.shown(ctx)
 	if !ok {
 		return mastodon.Caller{}, errNoToken
 	}
@@ -88,7 +88,7 @@ func (r *Relay) ownerWith(work context.Context, token, name string) (mastodon.Ca
 // a client finds who knows only ActivityPub. Everybody else's is the instance's
 // to answer.
 func (r *Relay) ownInbox(work context.Context, ctx *fasthttp.RequestCtx) {
-	token, ok := bearer(ctx)
+	token, ok := r.shown(ctx)
 	if !ok {
 		r.web.Pass(ctx)
 		return

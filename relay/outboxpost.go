@@ -65,14 +65,14 @@ func (r *Relay) outboxPost(ctx *fasthttp.RequestCtx) {
 // meetPoster has messages wait for the device that posts: one that publishes a key
 // package is about to be invited, and may read only then.
 func (r *Relay) meetPoster(work context.Context, ctx *fasthttp.RequestCtx, who mastodon.Caller) error {
-	token, _ := bearer(ctx)
+	token, _ := r.shown(ctx)
 	_, err := r.opened(work, r.mailboxOf(who.Person), token)
 	return err
 }
 
 // poster is the caller, when the outbox is theirs and the token may write.
 func (r *Relay) poster(work context.Context, ctx *fasthttp.RequestCtx) (mastodon.Caller, error) {
-	token, ok := bearer(ctx)
+	token, ok := r.shown(ctx)
 	if !ok {
 		return mastodon.Caller{}, errNoToken
 	}
@@ -105,7 +105,7 @@ func (r *Relay) submit(work context.Context, ctx *fasthttp.RequestCtx, who masto
 	if r.outbox == nil {
 		return r.cannotSend(body)
 	}
-	token, _ := bearer(ctx)
+	token, _ := r.shown(ctx)
 	device, err := r.readerName(work, token)
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func (r *Relay) sentDocument(work context.Context, ctx *fasthttp.RequestCtx, d d
 // participant is who asks. Nobody in particular is not told whether there is
 // something to be asked for.
 func (r *Relay) participant(work context.Context, ctx *fasthttp.RequestCtx) (outbox.Reader, error) {
-	if token, ok := bearer(ctx); ok {
+	if token, ok := r.shown(ctx); ok {
 		caller, err := r.caller(work, token)
 		if err == nil {
 			err = caller.MayRead()

@@ -25,7 +25,7 @@ const pageText = `{{define "head"}}<!doctype html>
 <title>{{.Title}}</title><style>` + pageStyle + `</style></head><body>{{end}}
 {{define "consent"}}{{template "head" .}}
 <h1>{{.Title}}</h1>
-<p><strong>{{.Host}}</strong> wants to use your account on <strong>{{.Domain}}</strong> for encrypted messages:</p>
+<p><strong>{{.Host}}</strong> wants to use your account {{if eq .Host .Domain}}in this browser{{else}}on <strong>{{.Domain}}</strong>{{end}} for encrypted messages:</p>
 <ul><li>to read the encrypted messages that you receive</li>
 {{if .Writes}}<li>to send encrypted messages as you, and to publish your device's keys</li>{{end}}</ul>
 {{if .Name}}<p class="small">It calls itself “{{.Name}}”. Nobody has checked that.</p>{{end}}

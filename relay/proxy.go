@@ -69,7 +69,7 @@ func (r *Relay) showFetched(ctx *fasthttp.RequestCtx, body []byte, err error) {
 
 // lookedFor is the address to fetch, for a caller who may and has not asked too often.
 func (r *Relay) lookedFor(work context.Context, ctx *fasthttp.RequestCtx) (*url.URL, error) {
-	token, ok := bearer(ctx)
+	token, ok := r.shown(ctx)
 	if !ok {
 		return nil, errNoToken
 	}

@@ -47,7 +47,7 @@ func (r *Relay) report(work context.Context, ctx *fasthttp.RequestCtx, who masto
 // instanceToken is the caller's token of the instance: the one shown, or what the instance gave when they
 // signed in here.
 func (r *Relay) instanceToken(work context.Context, ctx *fasthttp.RequestCtx, who mastodon.Caller) (string, error) {
-	token, _ := bearer(ctx)
+	token, _ := r.shown(ctx)
 	if r.signIn == nil || !oauth.IsToken(token) {
 		return token, nil
 	}

@@ -64,7 +64,7 @@ func (r *Relay) requests(ctx *fasthttp.RequestCtx, d destination) {
 
 // requester is the caller, whose requests are the ones there are.
 func (r *Relay) requester(work context.Context, ctx *fasthttp.RequestCtx) (mastodon.Caller, error) {
-	token, ok := bearer(ctx)
+	token, ok := r.shown(ctx)
 	if !ok {
 		return mastodon.Caller{}, errNoToken
 	}

@@ -26,6 +26,7 @@ const (
 	tokenPath     = "/e2ee/oauth/token"  //nolint:gosec // a path, not a token
 	revokePath    = "/e2ee/oauth/revoke" // RFC 7009
 	callbackPath  = "/e2ee/oauth/callback"
+	sessionPath   = "/e2ee/session"                                      // of pages on our own origin
 	metadataPath  = "/.well-known/oauth-authorization-server/e2ee/oauth" // RFC 8414 §3.1
 
 	rootAuthorizePath = "/oauth/authorize" // the instance's, but for clients named by a URL
@@ -41,7 +42,7 @@ type signIn struct {
 	pages  *template.Template
 	asks   *ratelimit.Limiter // of pages and forms, per client address
 	total  *prometheus.CounterVec
-	cookie string
+	cookie string // of a sign-in under way
 }
 
 func newSignIn(server *oauth.Server, base string, registry prometheus.Registerer) *signIn {
@@ -49,14 +50,11 @@ func newSignIn(server *oauth.Server, base string, registry prometheus.Registerer
 		return nil
 	}
 	s := &signIn{
-		server: server, pages: newPages(), cookie: "__Host-sealgate-sign-in",
+		server: server, pages: newPages(), cookie: CookiePrefix(base) + "-sign-in",
 		asks: ratelimit.New(ratelimit.Options{Rate: ratelimit.Rate{Max: 120, Every: time.Minute, Burst: 60}}),
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sealgate_sign_ins_total", Help: "Steps of sign-ins, by step and result.",
 		}, []string{"step", "result"}),
-	}
-	if schemeOf(base) == "http" { // loopback only: browsers keep __Host- for https
-		s.cookie = "sealgate-sign-in"
 	}
 	if registry != nil {
 		registry.MustRegister(s.total)
@@ -70,7 +68,7 @@ func (r *Relay) signInRoute(method, path []byte) (destination, bool) {
 		return destination{}, false
 	}
 	switch string(path) {
-	case authorizePath, callbackPath:
+	case authorizePath, callbackPath, sessionPath:
 		return destination{route: routeAuthorize, name: path}, true
 	case tokenPath, revokePath:
 		return destination{route: routeToken, name: path}, true

@@ -28,6 +28,7 @@ type served struct {
 	bob      *instance.Person
 	sample   *instance.Instance
 	slow     atomic.Pointer[func()] // called by the instance's /slow
+	cookies  atomic.Pointer[string] // what the instance saw last
 	stop     context.CancelFunc
 	ended    chan int
 	log      *bytes.Buffer // to be read when ended
@@ -47,6 +48,8 @@ func serveHere(t *testing.T) *served {
 		if wait := s.slow.Load(); wait != nil && r.URL.Path == "/slow" {
 			(*wait)()
 		}
+		cookies := strings.Join(r.Header.Values("Cookie"), "; ")
+		s.cookies.Store(&cookies)
 		s.sample.ServeHTTP(w, r)
 	}))
 	t.Cleanup(upstream.Close)

@@ -210,7 +210,7 @@ func (g *gateway) openFront() error {
 
 func (g *gateway) newUpstream(url string) (*forward.Upstream, error) {
 	u, err := forward.NewUpstream(forward.UpstreamOptions{
-		URL: url, HideCookie: relay.SessionCookie, Log: g.log, Metrics: g.metrics,
+		URL: url, HideCookie: relay.CookiePrefix(publicBase(g.config)), Log: g.log, Metrics: g.metrics,
 	})
 	if err != nil {
 		return nil, err

@@ -45,6 +45,9 @@ func hasPrefixFold(s, prefix string) bool {
 // client fetches a client's document, or remembers it for five minutes, and checks that it is the
 // client's own. Errors are ErrClient.
 func (s *Server) client(ctx context.Context, id string) (Client, error) {
+	if id == s.session() {
+		return s.ownPage(), nil
+	}
 	if known, ok := s.clients.GetIfPresent(id); ok && s.clock().Sub(known.at) < clientFresh {
 		return known.client, nil
 	}

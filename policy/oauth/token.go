@@ -157,11 +157,16 @@ func (s *Server) renew(ctx context.Context, d Device, notes ...Note) (Tokens, er
 	now := s.clock()
 	t := Tokens{
 		Access: accessPrefix + Random(), Refresh: refreshPrefix + Random(),
-		Expires: accessLife, Scopes: d.Scopes, Actor: d.Actor,
+		Scopes: d.Scopes, Actor: d.Actor,
+	}
+	refresh := refreshLife
+	t.Expires = accessLife
+	if d.Client.ID == s.session() {
+		refresh, t.Expires = sessionLife, sessionLife
 	}
 	d.Former, d.FormerEnds = d.Access, earlier(d.AccessEnds, now.Add(overlapLife))
-	d.Access, d.AccessEnds = hashOf(t.Access), now.Add(accessLife)
-	d.Refresh, d.RefreshEnds = hashOf(t.Refresh), now.Add(refreshLife)
+	d.Access, d.AccessEnds = hashOf(t.Access), now.Add(t.Expires)
+	d.Refresh, d.RefreshEnds = hashOf(t.Refresh), now.Add(refresh)
 	d.Used = day(now)
 	notes = append(notes,
 		Note{Hash: d.Access, Kind: KindAccess, Until: d.AccessEnds, Account: d.Account, Device: d.ID},

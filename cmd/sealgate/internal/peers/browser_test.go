@@ -107,6 +107,38 @@ func inBrowser(t *testing.T, g *gateway, fields args, button string, bens args) 
 	if len(mailbox.IDs) != 4 || mailbox.IDs[0] != posted.ID {
 		t.Errorf("the page reads %q", mailbox.IDs)
 	}
+	inSession(t, p, g, args{"gateway": g.base, "fields": fields, "button": button}, ben.Actor)
+}
+
+// inSession: the same browser signs in for the instance's own pages, which need no token then; pages elsewhere
+// get nothing by its cookie, though the browser sends it from another port.
+func inSession(t *testing.T, p *webPage, g *gateway, way args, to string) {
+	t.Helper()
+	var own struct {
+		Total, Posted int
+		Heard, Cookie string
+	}
+	p.call(t, "session", way, &own)
+	if own.Total != 4 || own.Posted != http.StatusNotImplemented || own.Heard != "open" || strings.Contains(own.Cookie, "sga_") {
+		t.Errorf("an own page gets %+v", own)
+	}
+	var abused struct {
+		Seen []struct {
+			Status int
+			Cookie bool
+			Read   string
+		}
+	}
+	message := args{"type": "Create", "to": []string{to}, "object": args{"type": "PrivateMessage", "mediaType": "message/mls", "content": "AAEAAg=="}}
+	p.call(t, "abuse", args{"activity": message}, &abused)
+	if len(abused.Seen) != 2 {
+		t.Fatalf("%+v", abused)
+	}
+	for i, seen := range abused.Seen {
+		if seen.Status != http.StatusUnauthorized || seen.Read != "kept from it" || seen.Cookie != (i == 1) {
+			t.Errorf("a page elsewhere: %+v", seen)
+		}
+	}
 }
 
 // hears waits until the page's person was told these words and no others; the browser must have had

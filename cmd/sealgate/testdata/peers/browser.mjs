@@ -106,6 +106,48 @@ const commands = {
     return { read, agreed: answer.status() }
   },
 
+  // session signs the same person in for the gateway's own pages, and says what one of those gets with the cookie alone.
+  async session({ gateway, fields, button }) {
+    const own = await context.newPage()
+    await own.goto(`${gateway}/e2ee/session?return=/`)
+    await own.click('button[value=allow]')
+    await own.waitForSelector('form[action*=x-snac], form button[name=login]')
+    for (const [name, value] of Object.entries(fields ?? {})) await own.fill(`[name=${name}]`, value)
+    await own.click(button)
+    await own.waitForURL(`${gateway}/`)
+    return own.evaluate(async ({ messages, outbox }) => {
+      const box = await (await fetch(messages)).json()
+      const posted = await fetch(outbox, { method: 'POST', body: '{"object":"x"}' })
+      const heard = await new Promise((resolve) => {
+        const source = new EventSource(box.eventStream)
+        source.onopen = () => { source.close(); resolve('open') }
+        source.onerror = () => resolve('refused')
+      })
+      return { total: box.totalItems, posted: posted.status, heard, cookie: document.cookie }
+    }, actor)
+  },
+
+  // abuse is a page elsewhere that posts and reads with the person's cookies: on another site, which browsers
+  // keep them from, and on another port, which is the same site to them.
+  async abuse({ activity }) {
+    const seen = []
+    for (const where of [site, site.replace('localhost', '127.0.0.1')]) {
+      const other = await context.newPage()
+      await other.goto(`${where}/`)
+      const wire = await context.newCDPSession(other) // what is really sent; the browser's page does not see cookies
+      let cookie = false
+      wire.on('Network.requestWillBeSentExtraInfo', ({ headers }) => { cookie ||= /sealgate=sga_/.test(headers.Cookie ?? '') })
+      await wire.send('Network.enable')
+      const asked = other.waitForResponse((answer) => answer.url() === actor.outbox)
+      await other.evaluate(([url, body]) => fetch(url, { method: 'POST', mode: 'no-cors', credentials: 'include', body }), [actor.outbox, JSON.stringify(activity)])
+      const answer = await asked
+      const read = await other.evaluate((url) => fetch(url, { credentials: 'include' }).then(({ status }) => `${status}`, () => 'kept from it'), actor.messages)
+      seen.push({ status: answer.status(), cookie, read })
+      await other.close()
+    }
+    return { seen }
+  },
+
   read: async () => ({ ids: (await page.evaluate('client.read()')).map(({ id }) => id) }),
   state: async () => ({ heard, complaints, group }),
 }
