@@ -33,6 +33,7 @@ type problem struct {
 	Rule       string        `json:"rule,omitempty"`     // of policy
 	RetryAfter time.Duration `json:"-"`
 	Limit      string        `json:"-"` // what was exceeded; a rule's or a key's name
+	Reason     reason        `json:"-"` // empty: that of the status
 
 	Epoch  *uint64 `json:"epoch,omitempty"`  // with 409: where the group stands
 	Winner string  `json:"winner,omitempty"` // with 409: the commit that was first
@@ -94,7 +95,8 @@ var answers = []struct {
 	{errNotOurs, 501, "This outbox sends end-to-end encrypted messages (MLS) and reports (Flag) only; nothing was posted. " +
 		"Post everything else with the instance's own API.", false},
 	{errNoOutbox, 503, "This gateway sends nothing.", false},
-	{errNoToken, 401, "Show the access token of the person whose mailbox this is: Authorization: Bearer.", false},
+	{errNoToken, 401, "Show the access token of the person whose mailbox this is: Authorization: Bearer. " +
+		"The session cookie counts for pages of this server alone.", false},
 	{mls.ErrMalformed, 400, "The key package cannot be read.", true},
 	{inbox.ErrNotKeyPackage, 400, "The object says that it is a KeyPackage, and its content is something else.", true},
 	{inbox.ErrReused, 400, "Each init key is for one key package (RFC 9420 §10): make a new one.", true},
@@ -115,6 +117,7 @@ var answers = []struct {
 	{errNoItem, 404, "There is no such item in this collection.", false},
 	{errBadPage, 404, "There is no such page.", false},
 	{errNoDevice, 404, "There is no such device.", false},
+	{errForeignPage, 403, "This takes a page of this server's own: another site's may not use the session cookie.", false},
 	{errForm, 400, "The form cannot be read.", true},
 	{errAddress, 400, "This cannot be fetched: send the id of an ActivityPub document on a public server.", true},
 	{errLookedUp, 429, "Too many documents were asked for in a short time: try again later.", false},
@@ -124,6 +127,8 @@ var answers = []struct {
 	{mastodon.ErrReportRefused, 403, "The instance does not take the report.", true},
 	{mastodon.ErrToken, 401, "The instance does not accept this access token: sign in again.", false},
 	{mastodon.ErrScope, 403, "The access token does not allow this.", true},
+	{mastodon.ErrAsked, 429, "The activity names more people than the instance is asked about for one: " +
+		"send it again later, those who were found are remembered.", false},
 	{mastodon.ErrNoPerson, 404, "Nobody here has this name.", false},
 	{mastodon.ErrUnavailable, 503, "The instance behind this gateway cannot be asked now (upstream.web): try again later.", false},
 }
@@ -183,6 +188,7 @@ func describeRuled(ruled *intake.RuledError) problem {
 // level where what peers send does not fill it.
 func (r *Relay) fail(ctx *fasthttp.RequestCtx, err error) {
 	p := describe(err)
+	p.Reason = reasonOf(err, p.Status)
 	if p.Status >= fasthttp.StatusInternalServerError {
 		r.log.Warn("request could not be served", "status", p.Status, "error", err)
 	} else {
@@ -208,6 +214,10 @@ func challenge(err error) string {
 // refuse writes a problem. 429 and 503 say when to come back, no two askers at
 // the same moment.
 func (r *Relay) refuse(ctx *fasthttp.RequestCtx, p problem) {
+	if p.Reason == "" {
+		p.Reason = reasons[p.Status]
+	}
+	r.metrics.refused.WithLabelValues(string(p.Reason)).Inc()
 	p.Type, p.Title = "about:blank", fasthttp.StatusMessage(p.Status)
 	body, err := json.Marshal(p)
 	if err != nil {

@@ -141,6 +141,18 @@ func TestRecipientsCommitSeparately(t *testing.T) {
 	}
 }
 
+func TestAPeersActivityAsksAboutSoManyPeople(t *testing.T) {
+	w := newWorld(t, memory(), gate{})
+	strangers := people(150)
+	got := w.deliver(t, "/inbox", create("1", append(strangers, alice)...))
+	if got.status != http.StatusTooManyRequests || !strings.Contains(got.body, "remembered") {
+		t.Errorf("%+v, want 429", got)
+	}
+	if got := w.deliver(t, "/inbox", create("2", append([]string{alice}, strangers[:99]...)...)); got.status != http.StatusAccepted {
+		t.Errorf("%+v, want 202", got)
+	}
+}
+
 func TestInstanceAway(t *testing.T) {
 	w := newWorld(t, memory(), gate{})
 	w.deliver(t, "/inbox", create("1", alice))

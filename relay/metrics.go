@@ -13,6 +13,7 @@ import (
 // status, so that an ordinary request allocates nothing for them.
 type metrics struct {
 	requests *prometheus.CounterVec
+	refused  *prometheus.CounterVec
 	dropped  prometheus.Counter
 	tooLarge prometheus.Counter // limit_exceeded_total of mailbox.max_activity
 
@@ -30,6 +31,9 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sealgate_http_requests_total", Help: "Requests answered, by route and status.",
 		}, []string{"route", "code"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sealgate_refused_total", Help: "Requests the gateway itself refused, by reason.",
+		}, []string{"reason"}),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "sealgate_mls_unaddressed_total",
 			Help: "MLS activities answered 202 and dropped, because nobody here was addressed.",
@@ -49,7 +53,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		m.routes[name] = &routeMetrics{seconds: seconds.WithLabelValues(string(name))}
 	}
 	if registry != nil {
-		registry.MustRegister(m.requests, m.dropped, seconds)
+		registry.MustRegister(m.requests, m.refused, m.dropped, seconds)
 	}
 	m.tooLarge = limits(registry).WithLabelValues("mailbox.max_activity")
 	m.streamsFull = limits(registry).WithLabelValues("event_streams")

@@ -34,8 +34,9 @@ func (r *Relay) recipients(ctx context.Context, a *activity.Activity, path []byt
 			activity.ErrMalformed, len(ids), limit)
 	}
 	var to addressed
+	round := r.people.Round()
 	for _, id := range ids {
-		p, err := r.people.Person(ctx, id)
+		p, err := round.Person(ctx, id)
 		switch {
 		case err == nil:
 			if owner := inbox.Owner(p.Account); !slices.Contains(to.owners, owner) {

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sealgate/sealgate/cmd/demo/instance"
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
@@ -33,12 +35,15 @@ const recorded = "127.0.0.1:4702"
 // replay is a gateway that answers as that host, with alice and bob.
 type replay struct {
 	*http.Client
-	t     *testing.T
-	token map[string]string // by name
+	t       *testing.T
+	metrics *prometheus.Registry
+	crowd   *crowd
+	token   map[string]string // by name
 }
 
 func newReplay(t *testing.T, at time.Time) *replay {
 	t.Helper()
+	metrics := prometheus.NewRegistry()
 	double := instance.New(instance.Options{Origin: "http://" + recorded, IDs: instance.Named})
 	token := map[string]string{}
 	for _, name := range []string{"alice", "bob"} {
@@ -47,8 +52,10 @@ func newReplay(t *testing.T, at time.Time) *replay {
 			t.Fatal(err)
 		}
 		token[name] = double.Token(person, "read", "write")
+		token[name+", narrow"] = double.Token(person, "read")
 	}
-	up := httptest.NewServer(double)
+	everybody := &crowd{Handler: double}
+	up := httptest.NewServer(everybody)
 	t.Cleanup(up.Close)
 	people, err := mastodon.New(mastodon.Options{Domain: recorded, Web: up.URL})
 	if err != nil {
@@ -69,7 +76,7 @@ func newReplay(t *testing.T, at time.Time) *replay {
 	away := actorkey.NewClient(actorkey.ClientOptions{Timeout: time.Minute, AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	box, limits := inbox.New(inbox.Options{Store: store}), activity.Limits{Depth: 32, Keys: 1000}
 	r, err := relay.New(relay.Options{
-		Domain: recorded, Base: "http://" + recorded, Web: web, Gate: gate{}, People: people, Clock: clock, Inbox: box, Limits: limits,
+		Domain: recorded, Base: "http://" + recorded, Web: web, Gate: gate{}, People: people, Clock: clock, Inbox: box, Limits: limits, Metrics: metrics,
 		Keys: inboxtest.NewDirectory(&inboxtest.KeyMemory{Clock: clock}, clock), Outside: &relay.Outside{Client: away},
 		Outbox: outbox.New(outbox.Options{
 			Domain: recorded, Base: "http://" + recorded, Store: store, Inbox: box, People: people, Client: away, Limits: limits,
@@ -79,7 +86,7 @@ func newReplay(t *testing.T, at time.Time) *replay {
 		t.Fatal(err)
 	}
 	client, _ := serve(t, r)
-	return &replay{Client: client, t: t, token: token}
+	return &replay{Client: client, t: t, metrics: metrics, crowd: everybody, token: token}
 }
 
 // ask is alice who posts, or anybody who reads.

@@ -381,14 +381,23 @@ func (w *world) awaitCount(t *testing.T, name string, want float64) {
 // count is the sum of a counter over all its labels.
 func (w *world) count(t *testing.T, name string) float64 {
 	t.Helper()
-	families, err := w.registry.Gather()
+	return count(t, w.registry, name, "")
+}
+
+// count is the sum of a counter over the label values given; "": all.
+func count(t *testing.T, registry *prometheus.Registry, name, label string) (sum float64) {
+	t.Helper()
+	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := 0.0
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			if f.GetName() == name {
+			isMeant := label == ""
+			for _, l := range m.GetLabel() {
+				isMeant = isMeant || l.GetValue() == label
+			}
+			if f.GetName() == name && isMeant {
 				sum += m.GetCounter().GetValue()
 			}
 		}

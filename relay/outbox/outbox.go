@@ -140,7 +140,7 @@ type Posted struct {
 //
 // The errors: *StaleError (409), activity.ErrNotMLS (501), ErrMalformed, activity.ErrMalformed and
 // inbox.ErrMalformed (400), ErrForbidden and intake.ErrRefused (403), intake.ErrLater
-// and inbox.ErrFull (429; nothing was kept), ErrReceiveOnly, ErrNoKey, mastodon.ErrUnavailable, inbox.ErrUnavailable
+// inbox.ErrFull and mastodon.ErrAsked (429; nothing was kept), ErrReceiveOnly, ErrNoKey, mastodon.ErrUnavailable, inbox.ErrUnavailable
 // (503). The same bytes under the same client-given id are kept once.
 func (o *Outbox) Submit(ctx context.Context, from mastodon.Person, device string, body []byte) (Posted, error) {
 	sender := Sender{Account: from.Account, Name: from.Name, Actor: from.Actor}
@@ -215,6 +215,7 @@ type recipient struct {
 
 func (o *Outbox) resolve(ctx context.Context, d *draft) (resolved, error) {
 	var out resolved
+	round := o.people.Round()
 	for _, id := range d.recipients {
 		if !o.isLocal(id) {
 			if hostOf(id) == "" {
@@ -223,7 +224,7 @@ func (o *Outbox) resolve(ctx context.Context, d *draft) (resolved, error) {
 			out.remote = append(out.remote, recipient{id: id})
 			continue
 		}
-		p, err := o.people.Person(ctx, id)
+		p, err := round.Person(ctx, id)
 		if errors.Is(err, mastodon.ErrNoPerson) {
 			return out, fmt.Errorf("%w: the recipient %.200q is nobody here; an encrypted message is for actors", ErrMalformed, id)
 		}
