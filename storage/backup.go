@@ -1,48 +1,60 @@
 package storage
 
 import (
-	"bufio"
 	"context"
-	"crypto/hkdf"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/dgraph-io/badger/v4"
-	"github.com/minio/sio"
+	"slices"
+	"time"
 )
 
-// A backup is a magic line, a salt, and an encrypted, authenticated stream (DARE 2.0)
-// of rows, each key | value | expiry; a row without key ends it and counts the others.
-const (
-	backupMagic   = "sealgate backup 1\n"
-	saltSize      = 32
-	maxBackupKey  = 64 << 10 // Badger's bound
-	maxBackupRow  = 4 << 20  // above what any row of ours holds
-	progressEvery = 4 << 20
+// MomentKept is how long a backup that broke off can be gone on with: so long the store keeps what it held at the
+// backup's moment, also over restarts, unless another backup begins.
+const MomentKept = 12 * time.Hour
+
+// momentName is under which that moment is kept.
+const momentName = "backup"
+
+// ErrBackup is a backup that is cut short, was changed, is none, or opens with another key. ErrMoment is one that
+// cannot be gone on with any more.
+var (
+	ErrBackup = errors.New("storage: unusable backup")
+	ErrMoment = errors.New("storage: what the store held when this backup began is no longer kept; remove its .part file and begin anew")
 )
 
-// ErrBackup is a backup that is cut short, was changed, is none, or opens with another key.
-var ErrBackup = errors.New("storage: unusable backup")
+// Spot is how far a backup got: after the last whole segment. The zero Spot is the beginning of a new one.
+type Spot struct {
+	Amount
+	Offset int64  // of the file's bytes, those up to there are good
+	Moment uint64 // of the store
+	Salt   []byte
+	Chain  []byte // ties the next segment to the last one
+	After  []byte // the last row's key
+	Whole  bool   // nothing is missing
+}
 
-// Amount is how much was written or read: rows, and bytes of their keys and values.
-type Amount struct{ Rows, Bytes int64 }
-
-// Progress is told now and then how far long work has come, by the goroutine that does it. May be nil.
-type Progress func(Amount)
-
-// Backup writes to w all that is durable at this moment, encrypted under the store's
-// key, row by row. Reads and writes go on meanwhile. What w
-// has got before an error is no backup, and Restore refuses it.
-func (s *Store) Backup(ctx context.Context, w io.Writer, told Progress) (Amount, error) {
-	out, err := newBackupWriter(w, s.key(), told)
+// Backup writes to w all that was durable at one moment, encrypted under the store's key, row by row. Reads and writes
+// go on meanwhile. What w has got before an error is no backup, and Restore refuses it; FindSpot finds where in it
+// another call goes on. BackupIsDone lets go of the moment afterwards.
+func (s *Store) Backup(ctx context.Context, w io.Writer, from Spot, told Progress) (Amount, error) {
+	from, err := s.atMoment(ctx, from)
 	if err != nil {
-		return Amount{}, fmt.Errorf("begin a backup: %w", err)
+		return Amount{}, err
 	}
-	if err := s.scan(ctx, []byte{}, out.write); err != nil {
+	s.pins.add(from.Moment, 1)
+	defer s.pins.add(from.Moment, -1)
+	out, err := newBackupWriter(w, s.key(), from, told)
+	if err != nil {
+		return from.Amount, fmt.Errorf("begin a backup: %w", err)
+	}
+	next := []byte{}
+	if from.After != nil {
+		next = append(slices.Clone(from.After), 0)
+	}
+	if err := s.scanAt(ctx, from.Moment, []byte{}, next, out.write); err != nil {
 		return out.amount, fmt.Errorf("write a backup: %w", err)
 	}
 	if err := out.end(); err != nil {
@@ -51,166 +63,63 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, told Progress) (Amount,
 	return out.amount, nil
 }
 
-type backupWriter struct {
-	meter
-	sealed io.WriteCloser
-	out    *bufio.Writer
-	row    []byte
+// BackupIsDone says that nobody will go on with the last backup.
+func (s *Store) BackupIsDone(ctx context.Context) error {
+	s.pins.hold(moment{})
+	return s.keepMoment(ctx, nil)
 }
 
-func newBackupWriter(w io.Writer, key []byte, told Progress) (*backupWriter, error) {
-	salt := make([]byte, saltSize)
-	if _, err := rand.Read(salt); err != nil {
-		return nil, err
+// moment is that of a backup which can be gone on with.
+type moment struct {
+	At    uint64
+	Salt  []byte // of the one backup
+	Until time.Time
+}
+
+// atMoment begins a new backup's moment, or finds and prolongs that of from.
+func (s *Store) atMoment(ctx context.Context, from Spot) (Spot, error) {
+	if from.Salt == nil {
+		from.Salt = make([]byte, saltSize)
+		_, _ = rand.Read(from.Salt) // it never fails
+	} else if !s.pins.holds(moment{At: from.Moment, Salt: from.Salt}, s.now()) {
+		return from, ErrMoment
 	}
-	if _, err := w.Write(append([]byte(backupMagic), salt...)); err != nil {
-		return nil, err
+	s.life.RLock() // nothing is let go meanwhile
+	if from.Moment == 0 {
+		from.Moment = s.durable.Load()
 	}
-	config, err := backupCipher(key, salt)
+	m := moment{At: from.Moment, Salt: from.Salt, Until: s.now().Add(MomentKept)}
+	s.pins.hold(m)
+	s.life.RUnlock()
+	value, err := json.Marshal(m)
 	if err != nil {
-		return nil, err
+		return from, err
 	}
-	sealed, err := sio.EncryptWriter(struct{ io.Writer }{w}, config) // which would close w
-	if err != nil {
-		return nil, err
+	_ = s.keepMoment(ctx, value) // a store that cannot be written keeps it until the next start, and can be saved
+	return from, nil
+}
+
+func (s *Store) keepMoment(ctx context.Context, value []byte) error {
+	return s.submit(ctx, &request{relief: true, rows: []row{{[]byte(momentKey), value}}})
+}
+
+const momentKey = string(valueKey) + momentName
+
+// loadMoment is for the first start of the engine, before it lets anything go.
+func (s *Store) loadMoment() error {
+	txn := s.db.NewTransactionAt(s.db.MaxVersion(), false)
+	defer txn.Discard()
+	value, err := get(txn, []byte(momentKey))
+	if isMissing(err) || err == nil && len(value) == 0 {
+		return nil
 	}
-	return &backupWriter{meter: meter{told: told}, sealed: sealed, out: bufio.NewWriterSize(sealed, 64<<10)}, nil
-}
-
-// backupCipher derives a key for one backup alone, so that no nonce can meet another's.
-func backupCipher(key, salt []byte) (sio.Config, error) {
-	derived, err := hkdf.Key(sha256.New, key, salt, backupMagic, KeySize)
-	return sio.Config{MinVersion: sio.Version20, Key: derived}, err
-}
-
-func (b *backupWriter) write(one *badger.Entry) error {
-	b.row = appendUints(appendBytes(appendBytes(b.row[:0], one.Key), one.Value), one.ExpiresAt)
-	_, err := b.out.Write(b.row)
-	b.count(len(one.Key) + len(one.Value))
-	return err
-}
-
-func (b *backupWriter) end() error {
-	_, err := b.out.Write(appendUints(nil, 0, uint64(b.amount.Rows)))
+	var m moment
 	if err == nil {
-		err = b.out.Flush()
+		err = json.Unmarshal(value, &m)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("read the moment of a backup: %w", err)
 	}
-	return b.sealed.Close()
-}
-
-// meter counts rows and tells about it every few megabytes.
-type meter struct {
-	told   Progress
-	amount Amount
-	next   int64
-}
-
-func (m *meter) count(bytes int) {
-	m.amount.Rows++
-	m.amount.Bytes += int64(bytes)
-	if m.told != nil && m.amount.Bytes >= m.next {
-		m.told(m.amount)
-		m.next = m.amount.Bytes + progressEvery
-	}
-}
-
-// VerifyBackup reads a whole backup and says how much is in it, or why it is of no
-// use (ErrBackup).
-func VerifyBackup(ctx context.Context, key []byte, r io.Reader, told Progress) (Amount, error) {
-	return readBackup(ctx, key, r, told, func(*badger.Entry) error { return nil })
-}
-
-// readBackup hands every row to keep, which owns it. What it handed on before an
-// error is authentic, and not all.
-func readBackup(ctx context.Context, key []byte, r io.Reader, told Progress, keep func(*badger.Entry) error) (Amount, error) {
-	in, err := openBackup(r, key)
-	if err != nil {
-		return Amount{}, err
-	}
-	m := meter{told: told}
-	for {
-		if err := ctx.Err(); err != nil {
-			return m.amount, err
-		}
-		row, err := readRow(in)
-		if err != nil {
-			return m.amount, backupError(err)
-		}
-		if row == nil {
-			return m.amount, endOfBackup(in, m.amount.Rows)
-		}
-		if err := keep(row); err != nil {
-			return m.amount, err
-		}
-		m.count(len(row.Key) + len(row.Value))
-	}
-}
-
-func openBackup(r io.Reader, key []byte) (*bufio.Reader, error) {
-	head := make([]byte, len(backupMagic)+saltSize)
-	if _, err := io.ReadFull(r, head); err != nil {
-		return nil, backupError(err)
-	}
-	if string(head[:len(backupMagic)]) != backupMagic {
-		return nil, fmt.Errorf("%w: the file is no backup of this version of Sealgate", ErrBackup)
-	}
-	config, err := backupCipher(key, head[len(backupMagic):])
-	if err != nil {
-		return nil, err
-	}
-	open, err := sio.DecryptReader(r, config)
-	if err != nil {
-		return nil, err
-	}
-	return bufio.NewReaderSize(open, 64<<10), nil
-}
-
-// readRow gives nil for the row that ends the backup.
-func readRow(in *bufio.Reader) (*badger.Entry, error) {
-	key, err := readPart(in, maxBackupKey)
-	if err != nil || len(key) == 0 {
-		return nil, err
-	}
-	value, err := readPart(in, maxBackupRow)
-	if err != nil {
-		return nil, err
-	}
-	expires, err := binary.ReadUvarint(in)
-	return &badger.Entry{Key: key, Value: value, ExpiresAt: expires}, err
-}
-
-func readPart(in *bufio.Reader, most uint64) ([]byte, error) {
-	n, err := binary.ReadUvarint(in)
-	if err != nil {
-		return nil, err
-	}
-	if n > most {
-		return nil, errRecord
-	}
-	part := make([]byte, n)
-	_, err = io.ReadFull(in, part)
-	return part, err
-}
-
-// endOfBackup holds the last row against what was read, and reads up to the stream's
-// own end, which proves that nothing was cut off.
-func endOfBackup(in *bufio.Reader, rows int64) error {
-	want, err := binary.ReadUvarint(in)
-	if err != nil {
-		return backupError(err)
-	}
-	if want != uint64(rows) {
-		return fmt.Errorf("%w: it has %d rows and says %d", ErrBackup, rows, want)
-	}
-	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
-		return backupError(err)
-	}
+	s.pins.hold(m)
 	return nil
-}
-
-func backupError(cause error) error {
-	return fmt.Errorf("%w: it is cut short, was changed, or was made with another storage.encryption_key (%w)", ErrBackup, errors.Join(cause, errRecord))
 }

@@ -35,7 +35,7 @@ func TestBackupWhileWriting(t *testing.T) {
 		}
 	}
 	var file bytes.Buffer
-	amount, err := s.Backup(ctx, &file, nil)
+	amount, err := s.Backup(ctx, &file, storage.Spot{}, nil)
 	stop()
 	writers.Wait()
 	if err != nil {
@@ -87,7 +87,7 @@ func TestBackupIsRefused(t *testing.T) {
 		appendOne(t, s, inboxtest.Sample("bob", i))
 	}
 	var buffer bytes.Buffer
-	if _, err := s.Backup(t.Context(), &buffer, nil); err != nil {
+	if _, err := s.Backup(t.Context(), &buffer, storage.Spot{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	file := buffer.Bytes()
@@ -136,7 +136,7 @@ func TestRestoreBurns(t *testing.T) {
 	alice := inboxtest.NewClient("https://social.example/users/alice", time.Now())
 	inboxtest.Fill(t, d, "1", alice, 20)
 	var file bytes.Buffer
-	if _, err := s.Backup(t.Context(), &file, nil); err != nil {
+	if _, err := s.Backup(t.Context(), &file, storage.Spot{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	handed := map[string]bool{}

@@ -178,7 +178,7 @@ func (s *Store) breakDown(cause error) error {
 // later ones begin at ts or after. When reads are under way the next time will do.
 func (s *Store) letGo(ts uint64) {
 	if s.life.TryLock() {
-		s.db.SetDiscardTs(s.pins.oldest(ts))
+		s.db.SetDiscardTs(s.pins.oldest(ts, s.now()))
 		s.life.Unlock()
 	}
 }

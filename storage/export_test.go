@@ -90,6 +90,17 @@ func (s *Store) WaitIdle() {
 	}
 }
 
+// Compact lets go of what may be let go, and has the engine write everything anew.
+func (s *Store) Compact() error {
+	return s.submit(context.Background(), &request{engine: func() error {
+		s.letGo(s.durable.Load())
+		if err := s.reopen(func() error { return nil }); err != nil { // which writes the memtable out
+			return err
+		}
+		return s.db.Flatten(1)
+	}})
+}
+
 // Kinds gives the first byte of every kind of row and its name.
 func Kinds() map[byte]string {
 	out := map[byte]string{}

@@ -32,6 +32,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, holdForEver(path, os.Getenv(holderPath+"_ROUND")))
 		os.Exit(1)
 	}
+	if path := os.Getenv(saverPath); path != "" {
+		if err := saveToStdout(path, os.Getenv(saverPath+"_SPOT")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if path := os.Getenv(childPath); path != "" {
 		fmt.Fprintln(os.Stderr, writeForEver(path, os.Getenv(childPath+"_ROUND")))
 		os.Exit(1)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -13,8 +14,9 @@ const pieceBytes = 1 << 20
 
 // pins are the timestamps whose rows must not be let go of.
 type pins struct {
-	mu sync.Mutex
-	at map[uint64]int
+	mu     sync.Mutex
+	at     map[uint64]int
+	backup moment
 }
 
 func (p *pins) add(ts uint64, n int) {
@@ -28,10 +30,27 @@ func (p *pins) add(ts uint64, n int) {
 	}
 }
 
-// oldest gives the oldest pin, or ts.
-func (p *pins) oldest(ts uint64) uint64 {
+// hold pins the moment of a backup instead of any earlier one.
+func (p *pins) hold(m moment) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.backup = m
+}
+
+// holds says whether it is m that is held.
+func (p *pins) holds(m moment, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.backup.At == m.At && bytes.Equal(p.backup.Salt, m.Salt) && now.Before(p.backup.Until)
+}
+
+// oldest gives the oldest pin, or ts.
+func (p *pins) oldest(ts uint64, now time.Time) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now.Before(p.backup.Until) {
+		ts = min(ts, p.backup.At)
+	}
 	for at := range p.at {
 		ts = min(ts, at)
 	}
@@ -51,6 +70,11 @@ func (s *Store) scanFrom(ctx context.Context, prefix, from []byte, f func(*badge
 	s.pins.add(at, 1)
 	s.life.RUnlock()
 	defer s.pins.add(at, -1)
+	return s.scanAt(ctx, at, prefix, from, f)
+}
+
+// scanAt is scanFrom as of a pinned moment.
+func (s *Store) scanAt(ctx context.Context, at uint64, prefix, from []byte, f func(*badger.Entry) error) error {
 	for from != nil {
 		piece, next, err := s.piece(at, prefix, from)
 		if err != nil {

@@ -158,8 +158,13 @@ func (s *Store) start() (err error) {
 	}
 	// Badger refuses a transaction at MaxBatchSize, counting its own overhead too.
 	s.groupBytes = s.db.MaxBatchSize() * 9 / 10
+	if s.durable.Load() == 0 {
+		if err := s.loadMoment(); err != nil {
+			return errors.Join(err, s.db.Close())
+		}
+	}
 	s.durable.Store(s.db.MaxVersion())
-	s.db.SetDiscardTs(s.pins.oldest(s.db.MaxVersion()))
+	s.db.SetDiscardTs(s.pins.oldest(s.db.MaxVersion(), s.now()))
 	s.left = memTable(s.opt) / 2
 	return s.disk.begin(s.db)
 }

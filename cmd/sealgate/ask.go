@@ -60,11 +60,16 @@ func answered(status int, body io.Reader, into any) (bool, error) {
 	if status == http.StatusOK {
 		return true, json.NewDecoder(body).Decode(into)
 	}
+	return false, refused(status, body)
+}
+
+// refused is what the gateway says instead of doing it.
+func refused(status int, body io.Reader) error {
 	var refusal admin.Refusal
-	if err := json.NewDecoder(body).Decode(&refusal); err != nil || refusal.Error == "" {
-		return false, fmt.Errorf("the running gateway answers %d: is it of another version?", status)
+	if err := json.NewDecoder(io.LimitReader(body, 1<<20)).Decode(&refusal); err != nil || refusal.Error == "" {
+		return fmt.Errorf("the running gateway answers %d: is it of another version?", status)
 	}
-	return false, errors.New(refusal.Error)
+	return errors.New(refusal.Error)
 }
 
 // askStore answers as the gateway would, from the store at rest.

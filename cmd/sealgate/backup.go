@@ -1,15 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/storage"
@@ -21,7 +25,8 @@ func backupCommand() *cobra.Command {
 		Use:   "backup FILE",
 		Short: "Copy the store into FILE, also while the gateway serves",
 		Long: "Copy everything the store holds at this moment into FILE, encrypted under storage.encryption_key. The key files beside\n" +
-			"the store are not in it: keep a copy of store.key, actor.pem and keylog.pem elsewhere. Only rotate-key changes one.",
+			"the store are not in it: keep a copy of store.key, actor.pem and keylog.pem elsewhere. Only rotate-key changes one.\n" +
+			"Until it is whole it is FILE.part; after an interruption of any kind the same command goes on from there.",
 		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			config, err := s.load()
@@ -92,12 +97,15 @@ func progress(w io.Writer) storage.Progress {
 	}
 }
 
+const partSuffix = ".part"
+
 type backup struct {
 	config   configs.Config
 	progress storage.Progress
 }
 
-// make writes path whole, synced and read back, or leaves nothing there.
+// make writes path whole, synced and read back. Until then it is path.part, and what an earlier try left there is
+// gone on with.
 func (b backup) make(ctx context.Context, path string) (storage.Amount, error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return storage.Amount{}, errors.Join(fmt.Errorf("%s is there already; give another name", path), err)
@@ -106,26 +114,100 @@ func (b backup) make(ctx context.Context, path string) (storage.Amount, error) {
 	if err != nil {
 		return storage.Amount{}, err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".backup-*") // mode 0600
+	part, err := openPart(path + partSuffix)
 	if err != nil {
 		return storage.Amount{}, err
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // what is left is a second name, or of no use
-	defer f.Close()           //nolint:errcheck // synced before
-	if err := operate(ctx, b.config, "backup", nil, &meteredFile{f: f, told: b.progress}); err != nil {
+	defer part.Close() //nolint:errcheck // synced before
+	if err := b.fill(ctx, part, key); err != nil {
+		return storage.Amount{}, errors.Join(err, removeEmpty(part))
+	}
+	if _, err := part.Seek(0, io.SeekStart); err != nil {
 		return storage.Amount{}, err
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return storage.Amount{}, err
-	}
-	amount, err := storage.VerifyBackup(ctx, key, f, b.progress)
+	amount, err := storage.VerifyBackup(ctx, key, part, b.progress)
 	if err == nil {
-		err = f.Sync()
+		err = finish(part, path)
 	}
 	if err == nil {
-		err = os.Link(f.Name(), path) // which never replaces
+		_ = operate(ctx, b.config, "backup/done", nil, io.Discard) // or the store lets go by itself, later
 	}
 	return amount, err
+}
+
+// openPart opens what will become a backup for one process alone.
+func openPart(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s is being written by another backup: %w", path, err), f.Close())
+	}
+	return f, nil
+}
+
+// fill has part hold all of a backup.
+func (b backup) fill(ctx context.Context, part *os.File, key []byte) error {
+	from, err := storage.FindSpot(ctx, key, part, b.progress)
+	if errors.Is(err, storage.ErrBackup) {
+		return fmt.Errorf("%w; remove %s and begin anew", err, part.Name())
+	}
+	if err != nil || from.Whole {
+		return err
+	}
+	if err := part.Truncate(from.Offset); err != nil {
+		return err
+	}
+	if _, err := part.Seek(from.Offset, io.SeekStart); err != nil {
+		return err
+	}
+	spot, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	out := &meteredFile{f: part, told: b.progress, written: storage.Amount{Bytes: from.Offset}}
+	err = operate(ctx, b.config, "backup", url.Values{"from": {string(spot)}}, out)
+	if err = cmp.Or(out.err, err); err != nil && out.written.Bytes > from.Offset {
+		return fmt.Errorf("%w; within %.0f hours the same command goes on from %s", err, storage.MomentKept.Hours(), part.Name())
+	}
+	return err
+}
+
+// removeEmpty leaves nothing where there is nothing to go on with.
+func removeEmpty(part *os.File) error {
+	if about, err := part.Stat(); err != nil || about.Size() > 0 {
+		return err
+	}
+	return os.Remove(part.Name())
+}
+
+// finish gives the synced part its name, which never replaces anything.
+func finish(part *os.File, path string) error {
+	if err := part.Sync(); err != nil {
+		return err
+	}
+	if err := os.Link(part.Name(), path); err != nil {
+		return err
+	}
+	if err := os.Remove(part.Name()); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// writeBackup is the deed. Without a spot to go on from it begins.
+func writeBackup(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error {
+	var from storage.Spot
+	if err := json.Unmarshal([]byte(args.Get("from")), &from); err != nil {
+		return fmt.Errorf("read where the backup goes on: %w", err)
+	}
+	_, err := s.Backup(ctx, w, from, nil)
+	return err
 }
 
 // meteredFile tells how much was written.
@@ -134,15 +216,16 @@ type meteredFile struct {
 	told    storage.Progress
 	written storage.Amount
 	next    int64
+	err     error
 }
 
-func (m *meteredFile) Write(p []byte) (int, error) {
-	n, err := m.f.Write(p)
+func (m *meteredFile) Write(p []byte) (n int, err error) {
+	n, m.err = m.f.Write(p)
 	if m.written.Bytes += int64(n); m.told != nil && m.written.Bytes >= m.next {
 		m.told(m.written)
 		m.next = m.written.Bytes + 4<<20
 	}
-	return n, err
+	return n, m.err
 }
 
 func restore(ctx context.Context, config configs.Config, path string, told storage.Progress) (storage.Amount, error) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,9 +23,9 @@ type deed func(ctx context.Context, s *storage.Store, args url.Values, w io.Writ
 // deeds by the name of their command.
 func deeds(config configs.Config) map[string]deed {
 	return map[string]deed{
-		"backup": func(ctx context.Context, s *storage.Store, _ url.Values, w io.Writer) error {
-			_, err := s.Backup(ctx, w, nil)
-			return err
+		"backup": writeBackup,
+		"backup/done": func(ctx context.Context, s *storage.Store, _ url.Values, _ io.Writer) error {
+			return s.BackupIsDone(ctx)
 		},
 		"check": verifyStore,
 		"leave": leave,
@@ -76,11 +75,7 @@ func operate(ctx context.Context, config configs.Config, name string, args url.V
 	}
 	defer resp.Body.Close() //nolint:errcheck // it is only read
 	if resp.StatusCode != http.StatusOK {
-		var failed admin.Failure
-		if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&failed); err != nil {
-			return fmt.Errorf("the running gateway answers %s: is it of another version?", resp.Status)
-		}
-		return errors.New(failed.Error)
+		return refused(resp.StatusCode, resp.Body)
 	}
 	if _, err := io.Copy(w, resp.Body); err != nil {
 		return fmt.Errorf("the gateway broke off, look into its log: %w", err)

@@ -67,7 +67,7 @@ func (a *Admin) command(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	do, known := a.commands[name]
 	if !known {
-		a.answer(w, http.StatusNotFound, Failure{Error: "this gateway knows no such command: is it of another version?"})
+		a.answer(w, http.StatusNotFound, Refusal{Error: "this gateway knows no such command: is it of another version?"})
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
@@ -84,12 +84,7 @@ func (a *Admin) command(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	a.log.Error("command failed", "command", name, "error", err)
-	a.answer(w, http.StatusInternalServerError, Failure{Error: err.Error()})
-}
-
-// Failure is the answer to a command that failed before it wrote anything.
-type Failure struct {
-	Error string `json:"error"`
+	a.answer(w, http.StatusInternalServerError, Refusal{Error: err.Error()})
 }
 
 // answerWriter passes on what is written at once, for commands that tell how far they are.

@@ -1,0 +1,253 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// A backup is a head (a magic line, a salt and the moment) and segments, each a length and so many bytes of AES-256-GCM
+// with a random nonce, under a key derived for this backup alone; what it authenticates besides is the tag of the segment
+// before, so that none can be left out, moved or exchanged. A segment holds whole rows, each key | value | expiry;
+// a row without key is the last, and counts the others.
+const (
+	backupMagic   = "sealgate backup 2\n"
+	saltSize      = 32
+	headSize      = len(backupMagic) + saltSize + 8
+	segmentBytes  = 1 << 20
+	sealOverhead  = 12 + tagSize
+	tagSize       = 16
+	maxBackupKey  = 64 << 10 // Badger's bound
+	maxBackupRow  = 4 << 20  // above what any row of ours holds
+	maxSegment    = segmentBytes + maxBackupKey + maxBackupRow + 64 + sealOverhead
+	progressEvery = 4 << 20
+)
+
+// Amount is how much was written or read: rows, and bytes of their keys and values.
+type Amount struct{ Rows, Bytes int64 }
+
+// Progress is told now and then how far long work has come, by the goroutine that does it. May be nil.
+type Progress func(Amount)
+
+// meter counts rows and tells about it every few megabytes.
+type meter struct {
+	told   Progress
+	amount Amount
+	next   int64
+}
+
+func (m *meter) count(bytes int) {
+	m.amount.Rows++
+	m.amount.Bytes += int64(bytes)
+	if m.told != nil && m.amount.Bytes >= m.next {
+		m.told(m.amount)
+		m.next = m.amount.Bytes + progressEvery
+	}
+}
+
+func backupHead(salt []byte, moment uint64) []byte {
+	return binary.BigEndian.AppendUint64(append([]byte(backupMagic), salt...), moment)
+}
+
+func backupCipher(key, head []byte) (cipher.AEAD, error) {
+	derived, err := hkdf.Key(sha256.New, key, nil, string(head), KeySize)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(derived)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// backupWriter gathers rows until they make a segment.
+type backupWriter struct {
+	meter
+	w     io.Writer
+	seal  cipher.AEAD
+	chain []byte
+	rows  []byte
+}
+
+func newBackupWriter(w io.Writer, key []byte, from Spot, told Progress) (*backupWriter, error) {
+	head := backupHead(from.Salt, from.Moment)
+	seal, err := backupCipher(key, head)
+	if err == nil && from.Offset == 0 {
+		_, err = w.Write(head)
+	}
+	return &backupWriter{meter: meter{told: told, amount: from.Amount}, w: w, seal: seal, chain: from.Chain}, err
+}
+
+func (b *backupWriter) write(one *badger.Entry) error {
+	if string(one.Key) == momentKey {
+		return nil // of another store, once it is restored
+	}
+	b.rows = appendUints(appendBytes(appendBytes(b.rows, one.Key), one.Value), one.ExpiresAt)
+	b.count(len(one.Key) + len(one.Value))
+	if len(b.rows) < segmentBytes {
+		return nil
+	}
+	return b.segment()
+}
+
+func (b *backupWriter) end() error {
+	b.rows = appendUints(b.rows, 0, uint64(b.amount.Rows))
+	return b.segment()
+}
+
+func (b *backupWriter) segment() error {
+	sealed := b.seal.Seal(make([]byte, 4, 4+len(b.rows)+sealOverhead), nil, b.rows, b.chain) //nolint:gosec // it makes its nonces itself
+	binary.BigEndian.PutUint32(sealed, uint32(len(sealed)-4))
+	b.chain, b.rows = bytes.Clone(sealed[len(sealed)-tagSize:]), b.rows[:0]
+	_, err := b.w.Write(sealed)
+	return err
+}
+
+// VerifyBackup reads a whole backup and says how much is in it, or why it is of no
+// use (ErrBackup).
+func VerifyBackup(ctx context.Context, key []byte, r io.Reader, told Progress) (Amount, error) {
+	return readBackup(ctx, key, r, told, func(*badger.Entry) error { return nil })
+}
+
+// readBackup hands every row to keep, which owns it. What it handed on before an
+// error is authentic, and not all.
+func readBackup(ctx context.Context, key []byte, r io.Reader, told Progress, keep func(*badger.Entry) error) (Amount, error) {
+	in, err := openBackup(r, key)
+	if err != nil {
+		return Amount{}, err
+	}
+	in.told = told
+	for !in.spot.Whole {
+		if err := errors.Join(ctx.Err(), in.segment(keep)); err != nil {
+			return in.amount, err
+		}
+	}
+	if n, err := io.ReadFull(r, make([]byte, 1)); n > 0 || !errors.Is(err, io.EOF) {
+		return in.amount, fmt.Errorf("%w: something stands behind its end (%w)", ErrBackup, errors.Join(err, errRecord))
+	}
+	return in.amount, nil
+}
+
+// FindSpot reads what there is of a backup, and says where another call of Store.Backup goes on. A file of which no
+// segment is whole is begun anew, unless it is no backup or has another key.
+func FindSpot(ctx context.Context, key []byte, r io.Reader, told Progress) (Spot, error) {
+	in, err := openBackup(r, key)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return Spot{}, nil
+	}
+	if err != nil {
+		return Spot{}, err
+	}
+	in.told = told
+	for good := (Spot{}); ; good = in.spot {
+		err := errors.Join(ctx.Err(), in.segment(func(*badger.Entry) error { return nil }))
+		switch {
+		case ctx.Err() != nil:
+			return Spot{}, ctx.Err()
+		case err == nil && in.spot.Whole:
+			return in.spot, nil
+		case err != nil && good.Offset == 0 && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF):
+			return Spot{}, err
+		case err != nil:
+			return good, nil //nolint:nilerr // it is where the whole part ends
+		}
+	}
+}
+
+// backupReader reads segment by segment.
+type backupReader struct {
+	meter
+	in   io.Reader
+	open cipher.AEAD
+	spot Spot // behind the last whole segment
+	buf  []byte
+}
+
+func openBackup(r io.Reader, key []byte) (*backupReader, error) {
+	head := make([]byte, headSize)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return nil, backupError(err)
+	}
+	if string(head[:len(backupMagic)]) != backupMagic {
+		return nil, fmt.Errorf("%w: the file is no backup of this version of Sealgate", ErrBackup)
+	}
+	open, err := backupCipher(key, head)
+	spot := Spot{Offset: int64(headSize), Salt: head[len(backupMagic) : headSize-8], Moment: binary.BigEndian.Uint64(head[headSize-8:])}
+	return &backupReader{in: r, open: open, spot: spot}, err
+}
+
+// segment reads one, and moves spot behind it.
+func (b *backupReader) segment(keep func(*badger.Entry) error) error {
+	sealed, err := b.sealed()
+	if err != nil {
+		return backupError(err)
+	}
+	rows, err := b.open.Open(nil, nil, sealed, b.spot.Chain)
+	if err != nil {
+		return backupError(err)
+	}
+	d := decoder{rest: rows}
+	for len(d.rest) > 0 && !b.spot.Whole {
+		if err := b.row(&d, keep); err != nil {
+			return err
+		}
+	}
+	if err := d.end(); err != nil {
+		return backupError(err)
+	}
+	b.spot.Chain = bytes.Clone(sealed[len(sealed)-tagSize:])
+	b.spot.Offset += 4 + int64(len(sealed))
+	b.spot.Amount = b.amount
+	return nil
+}
+
+func (b *backupReader) sealed() ([]byte, error) {
+	var length [4]byte
+	if _, err := io.ReadFull(b.in, length[:]); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(length[:])
+	if n < sealOverhead || n > uint32(maxSegment) {
+		return nil, errRecord
+	}
+	if cap(b.buf) < int(n) {
+		b.buf = make([]byte, n)
+	}
+	_, err := io.ReadFull(b.in, b.buf[:n])
+	return b.buf[:n], err
+}
+
+func (b *backupReader) row(d *decoder, keep func(*badger.Entry) error) error {
+	key := d.bytes()
+	if d.err == nil && len(key) == 0 {
+		b.spot.Whole = true
+		if n := d.int(); d.err == nil && n != b.amount.Rows {
+			return fmt.Errorf("%w: it has %d rows and says %d", ErrBackup, b.amount.Rows, n)
+		}
+		return nil
+	}
+	one := &badger.Entry{Key: key, Value: d.bytes(), ExpiresAt: d.uint()}
+	if d.err != nil {
+		return backupError(d.err)
+	}
+	b.spot.After = one.Key
+	if err := keep(one); err != nil {
+		return err
+	}
+	b.count(len(one.Key) + len(one.Value))
+	return nil
+}
+
+func backupError(cause error) error {
+	return fmt.Errorf("%w: it is cut short, was changed, or was made with another storage.encryption_key (%w)", ErrBackup, errors.Join(cause, errRecord))
+}
