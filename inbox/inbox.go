@@ -130,6 +130,7 @@ type Inbox struct {
 	severing  sync.Mutex
 	poke      chan struct{} // something is to be let go
 	onRelease func(context.Context, Owner, []Message) error
+	onSever   func(ctx context.Context, s Severed, undone bool)
 }
 
 // New returns an Inbox over o.Store.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,8 +18,11 @@ const Cut Kind = "severed"
 // severedName is under which the list of what is severed is kept.
 const severedName = "severed"
 
-// maxSevered bounds that list.
-const maxSevered = 2000
+// maxSevered bounds that list, maxOwn what one person has of it.
+const (
+	maxSevered = 2000
+	maxOwn     = 100
+)
 
 // Severed is a tombstone: an actor or a host whose messages are dropped, for one
 // person or, with Owner "", for everybody here.
@@ -29,8 +33,32 @@ type Severed struct {
 	By    string    `json:"by"` // who did it, for the audit
 }
 
-// ErrTooManySevered means that the list is full: block a domain by a rule, or at the instance.
-var ErrTooManySevered = fmt.Errorf("inbox: more than %d are severed", maxSevered)
+// What can be wrong with severing somebody.
+var (
+	// ErrTooManySevered means that the list is full: block a domain by a rule, or at the instance.
+	ErrTooManySevered = fmt.Errorf("inbox: more than %d are severed, or %d by one person", maxSevered, maxOwn)
+	// ErrNotSevered means that there is nothing to take back.
+	ErrNotSevered = errors.New("inbox: they are not severed")
+	// ErrNobody means that a text names neither an actor nor a host.
+	ErrNobody = errors.New("inbox: neither an actor's id (https://…) nor a host")
+)
+
+var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$`)
+
+// Whom reads Severed.Who as people write it: an actor's id as it is, or a host in lower case.
+func Whom(text string) (string, error) {
+	text = strings.TrimSpace(text)
+	host := strings.ToLower(text)
+	if strings.Contains(text, "://") {
+		if host = webHost(text); len(text) <= 2048 && hostName.MatchString(host) {
+			return text, nil
+		}
+	}
+	if !hostName.MatchString(host) {
+		return "", fmt.Errorf("%w: %.200q", ErrNobody, text)
+	}
+	return host, nil
+}
 
 // Severed tells whether actor's messages to o are dropped.
 func (in *Inbox) Severed(o Owner, actor string) bool {
@@ -72,6 +100,14 @@ func (in *Inbox) LoadSevered(ctx context.Context) error {
 	return nil
 }
 
+// HostOf is the host of a Severed.Who.
+func HostOf(who string) string {
+	if strings.Contains(who, "://") {
+		return webHost(who)
+	}
+	return who
+}
+
 // Sever drops from now on what s.Who sends to s.Owner, forgets their message
 // requests, and tells the people named in affected whom to remove from their groups.
 func (in *Inbox) Sever(ctx context.Context, s Severed, affected []Owner) error {
@@ -79,8 +115,28 @@ func (in *Inbox) Sever(ctx context.Context, s Severed, affected []Owner) error {
 		return fmt.Errorf("sever: %w", ErrUnavailable)
 	}
 	s.At = in.clock().UTC().Truncate(time.Second)
-	if err := in.changeSevered(ctx, func(all []Severed) []Severed { return append(all, s) }); err != nil {
+	known := false
+	err := in.changeSevered(ctx, func(all []Severed) ([]Severed, error) {
+		own := 1
+		for _, old := range all {
+			known = known || old.Who == s.Who && old.Owner == s.Owner
+			if s.Owner != "" && old.Owner == s.Owner {
+				own++
+			}
+		}
+		if known {
+			return all, nil
+		}
+		if own > maxOwn || len(all) >= maxSevered {
+			return nil, ErrTooManySevered
+		}
+		return append(all, s), nil
+	})
+	if err != nil {
 		return err
+	}
+	if !known {
+		in.severedNow(ctx, s, false)
 	}
 	for _, o := range affected {
 		if err := in.forgetRequests(ctx, o, s.Who); err != nil {
@@ -94,19 +150,41 @@ func (in *Inbox) Sever(ctx context.Context, s Severed, affected []Owner) error {
 	return nil
 }
 
-// Rejoin takes back what Sever did to who, for o or, with "", for everybody.
-func (in *Inbox) Rejoin(ctx context.Context, o Owner, who string) error {
-	return in.changeSevered(ctx, func(all []Severed) []Severed {
-		return slices.DeleteFunc(all, func(s Severed) bool { return s.Who == who && s.Owner == o })
+// Rejoin takes back what Sever did to s.Who, for s.Owner or, with "", for everybody; s.By does. ErrNotSevered.
+func (in *Inbox) Rejoin(ctx context.Context, s Severed) error {
+	if in.keeper == nil {
+		return ErrNotSevered
+	}
+	err := in.changeSevered(ctx, func(all []Severed) ([]Severed, error) {
+		left := slices.DeleteFunc(all, func(old Severed) bool { return old.Who == s.Who && old.Owner == s.Owner })
+		if len(left) == len(all) {
+			return nil, ErrNotSevered
+		}
+		return left, nil
 	})
+	if err != nil {
+		return err
+	}
+	s.At = in.clock().UTC().Truncate(time.Second)
+	in.severedNow(ctx, s, true)
+	return nil
 }
 
-func (in *Inbox) changeSevered(ctx context.Context, f func([]Severed) []Severed) error {
+// OnSever has f called after each change of who is severed. It may be called before the Inbox is used, not later.
+func (in *Inbox) OnSever(f func(ctx context.Context, s Severed, undone bool)) { in.onSever = f }
+
+func (in *Inbox) severedNow(ctx context.Context, s Severed, undone bool) {
+	if in.onSever != nil {
+		in.onSever(ctx, s, undone)
+	}
+}
+
+func (in *Inbox) changeSevered(ctx context.Context, f func([]Severed) ([]Severed, error)) error {
 	in.severing.Lock()
 	defer in.severing.Unlock()
-	all := f(in.SeveredList())
-	if len(all) > maxSevered {
-		return ErrTooManySevered
+	all, err := f(in.SeveredList())
+	if err != nil {
+		return err
 	}
 	value, err := json.Marshal(all)
 	if err == nil {

@@ -143,6 +143,12 @@ func (b *Book) note(ctx context.Context, c Change, packed []byte) {
 	}
 }
 
+// NoteSevering writes into the change log that somebody was cut off, or no longer is.
+func (b *Book) NoteSevering(ctx context.Context, who, result string) {
+	now := b.opt.Clock()
+	b.note(ctx, Change{ID: newDecisionID(now), Time: now, Kind: Severing, Who: who, Result: result}, nil)
+}
+
 // fallBack finds something to start with.
 func (b *Book) fallBack(ctx context.Context) error {
 	b.mu.Lock()

@@ -54,11 +54,15 @@ type Entry struct {
 type Change struct {
 	ID     string    `json:"id"`
 	Time   time.Time `json:"time"`
-	Who    string    `json:"who"`              // start, signal, file, command, page
+	Kind   string    `json:"kind,omitempty"`   // "": the policy was to change; Severing: somebody was cut off, or no longer
+	Who    string    `json:"who"`              // start, signal, file, command, page, owner
 	Policy string    `json:"policy,omitempty"` // hash of what was loaded
 	Diff   string    `json:"diff,omitempty"`   // to what was in force before
-	Result string    `json:"result"`           // Loaded, or what was wrong
+	Result string    `json:"result"`           // Loaded, or what was wrong; of Severing what was done
 }
 
 // Loaded is the Result of a change that is in force since.
 const Loaded = "loaded"
+
+// Severing is the Kind of a change of who is cut off.
+const Severing = "severing"

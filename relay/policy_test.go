@@ -392,10 +392,84 @@ func TestSeveredIsDroppedAndTold(t *testing.T) {
 	if told, err := g.inbox.Reports(t.Context(), "1"); err != nil || len(told) != 1 || told[0].Kind != inbox.Cut {
 		t.Errorf("%+v, %v", told, err)
 	}
-	if err := g.inbox.Rejoin(t.Context(), "", "far.example"); err != nil {
+	if err := g.inbox.Rejoin(t.Context(), inbox.Severed{Who: "far.example"}); err != nil {
 		t.Fatal(err)
 	}
 	if g.post(t, zoe, "2", commit("g", 2)); len(g.held(t, "1")) != 1 {
 		t.Error("still severed")
+	}
+}
+
+// TestOwnersSever: a person sees whom it touches, cuts off a host for themself alone, is told, and takes it back.
+func TestOwnersSever(t *testing.T) {
+	g := guard(t, []byte(everything))
+	var noted []string
+	g.inbox.OnSever(func(_ context.Context, s inbox.Severed, undone bool) {
+		noted = append(noted, fmt.Sprint(s.By, " ", s.Owner, " ", s.Who, " ", undone))
+	})
+	g.joins(t, "g", zoe)
+	g.invite(t, "https://far.example/users/other", "w")
+	do := func(token, form string) answer {
+		return g.ask(t, http.MethodPost, "/e2ee/requests", strings.NewReader(form), "Authorization", "Bearer "+token, "Content-Type", "application/x-www-form-urlencoded")
+	}
+	for _, c := range []struct {
+		token, form string
+		status      int
+	}{
+		{"none", "action=sever&who=far.example&done=1", 401},
+		{"narrow", "action=sever&who=far.example&done=1", 403},
+		{"of-alice", "action=eat&who=far.example&done=1", 400},
+		{"of-alice", "action=sever&who=&done=1", 400},
+		{"of-alice", "action=sever&who=javascript://x/&done=1", 400},
+		{"of-alice", "action=sever&who=social.example&done=1", 400},
+		{"of-alice", "action=sever&who=https://social.example/users/bob&done=1", 400},
+		{"of-alice", "action=rejoin&who=far.example", 404},
+	} {
+		if a := do(c.token, c.form); a.status != c.status {
+			t.Errorf("%+v: %d %s", c, a.status, a.body)
+		}
+	}
+	preview := do("of-alice", "action=sever&who=FAR.example")
+	if preview.status != 200 || strings.TrimSpace(preview.body) != `{"who":"far.example","done":false,"groups":1,"requests":1}` || len(noted) != 0 {
+		t.Errorf("the preview: %d %s %v", preview.status, preview.body, noted)
+	}
+	if g.post(t, zoe, "1", commit("g", 1)); len(g.held(t, "1")) != 1 {
+		t.Fatal("a preview did something")
+	}
+	for range 2 {
+		if a := do("of-alice", "action=sever&who=far.example&done=1"); a.status != 200 || !strings.Contains(a.body, `"done":true`) {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+	if a := g.post(t, zoe, "2", commit("g", 2)); a.status != 202 || len(g.held(t, "1")) != 1 {
+		t.Errorf("%+v, %d kept", a, len(g.held(t, "1")))
+	}
+	if g.inbox.Severed("2", zoe) {
+		t.Error("bob lost something, too")
+	}
+	list := g.ask(t, http.MethodGet, "/e2ee/requests", nil, "Authorization", "Bearer of-alice")
+	if !strings.Contains(list.body, `"totalItems":0`) || !strings.Contains(list.body, `"who":"far.example"`) {
+		t.Errorf("%s", list.body)
+	}
+	if other := g.ask(t, http.MethodGet, "/e2ee/requests", nil, "Authorization", "Bearer of-bob"); strings.Contains(other.body, "far.example") {
+		t.Errorf("bob sees %s", other.body)
+	}
+	if told, err := g.inbox.Reports(t.Context(), "1"); err != nil || len(told) != 1 || told[0].Kind != inbox.Cut {
+		t.Errorf("%+v, %v", told, err)
+	}
+	if a := do("of-alice", "action=rejoin&who=far.example"); a.status != 204 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if g.post(t, zoe, "3", commit("g", 3)); len(g.held(t, "1")) != 2 {
+		t.Error("still severed")
+	}
+	if want := []string{"owner 1 far.example false", "owner 1 far.example true"}; !slices.Equal(noted, want) {
+		t.Errorf("noted %q", noted)
+	}
+	for n := range 120 {
+		a := do("of-alice", fmt.Sprintf("action=sever&who=h%d.example&done=1", n))
+		if want := map[bool]int{true: 200, false: 409}[n < 100]; a.status != want {
+			t.Fatalf("number %d: %d %s", n, a.status, a.body)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"net/url"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -38,11 +39,11 @@ type requestsJSON struct {
 	Severed  []severedJSON `json:"severed,omitempty"`
 }
 
-// requests answers GET /e2ee/requests and POST /e2ee/requests/{id} for whose token it is.
+// requests answers GET and POST /e2ee/requests and POST /e2ee/requests/{id} for whose token it is.
 func (r *Relay) requests(ctx *fasthttp.RequestCtx, d destination) {
 	work, cancel := context.WithTimeout(context.Background(), workTimeout)
 	defer cancel()
-	methods := "GET, HEAD"
+	methods := "GET, HEAD, POST"
 	if d.route == routeRequest {
 		methods = "POST"
 	}
@@ -51,9 +52,12 @@ func (r *Relay) requests(ctx *fasthttp.RequestCtx, d destination) {
 	}
 	caller, err := r.requester(work, ctx)
 	if err == nil {
-		if d.route == routeRequest {
+		switch {
+		case d.route == routeRequest:
 			err = r.decide(work, ctx, caller, string(d.item))
-		} else {
+		case ctx.IsPost():
+			err = r.sever(work, ctx, caller)
+		default:
 			err = r.listRequests(work, ctx, caller)
 		}
 	}
@@ -106,8 +110,11 @@ func (r *Relay) decide(work context.Context, ctx *fasthttp.RequestCtx, c mastodo
 	if err := c.MayWrite(); err != nil {
 		return err
 	}
-	var err error
-	switch actionOf(ctx) {
+	form, err := paramsOf(ctx)
+	if err != nil {
+		return err
+	}
+	switch form.Get("action") {
 	case "accept":
 		err = r.inbox.AcceptRequest(work, inbox.Owner(c.Account), id)
 	case "drop":
@@ -122,11 +129,11 @@ func (r *Relay) decide(work context.Context, ctx *fasthttp.RequestCtx, c mastodo
 	return nil
 }
 
-// actionOf reads the query or a form.
-func actionOf(ctx *fasthttp.RequestCtx) string {
+// paramsOf reads the query or, where that says no action, a form.
+func paramsOf(ctx *fasthttp.RequestCtx) (url.Values, error) {
 	form, err := readForm(ctx)
-	if action := ctx.QueryArgs().Peek("action"); err != nil || len(action) > 0 {
-		return string(action)
+	if len(ctx.QueryArgs().Peek("action")) > 0 {
+		return once(string(ctx.QueryArgs().QueryString()))
 	}
-	return form.Get("action")
+	return form, err
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,11 +31,17 @@ func (s *Store) AddChange(ctx context.Context, c policy.Change, bundle []byte) e
 	if err != nil {
 		return fmt.Errorf("keep a change of the policy: %w", err)
 	}
-	rows := []lasting{{row{changeKeyOf(changeKind, c.ID), value}, keepChange}}
+	kind := byte(changeKind)
+	if c.Kind == policy.Severing {
+		kind = severKind
+	}
+	rows := []lasting{{row{changeKeyOf(kind, c.ID), value}, keepChange}}
+	bounds := map[byte]int{kind: maxChanges}
 	if bundle != nil {
+		bounds[bundleKind] = maxBundles
 		rows = append(rows, lasting{row{changeKeyOf(bundleKind, c.ID), bundle}, keepChange})
 	}
-	for kind, most := range map[byte]int{changeKind: maxChanges, bundleKind: maxBundles} {
+	for kind, most := range bounds {
 		old, err := s.oldest(ctx, kind, most-1)
 		if err != nil {
 			return err
@@ -60,14 +67,19 @@ func (s *Store) oldest(ctx context.Context, kind byte, newest int) ([]lasting, e
 // Changes implements policy.Journal.
 func (s *Store) Changes(ctx context.Context) ([]policy.Change, error) {
 	var all []policy.Change
-	err := s.scan(ctx, []byte{journalKey, changeKind}, func(r *badger.Entry) error {
-		var c policy.Change
-		err := json.Unmarshal(r.Value, &c)
-		all = append(all, c)
-		return err
-	})
-	slices.Reverse(all)
-	return all, err
+	for _, kind := range []byte{changeKind, severKind} {
+		err := s.scan(ctx, []byte{journalKey, kind}, func(r *badger.Entry) error {
+			var c policy.Change
+			err := json.Unmarshal(r.Value, &c)
+			all = append(all, c)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(all, func(a, b policy.Change) int { return strings.Compare(b.ID, a.ID) }) // ids sort by time
+	return all, nil
 }
 
 // Bundle implements policy.Journal.

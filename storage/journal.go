@@ -24,6 +24,7 @@ const (
 	dayKind     = 'k'
 	seenKind    = 's'
 	changeKind  = 'c'
+	severKind   = 'x' // a change of who is cut off; beside changeKind, so that many of these drive out none of those
 	bundleKind  = 'b'
 )
 

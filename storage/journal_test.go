@@ -111,10 +111,18 @@ func TestChangesAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for i := range 1003 { // drive out each other, and no change of the policy
+		at := time.Unix(1_700_000_000+int64(i), 0).UTC()
+		c := policy.Change{ID: policy.FirstDecisionID(at), Time: at, Kind: policy.Severing, Who: "owner", Result: fmt.Sprint("severed ", i)}
+		if err := s.AddChange(t.Context(), c, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 	all, err := s.Changes(t.Context())
-	if err != nil || len(all) != 60 || all[0].Policy != "59" {
+	if err != nil || len(all) != 1060 || all[0].Policy != "59" || all[60].Result != "severed 1002" || all[1059].Result != "severed 3" {
 		t.Fatalf("%d changes, %v", len(all), err)
 	}
+	all = all[:60]
 	kept := 0
 	for _, c := range all {
 		text, err := s.Bundle(t.Context(), c.ID)

@@ -81,6 +81,7 @@ func askStore(config configs.Config, req *http.Request, into any) (found bool, e
 		}
 		w := &answerBuffer{header: http.Header{}, status: http.StatusOK}
 		in := inbox.New(inbox.Options{Store: s})
+		in.OnSever(audit(book))
 		if err := in.LoadSevered(req.Context()); err != nil {
 			return err
 		}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/relay/admin"
 	"github.com/sealgate/sealgate/relay/admin/page"
@@ -92,8 +92,9 @@ func (d doorkeeper) Decide(ctx context.Context, name, id, action string) error {
 
 // Sever implements admin.Door.
 func (d doorkeeper) Sever(ctx context.Context, s admin.Severing) (admin.Severing, error) {
-	if s.Who = who(s.Who); s.Who == "" {
-		return s, errors.New("give an actor's id (https://…) or a host")
+	var err error
+	if s.Who, err = inbox.Whom(s.Who); err != nil {
+		return s, err
 	}
 	people, err := d.people(ctx, s.Person)
 	if err != nil {
@@ -126,23 +127,34 @@ func (d doorkeeper) Sever(ctx context.Context, s admin.Severing) (admin.Severing
 }
 
 // Rejoin implements admin.Door.
-func (d doorkeeper) Rejoin(ctx context.Context, whom, name string) error {
-	var o inbox.Owner
-	if name != "" {
-		p, err := d.store.Whom(ctx, name)
-		if err != nil {
-			return fmt.Errorf("nobody here is known as %q", name)
-		}
-		o = inbox.Owner(p.Account)
+func (d doorkeeper) Rejoin(ctx context.Context, s admin.Severing) (admin.Severing, error) {
+	one := inbox.Severed{By: s.By}
+	var err error
+	if one.Who, err = inbox.Whom(s.Who); err != nil {
+		return s, err
 	}
-	return d.inbox.Rejoin(ctx, o, who(whom))
+	if s.Person != "" {
+		p, err := d.store.Whom(ctx, s.Person)
+		if err != nil {
+			return s, fmt.Errorf("nobody here is known as %q", s.Person)
+		}
+		one.Owner = inbox.Owner(p.Account)
+	}
+	s.Who, s.Undone = one.Who, true
+	return s, d.inbox.Rejoin(ctx, one)
 }
 
-// who is an actor's id as it is, or a host in lower case.
-func who(text string) string {
-	text = strings.TrimSpace(text)
-	if strings.Contains(text, "://") {
-		return text
+// audit has the change log say who was cut off and who no longer is. It names nobody here, and of a person's own
+// choice only the host.
+func audit(book *policy.Book) func(context.Context, inbox.Severed, bool) {
+	return func(ctx context.Context, s inbox.Severed, undone bool) {
+		did, from, whom := "severed", s.Who, "everybody"
+		if undone {
+			did = "no longer severed"
+		}
+		if s.Owner != "" {
+			from, whom = inbox.HostOf(s.Who), "one person"
+		}
+		book.NoteSevering(ctx, s.By, did+": "+from+", for "+whom)
 	}
-	return strings.ToLower(text)
 }

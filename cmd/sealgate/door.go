@@ -19,6 +19,7 @@ func (g *gateway) openDoor() (*intake.Intake, error) {
 	if err := g.inbox.LoadSevered(context.Background()); err != nil {
 		return nil, err
 	}
+	g.inbox.OnSever(audit(g.book))
 	keys, err := g.openKeys()
 	if err != nil {
 		return nil, err

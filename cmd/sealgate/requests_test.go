@@ -3,14 +3,17 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/relay/admin"
 	"github.com/sealgate/sealgate/relay/admin/page"
@@ -42,11 +45,25 @@ func TestRequestsCommands(t *testing.T) {
 	if err := s.Remember(t.Context(), person); err != nil {
 		t.Fatal(err)
 	}
-	for n, actor := range []string{"https://far.example/users/a", "https://far.example/users/b"} {
+	knock := func(s *storage.Store, n int, actor string) {
+		t.Helper()
 		m := inboxtest.Sample("1", n)
 		m.Actor, m.Kind, m.Group, m.Fate = actor, "welcome", nil, inbox.Await
 		if rs, err := s.Append(t.Context(), []inbox.Message{m}); err != nil || !rs[0].Waits {
 			t.Fatal(rs, err)
+		}
+	}
+	knock(s, 0, "https://far.example/users/a")
+	knock(s, 1, "https://far.example/users/b")
+	again := func(n int, actor string) {
+		t.Helper()
+		s, err := storage.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		knock(s, n, actor)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 	var counted []page.Waiting
@@ -80,6 +97,12 @@ func TestRequestsCommands(t *testing.T) {
 	run(1, "accept", "nothing", "--person", "alice")
 	run(1, "accept", all.Requests[0].ID, "--person", "bob")
 	run(0, "accept", all.Requests[0].ID, "--person", "alice")
+	run(0, "drop", all.Requests[1].ID, "--person", "alice")
+	if now := list(); len(now.Requests) != 0 {
+		t.Errorf("after accepting one and dropping the other: %+v", now)
+	}
+	run(1, "accept", all.Requests[1].ID, "--person", "alice")
+	again(2, "https://far.example/users/c")
 	if preview := run(0, "sever", "far.example"); !strings.Contains(preview, "preview") || !strings.Contains(preview, "1 requests") {
 		t.Errorf("%s", preview)
 	}
@@ -93,5 +116,26 @@ func TestRequestsCommands(t *testing.T) {
 	run(0, "sever", "far.example", "--undo")
 	if now := list(); len(now.Severed) != 0 {
 		t.Errorf("%+v", now)
+	}
+	run(1, "sever", "far.example", "--undo")
+	run(1, "sever", "no host", "--yes")
+	run(0, "sever", "https://far.example/users/a", "--yes", "--person", "alice")
+	var history []policy.Change
+	var out bytes.Buffer
+	if code := execute(t.Context(), []string{"policy", "history", "--json", "--config", file}, &out, io.Discard); code != 0 {
+		t.Fatal(code)
+	}
+	if err := json.Unmarshal(out.Bytes(), &history); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, c := range history {
+		if c.Kind == policy.Severing && c.Who == "command" && !c.Time.IsZero() {
+			said = append(said, c.Result)
+		}
+	}
+	want := []string{"severed: far.example, for one person", "no longer severed: far.example, for everybody", "severed: far.example, for everybody"}
+	if !slices.Equal(said, want) {
+		t.Errorf("the change log says %q", said)
 	}
 }

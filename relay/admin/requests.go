@@ -54,7 +54,7 @@ type Door interface {
 	List(ctx context.Context, person string) (RequestList, error)
 	Decide(ctx context.Context, person, id, action string) error
 	Sever(ctx context.Context, s Severing) (Severing, error) // previews unless s.Done
-	Rejoin(ctx context.Context, who, person string) error
+	Rejoin(ctx context.Context, s Severing) (Severing, error)
 }
 
 // doorCommands are what `sealgate requests` asks:
@@ -84,7 +84,6 @@ func (a *Admin) doorCommands(mux *http.ServeMux, d Door) {
 		return d.Sever(r.Context(), s)
 	})
 	handle("POST /rejoin", func(r *http.Request) (any, error) {
-		s := Severing{Who: r.FormValue("who"), Person: r.FormValue("person"), Undone: true}
-		return s, d.Rejoin(r.Context(), s.Who, s.Person)
+		return d.Rejoin(r.Context(), Severing{Who: r.FormValue("who"), Person: r.FormValue("person"), By: "command"})
 	})
 }

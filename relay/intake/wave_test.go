@@ -37,15 +37,6 @@ func (g *ruled) Decide(_ context.Context, q policy.Question) policy.Decision {
 	return policy.Decision{ID: "d", Action: v.Action, Rule: v.Rule, RetryAfter: v.RetryAfter}
 }
 
-func load(t *testing.T, text []byte, now time.Time) *rules.Policy {
-	t.Helper()
-	p, err := rules.Parse(rules.Source{Name: "policy.yaml", Text: text, Now: now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
 func parse(t *testing.T, body string) *activity.Activity {
 	t.Helper()
 	a, err := activity.Parse([]byte(body), activity.Limits{})

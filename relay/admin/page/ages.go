@@ -25,8 +25,10 @@ type age struct {
 
 func newAges() *ages {
 	return &ages{Groups: [4]age{
-		{Name: "from the last 24 hours", below: day, Servers: set{}}, {Name: "one to three days old", below: 3 * day, Servers: set{}},
-		{Name: "three to seven days old", below: 7 * day, Servers: set{}}, {Name: "older; dropped when 14 days old", below: 1 << 62, Servers: set{}},
+		{Name: "from the last 24 hours", below: day, Servers: set{}},
+		{Name: "one to three days old", below: 3 * day, Servers: set{}},
+		{Name: "three to seven days old", below: 7 * day, Servers: set{}},
+		{Name: "older; dropped when 14 days old", below: 1 << 62, Servers: set{}},
 	}}
 }
 

@@ -129,8 +129,8 @@ func newOffice(t *testing.T) *office {
 			return []byte(openText), nil
 		},
 		Requests: func(_ context.Context, do func(page.Waiting)) error {
-			for n, hours := range []time.Duration{1, 2, 50, 60, 100, 24 * 13} {
-				do(page.Waiting{Since: o.now.Add(-hours * time.Hour), Domain: []string{"a.example", "b.example"}[n%2], Messages: n + 1})
+			for n, hours := range []int{1, 2, 50, 60, 100, 24 * 13} {
+				do(page.Waiting{Since: o.now.Add(-time.Duration(hours) * time.Hour), Domain: []string{"a.example", "b.example"}[n%2], Messages: n + 1})
 			}
 			return nil
 		},
