@@ -43,12 +43,12 @@ func (w *world) post(t *testing.T, name string, to ...string) (id string) {
 	return answer.header.Get("Location")
 }
 
-// sends: Fedify and another snac take what bob writes and verify his signature with
-// their own code.
+// sends: Fedify, activitypub-bot and another snac take what bob writes and verify his
+// signature with their own code.
 func (w *world) sends(t *testing.T) {
 	other := startSnac(t, "", "remote")
 	remote := "http://" + other.address + "/remote"
-	w.post(t, "bob", w.alice.Actor, remote)
+	w.post(t, "bob", w.alice.Actor, w.robot.Actor, remote)
 	eventually(t, "Fedify to have it", func() bool {
 		var got []struct{ Actor, Content string }
 		w.fedify.call(t, "received", nil, &got)
@@ -56,17 +56,24 @@ func (w *world) sends(t *testing.T) {
 			return m.Actor == w.actor("bob") && m.Content == sealed(t)
 		})
 	})
+	eventually(t, "the bot to take it", func() bool {
+		var answered []int
+		w.bot.call(t, "answered", nil, &answered)
+		return slices.ContainsFunc(answered, func(status int) bool { return status/100 == 2 })
+	})
 	eventually(t, "snac to have verified it", func() bool {
 		return strings.Contains(other.log.String(), "ignored 'Create' for object type")
 	})
 	if strings.Contains(other.log.String(), "bad signature") {
 		t.Error("snac does not believe the signature")
 	}
-	// What it believes is not just anything.
-	r := request(t, http.MethodPost, w.alice.Inbox, strings.NewReader(create(t, w.actor("bob")+"/made-up", w.actor("bob"), w.alice.Actor)))
-	r.Header.Set("Content-Type", "application/activity+json")
-	if answer := do(t, r, ""); answer.status != http.StatusUnauthorized {
-		t.Errorf("Fedify answers %d to an unsigned activity", answer.status)
+	// What they believe is not just anything.
+	for _, inbox := range []string{w.alice.Inbox, w.robot.Actor + "/inbox"} {
+		r := request(t, http.MethodPost, inbox, strings.NewReader(create(t, w.actor("bob")+"/made-up", w.actor("bob"), w.alice.Actor)))
+		r.Header.Set("Content-Type", "application/activity+json")
+		if answer := do(t, r, ""); answer.status/100 == 2 {
+			t.Errorf("%s answers %d to an unsigned activity", inbox, answer.status)
+		}
 	}
 }
 

@@ -29,6 +29,10 @@ const app = await makeApp({
   fanoutWorkerCount: 1,
   intakeWorkerCount: 1,
 })
+const answered = []
+server.on('request', (request, response) => {
+  if (request.method === 'POST') response.on('finish', () => answered.push(response.statusCode))
+})
 server.on('request', app)
 const { client, formatter, keyStorage, logger } = app.locals
 const actor = formatter.format({ username })
@@ -46,6 +50,9 @@ const commands = {
       return { status: err.status, body: err.body ?? '' }
     }
   },
+
+  // answered are the statuses of what was posted: the bot verifies before it says 2xx.
+  answered: async () => answered,
 
   // items reads a collection with the bot's signed fetches.
   async items({ url }) {

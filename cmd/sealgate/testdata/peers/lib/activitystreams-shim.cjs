@@ -22,6 +22,8 @@ if (!('origContext' in Environment.prototype)) {
   Object.defineProperty(Environment.prototype, 'origContext', { get() { return this.originalContext } })
 }
 
+as2.models.Base.prototype.isActivity ??= function () { return this.actor != null }
+
 // Node before 22 has no URL.parse.
 URL.parse ??= (...args) => {
   try { return new URL(...args) } catch { return null }
