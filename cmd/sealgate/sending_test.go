@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
@@ -22,6 +21,12 @@ import (
 
 // sendingHere is serveHere for somebody whose key the gateway may use.
 func sendingHere(t *testing.T, name string, fetch instance.Fetch) *served {
+	t.Helper()
+	return sendingBy(t, name, fetch, "{source: file, file: .}")
+}
+
+// sendingBy is sendingHere with another source; the key is there as well.
+func sendingBy(t *testing.T, name string, fetch instance.Fetch, signing string) *served {
 	t.Helper()
 	listen := freeAddress(t)
 	s := &served{base: "http://" + listen, data: t.TempDir(), ended: make(chan int, 1), log: &bytes.Buffer{}}
@@ -43,17 +48,13 @@ listen: %[1]s
 upstream: {web: %[2]q}
 policy: {preset: open}
 federation: {allow_plain_http: true, allow_networks: [127.0.0.0/8]}
-signing: {source: file, file: .}
+signing: %[4]s
 admin: {listen: %[3]s}
-`, listen, upstream.URL, freeAddress(t))
+`, listen, upstream.URL, freeAddress(t), signing)
 	if err := os.WriteFile(s.file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	s.stop = cancel
-	go func() { s.ended <- execute(ctx, []string{"serve", "--config", s.file}, io.Discard, s.log) }()
-	t.Cleanup(func() { s.end(t) })
-	s.awaitReady(t)
+	s.start(t)
 	return s
 }
 

@@ -3,9 +3,6 @@ package sidekiq_test
 import (
 	"encoding/json"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,36 +10,16 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/sealgate/sealgate/relay/outbox"
+	"github.com/sealgate/sealgate/relay/outbox/outboxtest"
 	"github.com/sealgate/sealgate/relay/outbox/sidekiq"
 )
 
-// server starts Redis on a unix socket, and returns its administrator's client and the
-// address of a user.
+// server starts Redis, and returns its administrator's client and the address of a user.
 func server(t *testing.T) (admin *redis.Client, address func(user string) string, stop func()) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "redis") //nolint:usetesting // a socket path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s")
-	cmd := exec.CommandContext(t.Context(), "redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir)
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start Redis: %v (run .ci/peers.sh)", err)
-	}
-	stop = func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
-	t.Cleanup(stop)
+	socket, stop := outboxtest.Redis(t)
 	admin = redis.NewClient(&redis.Options{Network: "unix", Addr: socket})
 	t.Cleanup(func() { admin.Close() })
-	tick, end := time.NewTicker(10*time.Millisecond), time.After(30*time.Second)
-	defer tick.Stop()
-	for admin.Ping(t.Context()).Err() != nil {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatal("Redis does not answer")
-		}
-	}
 	return admin, func(user string) string { return "unix://" + user + "@" + socket }, stop
 }
 
