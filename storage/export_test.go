@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -35,6 +36,26 @@ func (s *Store) SetFormat(version byte) error {
 		return err
 	}
 	return s.persist(txn)
+}
+
+// Reformat overwrites the version in the format record of a store that no program may open, and gives the one before.
+func Reformat(o Options, version byte) (before byte, err error) {
+	db, err := badger.OpenManaged(BadgerOptions(o))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	txn := db.NewTransactionAt(db.MaxVersion(), true)
+	defer txn.Discard()
+	value, err := get(txn, []byte{formatKey})
+	if err != nil {
+		return 0, err
+	}
+	before, value[0] = value[0], version
+	if err := txn.Set([]byte{formatKey}, value); err != nil {
+		return 0, err
+	}
+	return before, txn.CommitAt(db.MaxVersion()+1, nil)
 }
 
 // MessageRows counts the message rows that a scan still finds, expired or not.
@@ -137,10 +158,11 @@ func (s *Store) Mentions(p mastodon.Person, text string) (map[string]int, error)
 	return out, err
 }
 
-// Rows counts all rows.
-func (s *Store) Rows() (n int, err error) {
-	err = s.scan(context.Background(), []byte{}, func(*badger.Entry) error { n++; return nil })
-	return n, err
+// KindsThere counts the rows of every kind.
+func (s *Store) KindsThere() (map[byte]int, error) {
+	out := map[byte]int{}
+	err := s.scan(context.Background(), []byte{}, func(row *badger.Entry) error { out[row.Key[0]]++; return nil })
+	return out, err
 }
 
 // Personal says whether rows of that kind can be somebody's.

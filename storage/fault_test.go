@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -147,38 +145,22 @@ func TestFullDisk(t *testing.T) {
 // again. Whatever becomes of the process, the next one opens on the full disk and has all that was acknowledged.
 func TestDiskFillsUnderLoad(t *testing.T) {
 	dir := smallDisk(t, "size=700m")
-	fd, err := strconv.Atoi(filepath.Base(dir))
-	if err != nil {
-		t.Fatal(err)
-	}
 	path, rest := filepath.Join(dir, "store"), filepath.Join(dir, "rest")
 	ledger := map[string]string{}
 	died := 0
 	for round := range 4 {
-		child := exec.Command(os.Args[0])
-		child.Env = append(os.Environ(), childPath+"=/proc/self/fd/3/store", fmt.Sprintf("%s_ROUND=%d", childPath, round))
-		child.ExtraFiles = []*os.File{os.NewFile(uintptr(dup(t, fd)), "disk")}
-		out, err := child.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		child.ExtraFiles[0].Close()
 		full := make(chan struct{})
-		readLedger(t, out, ledger, func(n int) {
+		_, state := writeOn(t, dir, "", ledger, func(n int) {
 			if n == 200*(round+1) {
 				go func() { defer close(full); fillDisk(t, rest) }()
 			}
-		})
-		child.Wait() // it ends with its first refusal
+		}) // it ends with its first refusal
 		select {
 		case <-full:
 		case <-time.After(time.Minute):
 			t.Fatal("the disk did not fill: the child ended too early")
 		}
-		if s, ok := child.ProcessState.Sys().(syscall.WaitStatus); ok && (s.Signaled() || s.ExitStatus() == 2) {
+		if s, ok := state.Sys().(syscall.WaitStatus); ok && (s.Signaled() || s.ExitStatus() == 2) {
 			died++
 		}
 		audit(t, path, ledger)

@@ -56,6 +56,17 @@ func claimForEver(path, round string) error {
 // TestKillClaims kills a process that hands out key packages. What it told anybody
 // is reserved in the next one: over all of them no package has two requesters.
 func TestKillClaims(t *testing.T) {
+	stores := 1
+	if soaking() {
+		stores = 25
+	}
+	for range stores {
+		killClaims(t) // 12 kills use a store's packages up
+	}
+}
+
+func killClaims(t *testing.T) {
+	t.Helper()
 	path := t.TempDir()
 	fill(t, path)
 	holder := map[string]string{} // package → requester

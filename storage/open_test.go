@@ -3,6 +3,7 @@ package storage_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -87,6 +88,45 @@ func refuses(t *testing.T, o storage.Options, want error, says string) {
 	}
 	if (want != nil && !errors.Is(err, want)) || !strings.Contains(err.Error(), says) {
 		t.Errorf("%v, want %v saying %q", err, want, says)
+	}
+}
+
+// TestForeignFormat: a store or a backup of an older or a newer format is refused with both versions named, and left as
+// it is.
+func TestForeignFormat(t *testing.T) {
+	for _, version := range []byte{0, 2, 9} {
+		o := options(t.TempDir())
+		s, err := storage.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendOne(t, s, inboxtest.Sample("bob", 1))
+		if err := s.SetFormat(version); err != nil {
+			t.Fatal(err)
+		}
+		var saved bytes.Buffer
+		if _, err := s.Backup(t.Context(), &saved, storage.Spot{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		closeStore(t, s)
+		says := fmt.Sprintf("has format %d, this program reads 1; run the version that wrote it", version)
+		refuses(t, o, storage.ErrFormat, says)
+		refuses(t, o, storage.ErrFormat, says)
+
+		other := options(filepath.Join(t.TempDir(), "store"))
+		if _, err := storage.Restore(t.Context(), other, &saved, nil); !errors.Is(err, storage.ErrFormat) {
+			t.Errorf("a backup of format %d: %v", version, err)
+		}
+		if left, err := filepath.Glob(other.Path + "*"); err != nil || len(left) > 0 {
+			t.Errorf("it left %q, %v", left, err)
+		}
+
+		if before, err := storage.Reformat(o, 1); err != nil || before != version {
+			t.Fatalf("format %d became %d, %v", version, before, err)
+		}
+		if es := everything(t, open(t, o)); len(es) != 1 {
+			t.Errorf("%d messages are left", len(es))
+		}
 	}
 }
 
