@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -95,7 +96,7 @@ func (r *Relay) openSession(work context.Context, ctx *fasthttp.RequestCtx, code
 	}
 	tokens, err := r.signIn.server.OpenSession(work, code, r.browser(ctx))
 	if refusal, ok := errors.AsType[*oauth.Refusal](err); ok {
-		return errors.Join(oauth.ErrBrowser, refusal)
+		return fmt.Errorf("%w: %s", oauth.ErrBrowser, refusal.Detail)
 	}
 	if err != nil {
 		return err

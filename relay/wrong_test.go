@@ -61,7 +61,10 @@ func TestWhatClientsGetWrong(t *testing.T) {
 		}
 		return list
 	}
-	sent := p.send("alice", "POST", "/users/alice/outbox", to(bob)).header.Get("Location")
+	sent := p.send("alice", "POST", "/users/alice/outbox", post(`"id":"`+elsewhere+`/a/1","to":"`+bob+`"`)).header.Get("Location")
+	if !strings.HasPrefix(sent, host+"/e2ee/activities/") || strings.Contains(p.send("bob", "GET", strings.TrimPrefix(sent, host), "").body, elsewhere) {
+		t.Errorf("an activity with another host's id is sent as %s", sent)
+	}
 	for _, c := range []struct {
 		name, who, method, target, body string
 		status                          int
