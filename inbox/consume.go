@@ -6,7 +6,34 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/inbox/mls"
 )
+
+// WelcomeRefs are the KeyPackageRefs in an activity's Welcomes, in order.
+func WelcomeRefs(a *activity.Activity) (refs [][]byte) {
+	for _, o := range a.Objects {
+		if m, err := mls.Parse(o.Content); err == nil {
+			refs = append(refs, m.WelcomeRefs()...)
+		}
+	}
+	return refs
+}
+
+// ConsumeReleased is Consume of what is about to leave a message request: for Inbox.OnRelease.
+func (d *Directory) ConsumeReleased(ctx context.Context, o Owner, ms []Message) error {
+	for i := range ms {
+		a, err := activity.Parse(ms[i].Activity, activity.Limits{})
+		if err != nil {
+			continue // it was read when it was taken: another version did that, and its package stays listed
+		}
+		if err := d.Consume(ctx, []Owner{o}, WelcomeRefs(a)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Consume takes out of the directory what a Welcome has used: of each device of
 // the owners, the package that the first of refs to name one of its means. It

@@ -84,14 +84,14 @@ func (r *Relay) consumeSent(work context.Context, posted outbox.Posted) {
 		return
 	}
 	a, err := activity.Parse(posted.Body, r.limits)
-	if err != nil || len(welcomeRefs(a)) == 0 {
+	if err != nil || len(inbox.WelcomeRefs(a)) == 0 {
 		return
 	}
 	owners := slices.DeleteFunc(slices.Clone(posted.Owners), func(o inbox.Owner) bool {
 		_, err := r.inbox.Find(work, o, posted.ID)
 		return errors.Is(err, inbox.ErrNotFound) // it waits there, or was not wanted
 	})
-	if err := r.keys.Consume(work, owners, welcomeRefs(a)); err != nil {
+	if err := r.keys.Consume(work, owners, inbox.WelcomeRefs(a)); err != nil {
 		r.log.Warn("key packages of a sent Welcome could not be consumed", "error", err)
 	}
 }

@@ -134,7 +134,9 @@ func New(o Options) (*Relay, error) {
 	if r.intake == nil {
 		r.intake = intake.New(intake.Options{Inbox: o.Inbox})
 	}
-	o.Inbox.OnRelease(r.consumeReleased)
+	if o.Keys != nil {
+		o.Inbox.OnRelease(o.Keys.ConsumeReleased)
+	}
 	r.edit.Origin = "*" // Mastodon says it for /users/… and forgets it for /ap/users/…: a client in a browser must read it
 	if r.base == "" {
 		r.base = "https://" + r.domain

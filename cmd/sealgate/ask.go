@@ -82,6 +82,11 @@ func askStore(config configs.Config, req *http.Request, into any) (found bool, e
 		w := &answerBuffer{header: http.Header{}, status: http.StatusOK}
 		in := inbox.New(inbox.Options{Store: s})
 		in.OnSever(audit(book))
+		keys, err := openKeys(config, s, in, nil)
+		if err != nil {
+			return err
+		}
+		in.OnRelease(keys.ConsumeReleased)
 		if err := in.LoadSevered(req.Context()); err != nil {
 			return err
 		}

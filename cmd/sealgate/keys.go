@@ -17,22 +17,28 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/storage"
 )
 
 // openKeys makes the key directory over the store.
 func (g *gateway) openKeys() (*inbox.Directory, error) {
-	key, err := loadOrCreateLogKey(logKeyFile(g.config))
+	return openKeys(g.config, g.store, g.inbox, g.metrics)
+}
+
+func openKeys(config configs.Config, store *storage.Store, in *inbox.Inbox, metrics prometheus.Registerer) (*inbox.Directory, error) {
+	key, err := loadOrCreateLogKey(logKeyFile(config))
 	if err != nil {
 		return nil, err
 	}
-	c := g.config.KeyPackages
+	c := config.KeyPackages
 	return inbox.NewDirectory(inbox.DirectoryOptions{
-		Store: g.store, Key: key, MaxPerDevice: c.MaxPerDevice, MaxLifetime: time.Duration(c.MaxLifetime), LowWater: c.LowWater,
-		Tell: g.inbox.Tell, Metrics: g.metrics,
+		Store: store, Key: key, MaxPerDevice: c.MaxPerDevice, MaxLifetime: time.Duration(c.MaxLifetime), LowWater: c.LowWater,
+		Tell: in.Tell, Metrics: metrics,
 	}), nil
 }
 

@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/inbox"
@@ -45,10 +48,18 @@ func TestRequestsCommands(t *testing.T) {
 	if err := s.Remember(t.Context(), person); err != nil {
 		t.Fatal(err)
 	}
+	mailboxes := inbox.New(inbox.Options{Store: s})
+	directory, err := openKeys(config, s, mailboxes, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := inboxtest.Fill(t, directory, "1", inboxtest.NewClient(person.Actor, time.Now()), 5)
 	knock := func(s *storage.Store, n int, actor string) {
 		t.Helper()
 		m := inboxtest.Sample("1", n)
 		m.Actor, m.Kind, m.Group, m.Fate = actor, "welcome", nil, inbox.Await
+		m.Activity = fmt.Appendf(nil, `{"id":"%s/%d","type":"Create","actor":%q,"to":%q,"object":{"type":"Welcome","mediaType":"message/mls","content":%q}}`,
+			actor, n, actor, person.Actor, base64.StdEncoding.EncodeToString(inboxtest.Welcome(packages[n].Ref)))
 		if rs, err := s.Append(t.Context(), []inbox.Message{m}); err != nil || !rs[0].Waits {
 			t.Fatal(rs, err)
 		}
@@ -67,7 +78,7 @@ func TestRequestsCommands(t *testing.T) {
 		}
 	}
 	var counted []page.Waiting
-	err = doorkeeper{s, inbox.New(inbox.Options{Store: s})}.waiting(t.Context(), func(w page.Waiting) { counted = append(counted, w) })
+	err = doorkeeper{s, mailboxes}.waiting(t.Context(), func(w page.Waiting) { counted = append(counted, w) })
 	if err != nil || len(counted) != 2 || counted[0].Domain != "far.example" || counted[0].Messages != 1 || counted[0].Since.IsZero() {
 		t.Errorf("the operator's page counts %+v, %v", counted, err)
 	}
@@ -97,6 +108,10 @@ func TestRequestsCommands(t *testing.T) {
 	run(1, "accept", "nothing", "--person", "alice")
 	run(1, "accept", all.Requests[0].ID, "--person", "bob")
 	run(0, "accept", all.Requests[0].ID, "--person", "alice")
+	used := packages[strings.Index("ab", all.Requests[0].Actor[len(all.Requests[0].Actor)-1:])] // what its Welcome names
+	if left := openPackages(t, o); len(left) != 4 || slices.ContainsFunc(left, func(p inbox.Package) bool { return p.ID == used.ID }) {
+		t.Errorf("after accepting the directory has %d packages, wanted without %s", len(left), used.ID)
+	}
 	run(0, "drop", all.Requests[1].ID, "--person", "alice")
 	if now := list(); len(now.Requests) != 0 {
 		t.Errorf("after accepting one and dropping the other: %+v", now)
@@ -138,4 +153,19 @@ func TestRequestsCommands(t *testing.T) {
 	if !slices.Equal(said, want) {
 		t.Errorf("the change log says %q", said)
 	}
+}
+
+// openPackages are the key packages of account 1 in a store at rest.
+func openPackages(t *testing.T, o storage.Options) []inbox.Package {
+	t.Helper()
+	s, err := storage.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	pool, err := inboxtest.NewDirectory(s, time.Now).Pool(t.Context(), "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pool.Open(time.Now())
 }
