@@ -349,10 +349,11 @@ type waitingMessage struct {
 	Received   time.Time `json:"r"`
 	Hidden     bool      `json:"h,omitempty"`
 	Context    string    `json:"c,omitempty"`
+	Thread     string    `json:"t,omitempty"` // Message.Conversation: it gets its line when it is released
 }
 
 func encodeWaiting(m *Message) []byte {
-	head, err := json.Marshal(waitingMessage{m.Actor, m.ActivityID, m.Kind, m.Group, m.Epoch, m.Received, m.Hidden, m.Context})
+	head, err := json.Marshal(waitingMessage{m.Actor, m.ActivityID, m.Kind, m.Group, m.Epoch, m.Received, m.Hidden, m.Context, m.Conversation})
 	if err != nil {
 		panic("bug: a message that waits is not JSON: " + err.Error())
 	}
@@ -373,6 +374,6 @@ func DecodeWaiting(o Owner, value []byte) (Message, error) {
 	}
 	return Message{
 		Owner: o, Actor: w.Actor, ActivityID: w.ActivityID, Kind: w.Kind, Group: w.Group, Epoch: w.Epoch,
-		Received: w.Received.UTC(), Hidden: w.Hidden, Activity: value[n+int(size):], Context: w.Context,
+		Received: w.Received.UTC(), Hidden: w.Hidden, Activity: value[n+int(size):], Context: w.Context, Conversation: w.Thread,
 	}, nil
 }

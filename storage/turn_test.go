@@ -144,3 +144,35 @@ func TestAllOrNothing(t *testing.T) {
 		t.Errorf("it is kept as sent: %v", err)
 	}
 }
+
+// TestWhatWaitedGetsALine: a held message is in its conversation once it is released, not before.
+func TestWhatWaitedGetsALine(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	m := inboxtest.Sample("bob", 1)
+	m.Kind, m.Group, m.Fate, m.Conversation = "welcome", nil, inbox.Await, s.ThreadID([]byte("g"))
+	if results, err := s.Append(t.Context(), []inbox.Message{m}); err != nil || !results[0].Waits {
+		t.Fatal(results, err)
+	}
+	lines := func() []inbox.Line {
+		t.Helper()
+		got, err := s.Thread(t.Context(), m.Conversation, inbox.LocalReader("bob"), 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := lines(); len(got) != 0 {
+		t.Errorf("while it waits bob sees %+v", got)
+	}
+	in := inbox.New(inbox.Options{Store: s})
+	all, err := in.Requests(t.Context(), "bob")
+	if err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	if err := in.AcceptRequest(t.Context(), "bob", all[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines(); len(got) != 1 || got[0].ActivityID != m.ActivityID {
+		t.Errorf("when it is released bob sees %+v", got)
+	}
+}
