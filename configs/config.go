@@ -79,6 +79,22 @@ type Mailbox struct {
 	Retention   Duration `yaml:"retention" min:"1m" example:"30d"`
 	Quota       Size     `yaml:"quota" min:"1MiB" example:"128MiB"`
 	MaxActivity Size     `yaml:"max_activity" min:"1MiB" max:"64MiB" example:"1MiB"`
+
+	Requests  Requests  `yaml:"requests"`
+	Strangers Strangers `yaml:"strangers"`
+}
+
+// Requests bounds the message requests of one person.
+type Requests struct {
+	Max  int      `yaml:"max" min:"1" max:"4096" example:"1024"`
+	Size Size     `yaml:"size" min:"1MiB" max:"1GiB" example:"16MiB"` // of what waits in all of them
+	Keep Duration `yaml:"keep" min:"1h" max:"90d" example:"14d"`
+}
+
+// Strangers bounds what one sender brings to groups that the person is not in, before it waits.
+type Strangers struct {
+	Messages int  `yaml:"messages" min:"1" max:"100000" example:"256"`
+	Size     Size `yaml:"size" min:"1KiB" max:"1GiB" example:"1MiB"`
 }
 
 // KeyPackages bounds what one device publishes.

@@ -109,6 +109,9 @@ func (c *checker) kept() {
 	if cfg.Mailbox.Quota < cfg.Mailbox.MaxActivity {
 		c.wrong("mailbox.quota", "is less than one activity may be: mailbox.max_activity is "+cfg.Mailbox.MaxActivity.String())
 	}
+	if cfg.Mailbox.Requests.Size < cfg.Mailbox.MaxActivity {
+		c.wrong("mailbox.requests.size", "is less than one activity may be: mailbox.max_activity is "+cfg.Mailbox.MaxActivity.String())
+	}
 	if cfg.Storage.Path == "" {
 		c.wrong("storage.path", "is missing: messages need a directory")
 	}

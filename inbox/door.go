@@ -1,6 +1,9 @@
 package inbox
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // Door has the limits of what strangers can bring to one person. The zero value has
 // the defaults.
@@ -45,6 +48,7 @@ type visit struct {
 	context conversation
 	invited bool // the context is known
 	learned bool // by it, that the group is joined
+	gone    Result
 }
 
 // Enter keeps m, which is no duplicate: in its mailbox, or where it has to wait.
@@ -53,6 +57,31 @@ func (d Door) Enter(l Ledger, now time.Time, m *Message) (Result, error) {
 		return l.Deliver(m)
 	}
 	v := &visit{d: d, l: l, now: now, m: m}
+	r, err := v.enter()
+	r.Expired, r.Evicted, r.Overflown = v.gone.Expired, v.gone.Evicted, v.gone.Overflown
+	return r, err
+}
+
+// Fits tells what Enter would: whether there is room for m. It changes nothing.
+func (d Door) Fits(l Ledger, now time.Time, m *Message) (bool, error) {
+	r, err := d.Enter(dry{l}, now, m)
+	return !errors.Is(r.Err, ErrFull), err
+}
+
+// dry is a Ledger that takes nothing down.
+type dry struct{ Ledger }
+
+func (dry) SetRow(Row, []byte, time.Duration) error { return nil }
+
+func (l dry) Deliver(m *Message) (Result, error) {
+	room, err := l.Room(m.Owner)
+	if err == nil && int64(len(m.Activity)) > room {
+		return Result{Err: ErrFull}, nil
+	}
+	return Result{Position: 1}, err
+}
+
+func (v *visit) enter() (Result, error) {
 	if err := v.look(); err != nil {
 		return Result{}, err
 	}
@@ -63,9 +92,9 @@ func (d Door) Enter(l Ledger, now time.Time, m *Message) (Result, error) {
 	switch {
 	case behind != nil:
 		return v.wait(behind)
-	case m.Kind == "welcome":
+	case v.m.Kind == "welcome":
 		return v.welcome()
-	case v.group.Joined > notJoined && v.group.has(m.Actor):
+	case v.group.Joined > notJoined && v.group.has(v.m.Actor):
 		return v.member()
 	}
 	return v.stranger()
@@ -127,7 +156,7 @@ func (v *visit) behind() (*Waiting, error) {
 func (v *visit) follows(w *Waiting) (bool, error) {
 	switch {
 	case v.m.Kind == "welcome":
-		return w.Actor == v.m.Actor && v.m.Fate == Await, nil
+		return w.Actor == v.m.Actor && v.m.Fate == Await && !w.Over, nil
 	case v.group.Joined > notJoined:
 		return false, nil
 	case w.Actor == v.m.Actor:
@@ -161,7 +190,7 @@ func (v *visit) welcome() (Result, error) {
 	if old == nil {
 		return v.deliverWelcome()
 	}
-	if old.Dropped {
+	if old.Dropped || old.Over {
 		if err := v.remove(old); err != nil {
 			return Result{}, err
 		}

@@ -59,6 +59,7 @@ type Message struct {
 	Context string    // what the sender calls the conversation; not kept with the message
 	Fate    Fate      // what policy says; not kept
 	Until   time.Time // with Slow: when the group's queue is let go; not kept
+	Firm    bool      // its sender cannot be asked to come again for this owner alone: a request without room gives way; not kept
 
 	// What follows tells Append what else to note; it is not read back.
 	Commit       bool   // one of the objects is a commit
@@ -92,6 +93,8 @@ type Result struct {
 
 	Waits   bool   // durably kept, but not yet in the mailbox
 	Request string // the message request that this message opened: Waiting.ID
+
+	Expired, Evicted, Overflown int // message requests that went to make room for it, or had none for it
 }
 
 // Delivered tells whether the message is in the mailbox, now or since before.
@@ -122,6 +125,7 @@ type Inbox struct {
 	clock     func() time.Time
 	log       *slog.Logger
 	messages  *prometheus.CounterVec
+	requests  *prometheus.CounterVec // by event
 	hub       hub
 	keeper    Keeper // nil: the store is none
 	books     Books  // nil: the store is none
@@ -138,7 +142,7 @@ func New(o Options) *Inbox {
 	if o.Store == nil {
 		panic("bug: inbox.New without a Store")
 	}
-	in := &Inbox{store: o.Store, threads: o.Threads, clock: o.Clock, log: o.Log, messages: newMessages(), poke: make(chan struct{}, 1)}
+	in := &Inbox{store: o.Store, threads: o.Threads, clock: o.Clock, log: o.Log, messages: newMessages(), requests: newRequests(), poke: make(chan struct{}, 1)}
 	in.keeper, _ = o.Store.(Keeper)
 	in.books, _ = o.Store.(Books)
 	in.marks.seed = maphash.MakeSeed()
@@ -149,7 +153,7 @@ func New(o Options) *Inbox {
 		in.log = slog.New(slog.DiscardHandler)
 	}
 	if o.Metrics != nil {
-		in.messages = registered(o.Metrics, in.messages)
+		in.messages, in.requests = registered(o.Metrics, in.messages), registered(o.Metrics, in.requests)
 	}
 	return in
 }

@@ -13,6 +13,13 @@ func newMessages() *prometheus.CounterVec {
 	}, []string{"direction", "kind"})
 }
 
+func newRequests() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sealgate_message_requests_total",
+		Help: "Message requests by what became of them: opened, accepted, dropped, expired, evicted, overflown.",
+	}, []string{"event"})
+}
+
 // registered shares the counter with whoever registered it first: the outgoing
 // direction is counted elsewhere under the same name.
 func registered(r prometheus.Registerer, c *prometheus.CounterVec) *prometheus.CounterVec {
@@ -23,7 +30,7 @@ func registered(r prometheus.Registerer, c *prometheus.CounterVec) *prometheus.C
 		}
 	}
 	if err != nil {
-		panic("bug: sealgate_mls_messages_total is registered as something else: " + err.Error())
+		panic("bug: a counter of inbox's is registered as something else: " + err.Error())
 	}
 	return c
 }
@@ -36,5 +43,11 @@ func (in *Inbox) count(kind string, results []Result) {
 		if r.Err == nil && r.Delivered() {
 			in.messages.WithLabelValues("in", kind).Inc()
 		}
+		if r.Request != "" {
+			in.requests.WithLabelValues("opened").Inc()
+		}
+		in.requests.WithLabelValues("expired").Add(float64(r.Expired))
+		in.requests.WithLabelValues("evicted").Add(float64(r.Evicted))
+		in.requests.WithLabelValues("overflown").Add(float64(r.Overflown))
 	}
 }

@@ -91,6 +91,7 @@ func (in *Inbox) AcceptRequest(ctx context.Context, o Owner, id string) error {
 	if err != nil {
 		return fmt.Errorf("accept a message request: %w", err)
 	}
+	in.requests.WithLabelValues("accepted").Inc()
 	in.arrived(o, out)
 	return nil
 }
@@ -129,6 +130,7 @@ func (in *Inbox) DropRequest(ctx context.Context, o Owner, id string) error {
 	if err != nil {
 		return fmt.Errorf("drop a message request: %w", err)
 	}
+	in.requests.WithLabelValues("dropped").Inc()
 	return nil
 }
 

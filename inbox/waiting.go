@@ -32,6 +32,7 @@ type Waiting struct {
 	Ends     time.Time `json:"e,omitzero"` // of a request
 	Due      time.Time `json:"d,omitzero"` // when it is let go; zero: when somebody accepts
 	Dropped  bool      `json:"x,omitempty"`
+	Over     bool      `json:"v,omitempty"` // more came than fits: nothing waits in it any more, its sender has to invite anew
 	Messages int       `json:"m"`
 	Welcomes int       `json:"w,omitempty"`
 	Bytes    int64     `json:"b"`
@@ -97,7 +98,7 @@ func (v *visit) open() (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if w != nil {
+	if w != nil && (!w.Over || v.m.Kind != "welcome") {
 		return v.wait(w)
 	}
 	if err := v.forgetOver(id); err != nil {
@@ -117,12 +118,15 @@ func (v *visit) open() (Result, error) {
 	return result, err
 }
 
-// forgetOver removes a request of the same actor that has expired.
+// forgetOver removes a request of the same actor that has expired, or overflown.
 func (v *visit) forgetOver(id string) error {
 	var old Waiting
 	known, err := read(v.l, headRowOf(v.m.Owner, id), &old)
 	if !known || err != nil {
 		return err
+	}
+	if old.over(v.now) && !old.Dropped {
+		v.gone.Expired++
 	}
 	return v.remove(&old)
 }
@@ -141,12 +145,18 @@ func (v *visit) slow() (Result, error) {
 
 // wait puts the message at the end of w.
 func (v *visit) wait(w *Waiting) (Result, error) {
-	if w.Dropped {
+	if w.Dropped || w.Over {
 		return Result{}, nil
 	}
 	size := int64(len(v.m.Activity))
-	if full, err := v.overfills(w, size); full || err != nil {
-		return Result{Err: ErrFull}, err
+	full, err := v.overfills(w, size)
+	switch {
+	case err != nil:
+		return Result{}, err
+	case full && v.m.Firm && !w.Released():
+		return Result{}, v.overflow(w)
+	case full:
+		return Result{Err: ErrFull}, nil
 	}
 	if err := v.l.SetRow(w.row(w.Next), encodeWaiting(v.m), w.life(v.d)); err != nil {
 		return Result{}, err
@@ -159,6 +169,32 @@ func (v *visit) wait(w *Waiting) (Result, error) {
 		return Result{}, err
 	}
 	return Result{Waits: true}, v.bind(w)
+}
+
+// overflow empties a request that a message of people here does not fit: they cannot send it again to one of many
+// recipients, and with a hole in it what waits would open no group. That somebody asked stays.
+func (v *visit) overflow(w *Waiting) error {
+	if err := eraseMessages(v.l, w); err != nil {
+		return err
+	}
+	bytes := w.Bytes
+	w.Over, w.First, w.Messages, w.Welcomes, w.Bytes = true, w.Next, 0, 0, 0
+	v.gone.Overflown++
+	if err := write(v.l, headRowOf(w.Owner, w.ID), w, w.Ends.Sub(v.now)); err != nil {
+		return err
+	}
+	return addBytes(v.l, w.Owner, -bytes)
+}
+
+// addBytes changes how much waits in a person's requests.
+func addBytes(l Ledger, o Owner, n int64) error {
+	var sums tally
+	row := Row{Kind: tallyRow, Owner: o}
+	if known, err := read(l, row, &sums); !known || err != nil {
+		return err
+	}
+	sums.Bytes = max(0, sums.Bytes+n)
+	return write(l, row, &sums, 0)
 }
 
 // life is how long rows of w are kept; what is let go is removed when it has arrived.
@@ -242,6 +278,9 @@ func (v *visit) evict(sums *tally, size int64) error {
 			continue
 		}
 		if w.over(v.now) {
+			if !w.Dropped {
+				v.gone.Expired++
+			}
 			if err := erase(v.l, w); err != nil {
 				return err
 			}
@@ -259,6 +298,7 @@ func (v *visit) evict(sums *tally, size int64) error {
 			return nil
 		}
 		rows += victim.Messages
+		v.gone.Evicted++
 		if err := erase(v.l, victim); err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/net/idna"
 
+	"github.com/sealgate/sealgate/policy/ratelimit"
 	"github.com/sealgate/sealgate/policy/rules"
 )
 
@@ -31,9 +32,10 @@ type Question struct {
 type Decision struct {
 	ID         string // for the log, the refused and `sealgate policy explain`
 	Action     rules.Action
-	Rule       string        // "" when no rule matched
-	RetryAfter time.Duration // exact, before any jitter; 0 without a limit
-	Again      bool          // decided before: the same activity came once more
+	Rule       string         // "" when no rule matched
+	RetryAfter time.Duration  // exact, before any jitter; 0 without a limit
+	Limit      ratelimit.Rate // of the rule; zero without one, and when Again
+	Again      bool           // decided before: the same activity came once more
 }
 
 // Relations says what a local person is to a remote actor, as far as the policy
@@ -85,7 +87,7 @@ func (g *Gate) decide(ctx context.Context, q Question, k Knock) Decision {
 	now, p := g.clock(), g.policy()
 	c := g.caseOf(ctx, q, p)
 	v := p.Decide(c, now)
-	d := Decision{ID: newDecisionID(now), Action: v.Action, Rule: v.Rule, RetryAfter: v.RetryAfter}
+	d := Decision{ID: newDecisionID(now), Action: v.Action, Rule: v.Rule, RetryAfter: v.RetryAfter, Limit: v.Limit}
 	g.count(c.At, v)
 	g.ledger.add(Entry{
 		ID: d.ID, Time: now, Case: *c, Action: v.Action, Rule: v.Rule, Mode: p.Mode(), Policy: p.Hash(), Shadow: v.Shadow,

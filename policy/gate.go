@@ -127,7 +127,7 @@ func (g *Gate) Admit(ctx context.Context, a Arrival) (Signer, error) {
 	client := g.failures.OfAddr(a.Client)
 	if wait := g.failures.Wait(client, g.clock()); wait > 0 {
 		g.metrics.limited.WithLabelValues("failed_signatures").Inc()
-		return Signer{}, &LimitError{RetryAfter: wait, Key: failedSignatures, Reason: ErrTooMany}
+		return Signer{}, &LimitError{RetryAfter: wait, Key: failedSignatures, Rate: g.failures.Rate(), Reason: ErrTooMany}
 	}
 	scheme, signer, err := g.identify(ctx, a, client)
 	g.metrics.checks.WithLabelValues(resultOf(err), scheme).Inc()
@@ -148,7 +148,7 @@ func (g *Gate) charge(s Signer) error {
 		return nil
 	}
 	g.metrics.limited.WithLabelValues("signed_requests").Inc()
-	return &LimitError{RetryAfter: wait, Key: signedRequests, Reason: ErrTooMany}
+	return &LimitError{RetryAfter: wait, Key: signedRequests, Rate: g.signers.Rate(), Reason: ErrTooMany}
 }
 
 // chargeable says whether an error goes on the client's account: everything

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/sealgate/sealgate/policy/ratelimit"
 	"github.com/sealgate/sealgate/policy/signature"
 )
 
@@ -45,8 +46,9 @@ var (
 
 // LimitError is a refusal that time cures. It wraps ErrTooMany or ErrBusy.
 type LimitError struct {
-	RetryAfter time.Duration // exact, before any jitter
-	Key        string        // the configuration key, "" when there is none
+	RetryAfter time.Duration  // exact, before any jitter
+	Key        string         // the configuration key, "" when there is none
+	Rate       ratelimit.Rate // what the key says; zero when there is none
 	Reason     error
 }
 

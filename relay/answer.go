@@ -17,6 +17,7 @@ import (
 	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/policy/actorkey"
 	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/policy/ratelimit"
 	"github.com/sealgate/sealgate/policy/signature"
 	"github.com/sealgate/sealgate/relay/intake"
 	"github.com/sealgate/sealgate/relay/outbox"
@@ -25,15 +26,16 @@ import (
 
 // problem is an RFC 9457 answer. Detail is a sentence a person can act on.
 type problem struct {
-	Type       string        `json:"type"`
-	Title      string        `json:"title"`
-	Status     int           `json:"status"`
-	Detail     string        `json:"detail,omitempty"`
-	Decision   string        `json:"decision,omitempty"` // of policy, by which operators find it
-	Rule       string        `json:"rule,omitempty"`     // of policy
-	RetryAfter time.Duration `json:"-"`
-	Limit      string        `json:"-"` // what was exceeded; a rule's or a key's name
-	Reason     reason        `json:"-"` // empty: that of the status
+	Type       string         `json:"type"`
+	Title      string         `json:"title"`
+	Status     int            `json:"status"`
+	Detail     string         `json:"detail,omitempty"`
+	Decision   string         `json:"decision,omitempty"` // of policy, by which operators find it
+	Rule       string         `json:"rule,omitempty"`     // of policy
+	RetryAfter time.Duration  `json:"-"`
+	Limit      string         `json:"-"` // what was exceeded; a rule's or a key's name
+	Quota      ratelimit.Rate `json:"-"` // of Limit
+	Reason     reason         `json:"-"` // empty: that of the status
 
 	Epoch  *uint64 `json:"epoch,omitempty"`  // with 409: where the group stands
 	Winner string  `json:"winner,omitempty"` // with 409: the commit that was first
@@ -172,7 +174,7 @@ func describeLimit(limit *policy.LimitError) problem {
 		}
 	}
 	return problem{
-		Status: fasthttp.StatusTooManyRequests, RetryAfter: limit.RetryAfter, Limit: limit.Key,
+		Status: fasthttp.StatusTooManyRequests, RetryAfter: limit.RetryAfter, Limit: limit.Key, Quota: limit.Rate,
 		Detail: "Too much of this from one address (" + limit.Key + "): try again later.",
 	}
 }
@@ -185,6 +187,7 @@ func describeRuled(ruled *intake.RuledError) problem {
 	}
 	if errors.Is(ruled, intake.ErrLater) {
 		p.Status, p.RetryAfter, p.Limit = fasthttp.StatusTooManyRequests, intake.Wait(ruled.Decision), p.Rule
+		p.Quota = ruled.Decision.Limit
 	}
 	return p
 }
@@ -231,9 +234,9 @@ func (r *Relay) refuse(ctx *fasthttp.RequestCtx, p problem) {
 	if p.Status == fasthttp.StatusTooManyRequests || p.Status == fasthttp.StatusServiceUnavailable {
 		wait := seconds(p.RetryAfter)
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, wait)
-		if p.Limit != "" { // draft-ietf-httpapi-ratelimit-headers
-			ctx.Response.Header.Set("RateLimit-Policy", strconv.Quote(p.Limit)+";q=1;w="+wait) // one more after that time
-			ctx.Response.Header.Set("RateLimit", strconv.Quote(p.Limit)+";r=0;t="+wait)
+		if p.Quota.Max > 0 { // draft-ietf-httpapi-ratelimit-headers
+			ctx.Response.Header.Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=%d", p.Limit, p.Quota.Max, max(p.Quota.Every/time.Second, 1)))
+			ctx.Response.Header.Set("RateLimit", fmt.Sprintf("%q;r=0;t=%s", p.Limit, wait))
 		}
 	}
 	write(ctx, reply{status: p.Status, kind: "application/problem+json", cache: "no-store", body: body})

@@ -15,6 +15,7 @@ import (
 	"github.com/sealgate/sealgate/inbox/inboxtest"
 	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/policy/actorkey"
+	"github.com/sealgate/sealgate/policy/ratelimit"
 	"github.com/sealgate/sealgate/policy/signature"
 )
 
@@ -293,7 +294,7 @@ func TestTheGatesErrors(t *testing.T) {
 		{signature.ErrMismatch, 401, ""},
 		{fmt.Errorf("%w: dial tcp 10.1.2.3:443: refused", actorkey.ErrNoKey), 401, ""},
 		{fmt.Errorf("%w: dial tcp 10.1.2.3:443: timeout", policy.ErrKeyUnavailable), 503, ""},
-		{&policy.LimitError{RetryAfter: 90 * time.Second, Key: "limits.failed_signatures", Reason: policy.ErrTooMany}, 429, "limits.failed_signatures"},
+		{&policy.LimitError{RetryAfter: 90 * time.Second, Key: "limits.failed_signatures", Rate: ratelimit.Rate{Max: 10, Every: time.Minute}, Reason: policy.ErrTooMany}, 429, "limits.failed_signatures"},
 		{&policy.LimitError{RetryAfter: 2 * time.Second, Reason: policy.ErrBusy}, 503, "more to verify"},
 		{fmt.Errorf("%w: %w", policy.ErrSignature, signature.ErrStale), 401, "clock"},
 		{policy.ErrSignature, 401, ""},
@@ -306,6 +307,9 @@ func TestTheGatesErrors(t *testing.T) {
 			t.Errorf("%v: %+v, want %d saying %q", c.err, got, c.status, c.says)
 		}
 		checkProblem(t, c.err.Error(), got)
+		if quota := got.header.Get("RateLimit-Policy"); quota != map[bool]string{true: `"limits.failed_signatures";q=10;w=60`}[got.status == 429] {
+			t.Errorf("%v: the quota is said to be %s", c.err, quota)
+		}
 		if strings.Contains(got.body, "10.1.2.3") || strings.Contains(got.body, "secret") {
 			t.Errorf("%v: the answer tells what is inside: %s", c.err, got.body)
 		}

@@ -37,7 +37,7 @@ func (g *ruled) Decide(_ context.Context, q policy.Question) policy.Decision {
 		c.Rel = rel.(rules.Rel)
 	}
 	v := g.policy.Decide(c, g.clock.Now())
-	return policy.Decision{ID: "decision1", Action: v.Action, Rule: v.Rule, RetryAfter: v.RetryAfter}
+	return policy.Decision{ID: "decision1", Action: v.Action, Rule: v.Rule, RetryAfter: v.RetryAfter, Limit: v.Limit}
 }
 
 // guarded is a world with a policy, a clock, and alice's key packages.
@@ -244,6 +244,7 @@ rules:
   - {name: forged, at: contact, when: 'msg.kind == "welcome" && !msg.key_is_ours', then: refuse}
   - {name: blocks, at: contact, when: 'rel == "blocked"', then: ignore}
   - {name: waits,  at: contact, when: 'msg.kind == "welcome" && rel == "limited"', limit: few, then: retry-later}
+  - {name: quiet,  at: contact, when: 'msg.kind == "welcome" && rel == "muted"', then: retry-later}
   - {name: drain,  at: contact, when: 'msg.kind == "key_fetch"', limit: few, then: last-resort}
   - {name: hold,   at: contact, when: 'msg.kind == "welcome" && rel == "stranger"', then: hold}
   - {name: hide,   at: group,   when: 'rel == "muted"', then: hide}
@@ -269,8 +270,13 @@ func TestAnswersOfPolicy(t *testing.T) {
 	}
 	later := g.invite(t, limited, "2")
 	if later.status != 429 || later.header.Get("Retry-After") == "" || !strings.HasPrefix(later.header.Get("RateLimit"), `"waits";r=0;t=`) ||
-		later.header.Get("RateLimit-Policy") == "" || later.header.Get("X-RateLimit-Reset") != "" {
+		later.header.Get("RateLimit-Policy") != `"waits";q=1;w=3600` || later.header.Get("X-RateLimit-Reset") != "" {
 		t.Errorf("retry later: %d %v", later.status, later.header)
+	}
+	muted := "https://m.example/users/m"
+	g.gate.rel.Store(muted, rules.Muted)
+	if a := g.invite(t, muted, "1"); a.status != 429 || a.header.Get("Retry-After") == "" || a.header.Get("RateLimit-Policy") != "" || a.header.Get("RateLimit") != "" {
+		t.Errorf("later, without a quota: %d %v", a.status, a.header)
 	}
 	if a := g.invite(t, zoe, "2"); a.status != 202 {
 		t.Errorf("held: %+v", a)

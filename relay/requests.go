@@ -25,6 +25,7 @@ type requestJSON struct {
 	Messages    int       `json:"messages"`
 	Invitations int       `json:"invitations"`
 	Bytes       int64     `json:"bytes"`
+	Overflown   bool      `json:"overflown,omitempty"` // more came than fits: accepting lets them invite anew
 }
 
 // severedJSON is a tombstone: these actors' messages no longer come.
@@ -101,7 +102,7 @@ func (r *Relay) listRequests(work context.Context, ctx *fasthttp.RequestCtx, c m
 func (r *Relay) describeRequest(w *inbox.Waiting) requestJSON {
 	return requestJSON{
 		ID: r.base + "/e2ee/requests/" + w.ID, Actor: w.Actor, Host: w.Host, Since: w.Since.UTC(), Ends: w.Ends.UTC(),
-		Messages: w.Messages, Invitations: w.Welcomes, Bytes: w.Bytes,
+		Messages: w.Messages, Invitations: w.Welcomes, Bytes: w.Bytes, Overflown: w.Over,
 	}
 }
 

@@ -49,16 +49,14 @@ func (p *post) judge(r *request) (stays bool, err error) {
 
 func (p *post) judgeWhole(w *whole) error {
 	full := map[hashed]bool{}
-	sizes := map[hashed]int64{}
 	for _, r := range w.requests {
 		for i := range r.letters {
 			l := &r.letters[i]
-			box, err := p.box(l.box)
+			fits, err := p.fits(l)
 			if err != nil {
 				return err
 			}
-			sizes[l.box] += l.size
-			if box.usage(p.alive).Bytes+sizes[l.box] > p.s.opt.Quota {
+			if !fits {
 				full[l.box] = true
 			}
 		}
@@ -69,6 +67,17 @@ func (p *post) judgeWhole(w *whole) error {
 		p.rivals++
 	}
 	return err
+}
+
+// fits tells whether there is room for one letter, where it goes or has to wait.
+func (p *post) fits(l *letter) (bool, error) {
+	if _, known, err := p.known(l); known || err != nil {
+		return true, err
+	}
+	if over, err := p.overfills(l); over || err != nil {
+		return false, err
+	}
+	return p.s.opt.Door.Fits(&ledger{p, l}, p.now, &l.m)
 }
 
 // device is what a claim keeps of a device's name, which may tell whose it is.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/inbox"
@@ -12,6 +13,14 @@ import (
 // senderShare is how much of a mailbox one sender may fill: a quarter, and no less than one activity.
 func senderShare(c configs.Mailbox) int64 {
 	return max(int64(c.Quota)/4, int64(c.MaxActivity))
+}
+
+// doorOf are the bounds of what strangers can bring.
+func doorOf(c configs.Mailbox) inbox.Door {
+	return inbox.Door{
+		Requests: c.Requests.Max, Bytes: int64(c.Requests.Size), Life: time.Duration(c.Requests.Keep),
+		Messages: c.Strangers.Messages, MessageBytes: int64(c.Strangers.Size),
+	}
 }
 
 // openDoor makes what asks policy about messages to people here.

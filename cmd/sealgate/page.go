@@ -50,18 +50,20 @@ func (g *gateway) published() relay.Published {
 
 // retention is how long what is kept, is kept.
 func (g *gateway) retention() []relay.Retention {
-	days := time.Duration(g.config.Mailbox.Retention) / (24 * time.Hour)
+	box := g.config.Mailbox
 	return []relay.Retention{
-		{What: "Encrypted messages", Kept: "until every device of their owner has read them, at most " + plural(int(days), "day")},
-		{What: "Message requests that nobody has answered", Kept: "14 days"},
+		{What: "Encrypted messages", Kept: "until every device of their owner has read them, at most " + spelled(box.Retention)},
+		{What: "Message requests that nobody has answered", Kept: spelled(box.Requests.Keep)},
 		{What: "Which rule decided what, by server, without anybody's name", Kept: "7 days"},
 		{What: "Changes of the rules", Kept: "one year"},
 	}
 }
 
-func plural(n int, one string) string {
-	if n == 1 {
-		return "1 " + one
+// spelled is a time in days or, under two of them, in hours.
+func spelled(d configs.Duration) string {
+	n, unit := time.Duration(d)/time.Hour, " hours"
+	if n >= 48 {
+		n, unit = n/24, " days"
 	}
-	return strconv.Itoa(n) + " " + one + "s"
+	return strconv.Itoa(int(n)) + unit
 }

@@ -121,6 +121,7 @@ func storeOptions(c configs.Config) storage.Options {
 	return storage.Options{
 		Path: c.Storage.Path, Retention: time.Duration(c.Mailbox.Retention),
 		Quota: int64(c.Mailbox.Quota), Share: senderShare(c.Mailbox), MaxMessage: int64(c.Mailbox.MaxActivity),
+		Door: doorOf(c.Mailbox),
 	}
 }
 

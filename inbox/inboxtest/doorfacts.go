@@ -212,6 +212,49 @@ func testAcceptNeedsRoom(t *testing.T, b *bench) {
 	b.wantIDs(t, "bob", big)
 }
 
+// testOverflownRequest: a request that a firm message does not fit is emptied and stays: accepting it lets its sender
+// invite anew, and so does a new Welcome by itself.
+func testOverflownRequest(t *testing.T, b *bench) {
+	firm := func(o inbox.Owner, kind string, n, size int) inbox.Message {
+		m := letter(o, stranger, kind, "g", n)
+		m.Activity, m.Firm = make([]byte, size), true
+		return m
+	}
+	for _, o := range []inbox.Owner{"bob", "carol"} {
+		b.waits(t, firm(o, "welcome", 1, 100))
+		b.waits(t, firm(o, "commit", 1, int(door.RequestBytes)-100))
+		if r := b.enter(t, firm(o, "commit", 2, 100)); r != (inbox.Result{Overflown: 1}) {
+			t.Errorf("%+v", r)
+		}
+		if r := b.enter(t, firm(o, "commit", 3, 100)); r != (inbox.Result{}) {
+			t.Errorf("what follows: %+v", r)
+		}
+		all := b.requests(t, o)
+		if len(all) != 1 || !all[0].Over || all[0].Messages != 0 || all[0].Bytes != 0 {
+			t.Errorf("%+v", all)
+		}
+	}
+	b.accept(t, "bob", stranger)
+	if b.usage(t, "bob").Total != 0 || len(b.requests(t, "bob")) != 0 {
+		t.Errorf("bob has %+v", b.usage(t, "bob"))
+	}
+	if s, err := b.Inbox.Standing(t.Context(), "bob", nil, stranger); err != nil || !s.Approved {
+		t.Errorf("%+v, %v", s, err)
+	}
+	again := b.waits(t, firm("carol", "welcome", 2, 100))
+	b.waits(t, firm("carol", "commit", 4, 100))
+	if all := b.requests(t, "carol"); again.Request == "" || len(all) != 1 || all[0].Over || all[0].Messages != 2 {
+		t.Errorf("%+v %+v", again, all)
+	}
+	b.accept(t, "carol", stranger)
+	if b.usage(t, "carol").Total != 2 {
+		t.Errorf("carol has %+v", b.usage(t, "carol"))
+	}
+	for n := range 2 * door.Requests { // its bytes were counted out
+		b.waits(t, letter("bob", fmt.Sprint("https://h.example/users/", n), "welcome", "", 1))
+	}
+}
+
 func testDroppedRequest(t *testing.T, b *bench) {
 	welcome, follow := letter("bob", stranger, "welcome", "", 1), letter("bob", stranger, "commit", "g", 1)
 	b.waits(t, welcome)

@@ -70,7 +70,7 @@ func (m *Memory) append(b *box, msg inbox.Message) inbox.Result {
 			return inbox.Result{Position: f.position, Err: inbox.ErrDuplicate}
 		}
 	}
-	if m.Share > 0 && msg.Fate != inbox.Kept && b.usageOf(msg.Actor)+int64(len(msg.Activity)) > m.Share {
+	if m.overfills(b, &msg) {
 		return inbox.Result{Err: inbox.ErrFull}
 	}
 	r, err := m.Door.Complete(0).Enter(memoryLedger{m}, now, &msg)
@@ -81,6 +81,22 @@ func (m *Memory) append(b *box, msg inbox.Message) inbox.Result {
 		b.once[from] = first{0, now}
 	}
 	return r
+}
+
+func (m *Memory) overfills(b *box, msg *inbox.Message) bool {
+	return m.Share > 0 && msg.Fate != inbox.Kept && b.usageOf(msg.Actor)+int64(len(msg.Activity)) > m.Share
+}
+
+// Fits tells whether Append would keep msg, or know it already.
+func (m *Memory) Fits(msg *inbox.Message) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.box(msg.Owner)
+	if _, known := b.once[origin{msg.Actor, msg.ActivityID}]; known {
+		return true
+	}
+	fits, err := m.Door.Complete(0).Fits(memoryLedger{m}, m.now(), msg)
+	return fits && err == nil && !m.overfills(b, msg)
 }
 
 func (m *Memory) deposit(b *box, msg inbox.Message) inbox.Result {

@@ -49,6 +49,7 @@ func Run(t *testing.T, open func(t *testing.T, s Setup) inbox.Store) {
 		{"AcceptedInOrder", testAcceptedInOrder},
 		{"AcceptNeedsRoom", testAcceptNeedsRoom},
 		{"DroppedRequest", testDroppedRequest},
+		{"OverflownRequest", testOverflownRequest},
 		{"RequestExpires", testRequestExpires},
 		{"RequestsAreBounded", testRequestsAreBounded},
 		{"Allowance", testAllowance},

@@ -33,6 +33,7 @@ type Options struct {
 // concurrently and allocate nothing.
 type Limiter struct {
 	seed      maphash.Seed
+	rate      Rate
 	emission  int64 // nanoseconds one event costs
 	tolerance int64 // nanoseconds a full allowance is worth
 	buckets   []bucket
@@ -54,12 +55,16 @@ func New(o Options) *Limiter {
 	emission := max(int64(r.Every)/int64(r.Max), 1)
 	return &Limiter{
 		seed:      maphash.MakeSeed(),
+		rate:      r,
 		emission:  emission,
 		tolerance: emission * int64(r.Burst),
 		buckets:   make([]bucket, n),
 		mask:      n - 1,
 	}
 }
+
+// Rate is the allowance of each key.
+func (l *Limiter) Rate() Rate { return l.rate }
 
 // Key names what is counted. It is meaningful to one Limiter only.
 type Key uint64

@@ -80,6 +80,9 @@ func (p *Policy) decide(s *scene) Verdict {
 			continue
 		}
 		v.Action, v.Rule, v.RetryAfter = r.then, r.name, wait
+		if r.limit != nil {
+			v.Limit = r.limit.rate
+		}
 		return v
 	}
 	return v

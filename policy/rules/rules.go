@@ -7,7 +7,11 @@
 // ratchet for everyone in the group.
 package rules
 
-import "time"
+import (
+	"time"
+
+	"github.com/sealgate/sealgate/policy/ratelimit"
+)
 
 // Stage is where a message is in the life of a group.
 type Stage string
@@ -111,10 +115,11 @@ type Server struct {
 // Verdict is what a policy says about a Case.
 type Verdict struct {
 	Action     Action
-	Rule       string        // "" when no rule matched
-	RetryAfter time.Duration // exact, of the rule's limit; 0 without one
-	Shadow     []Shadow      // rules in mode shadow that matched before, in order
-	Failed     []Failure     // rules whose condition could not be evaluated
+	Rule       string         // "" when no rule matched
+	RetryAfter time.Duration  // exact, of the rule's limit; 0 without one
+	Limit      ratelimit.Rate // of the rule; zero without one
+	Shadow     []Shadow       // rules in mode shadow that matched before, in order
+	Failed     []Failure      // rules whose condition could not be evaluated
 }
 
 // Failure is a condition that could not be evaluated.

@@ -300,6 +300,9 @@ func (o *Outbox) letters(ctx context.Context, from Sender, d *draft, to resolved
 	if err == nil && len(letters)+len(ruling.Messages)+ruling.Dropped+len(remote) == 0 {
 		err = ruling.Refused
 	}
+	for i := range ruling.Messages {
+		ruling.Messages[i].Firm = true
+	}
 	return append(letters, ruling.Messages...), err
 }
 

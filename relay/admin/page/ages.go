@@ -28,7 +28,7 @@ func newAges() *ages {
 		{Name: "from the last 24 hours", below: day, Servers: set{}},
 		{Name: "one to three days old", below: 3 * day, Servers: set{}},
 		{Name: "three to seven days old", below: 7 * day, Servers: set{}},
-		{Name: "older; dropped when 14 days old", below: 1 << 62, Servers: set{}},
+		{Name: "older than a week", below: 1 << 62, Servers: set{}},
 	}}
 }
 

@@ -214,7 +214,7 @@ func TestEveryPage(t *testing.T) {
 		"/page/domain?name=evil.example": {"30 invitations", "1 person", "no-evil-example", "sealgate requests sever evil.example"},
 		"/page/requests": {
 			"came 13 days ago", "2</strong> from the last 24 hours", "3 messages from 2 servers", "2</strong> one to three days old", "7 messages from 2 servers",
-			"1</strong> three to seven days old", "5 messages from 1 server", "1</strong> older; dropped", "6 messages from 1 server",
+			"1</strong> three to seven days old", "5 messages from 1 server", "1</strong> older than a week", "6 messages from 1 server",
 		},
 		"/page/explain":              {"number of a decision"},
 		"/page/explain?id=decisionb": {"ignore by blocked-contact", "evil.example", "policy has changed since then"},

@@ -38,9 +38,9 @@ func (m *Memory) Submit(ctx context.Context, s outbox.Submission) (outbox.Receip
 	if lost, err := m.order.lost(s.Turn); lost != nil || err != nil {
 		return outbox.Receipt{Lost: lost}, err
 	}
-	if full, err := m.overflows(ctx, s.Messages); full != nil || err != nil {
+	if full := m.overflows(s.Messages); full != nil {
 		receipt.Results = full
-		return receipt, err
+		return receipt, nil
 	}
 	results, err := m.Mail.Append(ctx, s.Messages)
 	if err != nil {
@@ -64,26 +64,17 @@ func (m *Memory) Submit(ctx context.Context, s outbox.Submission) (outbox.Receip
 }
 
 // overflows gives ErrFull for the messages that do not fit, nil when all do.
-func (m *Memory) overflows(ctx context.Context, ms []inbox.Message) ([]inbox.Result, error) {
-	if m.Mail.Quota == 0 {
-		return nil, nil
-	}
-	var results []inbox.Result
-	sizes := map[inbox.Owner]int64{}
+func (m *Memory) overflows(ms []inbox.Message) (results []inbox.Result) {
 	for i := range ms {
-		used, err := m.Mail.Usage(ctx, ms[i].Owner)
-		if err != nil {
-			return nil, err
+		if m.Mail.Fits(&ms[i]) {
+			continue
 		}
-		sizes[ms[i].Owner] += int64(len(ms[i].Activity))
-		if used.Bytes+sizes[ms[i].Owner] > m.Mail.Quota {
-			if results == nil {
-				results = make([]inbox.Result, len(ms))
-			}
-			results[i].Err = inbox.ErrFull
+		if results == nil {
+			results = make([]inbox.Result, len(ms))
 		}
+		results[i].Err = inbox.ErrFull
 	}
-	return results, nil
+	return results
 }
 
 // Pending implements outbox.Store.

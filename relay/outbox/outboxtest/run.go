@@ -19,7 +19,7 @@ const quota = 4 << 10
 func Run(t *testing.T, open func(t *testing.T, quota int64) (outbox.Store, inbox.Store)) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, outbox.Store, inbox.Store){
-		"Whole": testWhole, "Full": testFull, "Order": testOrder, "Settle": testSettle, "Names": testNames, "Owned": testOwned,
+		"Whole": testWhole, "Full": testFull, "HeldIsFull": testHeldIsFull, "Order": testOrder, "Settle": testSettle, "Names": testNames, "Owned": testOwned,
 		"Turn": testTurn, "Thread": testThread,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -100,6 +100,46 @@ func testFull(t *testing.T, s outbox.Store, mail inbox.Store) {
 	}
 	if _, err := s.Sent(t.Context(), "a"); !errors.Is(err, outbox.ErrNotSent) {
 		t.Errorf("sent all the same: %v", err)
+	}
+}
+
+// testHeldIsFull: what waits for one recipient's answer and has no more room keeps nothing from the others.
+func testHeldIsFull(t *testing.T, s outbox.Store, mail inbox.Store) {
+	held := func(name, kind string, fate inbox.Fate) outbox.Submission {
+		sub := submission(name, "bob", 600<<10, delivery(lane(1), name))
+		m := &sub.Messages[0]
+		m.Kind, m.Fate, m.Firm, m.Group = kind, fate, true, nil
+		sub.Messages = append(sub.Messages, submission(name, "carol", 10).Messages...)
+		return sub
+	}
+	for n, sub := range []outbox.Submission{held("a", "welcome", inbox.Await), held("b", "", inbox.Admit), held("c", "", inbox.Admit)} {
+		for _, r := range submit(t, s, sub).Results {
+			if r.Err != nil || (r.Overflown > 0) != (n == 1 && !r.Delivered()) {
+				t.Errorf("number %d: %+v", n, r)
+			}
+		}
+	}
+	if kept, err := mail.After(t.Context(), "carol", 0, 10); err != nil || len(kept) != 3 || len(pending(t, s)) != 3 {
+		t.Errorf("carol has %d messages, %d are queued, %v", len(kept), len(pending(t, s)), err)
+	}
+	if kept, err := mail.After(t.Context(), "bob", 0, 10); err != nil || len(kept) != 0 {
+		t.Errorf("bob has %d messages, %v", len(kept), err)
+	}
+	// A group that waits to be let go has no more room than the mailbox: then nobody gets anything, and it comes again.
+	slowed := func(name string, size int) outbox.Submission {
+		sub := submission(name, "dave", size, delivery(lane(1), name))
+		sub.Messages[0].Fate, sub.Messages[0].Until, sub.Messages[0].Firm, sub.Messages[0].Group = inbox.Slow, time.Now().Add(time.Hour), true, []byte("g")
+		sub.Messages = append(sub.Messages, submission(name, "carol", 10).Messages...)
+		return sub
+	}
+	join := inbox.Lesson{Owner: "dave", Group: []byte("g"), Members: []string{submission("d", "dave", 1).Messages[0].Actor}}
+	submit(t, s, outbox.Submission{Sent: outbox.Sent{Names: []string{"join"}}, Lesson: join})
+	submit(t, s, slowed("d", quota-10))
+	if r := submit(t, s, slowed("e", 11)); len(r.Results) != 2 || !errors.Is(r.Results[0].Err, inbox.ErrFull) {
+		t.Errorf("over what is slowed: %+v", r.Results)
+	}
+	if kept, err := mail.After(t.Context(), "carol", 0, 10); err != nil || len(kept) != 4 {
+		t.Errorf("carol has %d messages, %v", len(kept), err)
 	}
 }
 
