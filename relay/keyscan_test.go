@@ -1,0 +1,66 @@
+package relay_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/relay"
+)
+
+// countedKeys counts what is asked of a KeyStore: pools, which are one scan each, and all else.
+type countedKeys struct {
+	inbox.KeyStore
+
+	pools, others atomic.Int64
+}
+
+func (c *countedKeys) Pool(ctx context.Context, o inbox.Owner) (inbox.Pool, error) {
+	c.pools.Add(1)
+	return c.KeyStore.Pool(ctx, o)
+}
+
+func (c *countedKeys) Content(ctx context.Context, o inbox.Owner, id string) ([]byte, error) {
+	c.others.Add(1)
+	return c.KeyStore.Content(ctx, o, id)
+}
+
+func (c *countedKeys) ChangePool(ctx context.Context, o inbox.Owner, f func(*inbox.Change) error) error {
+	c.others.Add(1)
+	return c.KeyStore.ChangePool(ctx, o, f)
+}
+
+func (c *countedKeys) Trace(ctx context.Context, name string) (inbox.Trace, error) {
+	c.others.Add(1)
+	return c.KeyStore.Trace(ctx, name)
+}
+
+func (c *countedKeys) History(ctx context.Context, o inbox.Owner, after uint64, limit int) ([]inbox.LogEntry, error) {
+	c.others.Add(1)
+	return c.KeyStore.History(ctx, o, after, limit)
+}
+
+// TestAnonymousReadIsOneScan: who reads a collection without saying who they are costs one scan of the pool, and no
+// question to the mailboxes.
+func TestAnonymousReadIsOneScan(t *testing.T) {
+	clock := inboxtest.NewClock()
+	store, mailboxes := &countedKeys{KeyStore: &inboxtest.KeyMemory{Clock: clock.Now}}, &broken{}
+	directory := inboxtest.NewDirectory(store, clock.Now)
+	inboxtest.Fill(t, directory, "1", inboxtest.NewClient(alice, clock.Now()), 100)
+	w := newWorldWith(t, mailboxes, gate{}, func(o *relay.Options) { o.Keys, o.Clock = directory, clock.Now })
+	store.pools.Store(0)
+	store.others.Store(0)
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodGet} {
+		got := w.ask(t, method, aliceKeys, nil)
+		if got.status != http.StatusOK || method == http.MethodGet && !strings.Contains(got.body, `"totalItems":100`) {
+			t.Fatalf("%s: %d %s", method, got.status, got.body)
+		}
+	}
+	if pools, others := store.pools.Load(), store.others.Load(); pools != 3 || others != 0 || mailboxes.calls != 0 {
+		t.Errorf("three reads were %d scans, %d other questions and %d to the mailboxes", pools, others, mailboxes.calls)
+	}
+}
