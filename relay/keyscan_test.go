@@ -2,10 +2,12 @@ package relay_test
 
 import (
 	"context"
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
@@ -62,5 +64,38 @@ func TestAnonymousReadIsOneScan(t *testing.T) {
 	}
 	if pools, others := store.pools.Load(), store.others.Load(); pools != 3 || others != 0 || mailboxes.calls != 0 {
 		t.Errorf("three reads were %d scans, %d other questions and %d to the mailboxes", pools, others, mailboxes.calls)
+	}
+}
+
+// TestASentWelcomeConsumes: what a local person's Welcome names is used up when its owner has got it, and only then.
+func TestASentWelcomeConsumes(t *testing.T) {
+	at := time.Now()
+	p := newReplay(t, at)
+	const host = "http://" + recorded
+	device := inboxtest.NewClient(host+"/users/bob", at)
+	var refs [][]byte
+	var urls []string
+	for range 3 {
+		bytes := device.Package()
+		got := p.send("bob", "POST", "/users/bob/outbox", `{"type":"Create","object":{"type":"KeyPackage","to":"as:Public","mediaType":"message/mls",`+
+			`"content":"`+base64.StdEncoding.EncodeToString(bytes)+`"}}`)
+		if got.status != http.StatusCreated {
+			t.Fatalf("%+v", got)
+		}
+		refs, urls = append(refs, refOf(t, bytes)), append(urls, got.header.Get("Location"))
+	}
+	invite := func(to string, ref []byte) {
+		t.Helper()
+		got := p.send("alice", "POST", "/users/alice/outbox", `{"type":"Create","to":"`+host+`/users/`+to+`","object":{"type":"Welcome",`+
+			`"mediaType":"message/mls","content":"`+base64.StdEncoding.EncodeToString(inboxtest.Welcome(ref))+`"}}`)
+		if got.status != http.StatusCreated {
+			t.Fatalf("%+v", got)
+		}
+	}
+	invite("alice", refs[0]) // bob never gets it
+	invite("bob", refs[1])
+	left := p.send("", "GET", "/e2ee/users/bob/keyPackages", "").body
+	if !strings.Contains(left, urls[0]) || strings.Contains(left, urls[1]) || !strings.Contains(left, urls[2]) {
+		t.Errorf("of %q the collection has %s", urls, left)
 	}
 }
