@@ -102,6 +102,35 @@ func TestFreshConnectionsAreNotRetried(t *testing.T) {
 	}
 }
 
+// A unix socket cannot tell what was read before it closed, so what must not be sent twice gets a connection of its own.
+func TestUnixConnectionsCarryOnePost(t *testing.T) {
+	t.Parallel()
+	for _, w := range []struct {
+		network, method string
+		connections     int64
+	}{{"unix", "POST", 3}, {"unix", "GET", 1}, {"tcp", "POST", 1}} {
+		var connections atomic.Int64
+		l := serveScript(t, w.network, func(c net.Conn, _ int) {
+			connections.Add(1)
+			for {
+				if _, err := readHead(c); err != nil {
+					return
+				}
+				io.WriteString(c, ok)
+			}
+		})
+		g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
+		c := dial(t, g.address)
+		for range 3 {
+			io.WriteString(c, w.method+" / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+			readN(c, ok)
+		}
+		if connections.Load() != w.connections {
+			t.Errorf("three of %s over %s took %d connections, want %d", w.method, w.network, connections.Load(), w.connections)
+		}
+	}
+}
+
 // Bytes nobody asked for must not become the answer to the next request.
 func TestUnaskedBytesSpoilAConnection(t *testing.T) {
 	t.Parallel()
