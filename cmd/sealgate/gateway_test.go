@@ -11,10 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	demo "github.com/sealgate/sealgate/cmd/demo/gateway"
 	"github.com/sealgate/sealgate/cmd/demo/instance"
 	"github.com/sealgate/sealgate/storage"
 )
@@ -86,14 +88,21 @@ func (s *served) again(t *testing.T) {
 	s.start(t)
 }
 
+// given are the addresses that freeAddress has given, which nobody may listen on yet.
+var given sync.Map
+
+// freeAddress gives a loopback address that nobody listens on, and none twice.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		address, err := demo.FreeAddress(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, again := given.LoadOrStore(address, true); !again {
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (s *served) awaitReady(t *testing.T) {

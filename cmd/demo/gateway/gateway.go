@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -45,16 +46,24 @@ type Process struct {
 	err     error
 }
 
-// FreeAddress returns a loopback host:port that nobody listens on now.
+// FreeAddress returns a loopback host:port that nobody listens on now. It is below the ports that systems choose
+// by themselves, for whoever listens on port 0 or dials out in the meantime would sooner or later get this one.
 func FreeAddress(ctx context.Context) (string, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+	const lowest, highest, tries = 20_000, 32_000, 1000
+	var failure error
+	for range tries {
+		address := fmt.Sprintf("127.0.0.1:%d", lowest+rand.N(highest-lowest))
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
+			failure = err
+			continue
+		}
+		if err := l.Close(); err != nil {
+			return "", fmt.Errorf("free the port again: %w", err)
+		}
+		return address, nil
 	}
-	if err := l.Close(); err != nil {
-		return "", fmt.Errorf("free the port again: %w", err)
-	}
-	return l.Addr().String(), nil
+	return "", fmt.Errorf("find a free port: %w", failure)
 }
 
 // Start runs the gateway and returns when it is ready. Stop it with Stop.

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	demo "github.com/sealgate/sealgate/cmd/demo/gateway"
 )
 
 const patience = 3 * time.Minute // for one answer of a peer; a loaded machine is slow
@@ -44,15 +46,21 @@ func showOnFailure(t *testing.T, name string, o *output) {
 	})
 }
 
-// freeAddress gives a loopback address that nobody listened on a moment ago.
+// given are the addresses that freeAddress has given, which nobody may listen on yet.
+var given sync.Map
+
+// freeAddress gives a loopback address that nobody listens on, and none twice.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		address, err := demo.FreeAddress(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, again := given.LoadOrStore(address, true); !again {
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func portOf(t *testing.T, address string) string {
