@@ -30,7 +30,7 @@ type Options struct {
 	Keys             *actorkey.Keys      // whose lifetime the caller minds
 	FailedSignatures ratelimit.Rate      // per client address; zero: 10 per minute
 	SignedRequests   ratelimit.Rate      // per actor whose signature holds; zero: 3,000 per minute
-	Verifiers        int                 // signatures checked at once; 0: one per CPU
+	Verifiers        int                 // signatures checked at once; 0: one per CPU but one
 	Queue            int                 // requests waiting to be; 0: 1,024
 	Book             *Book               // nil: everything is allowed
 	Relations        Relations           // nil: everybody is a stranger
@@ -139,6 +139,11 @@ func (g *Gate) Admit(ctx context.Context, a Arrival) (Signer, error) {
 	}
 	g.log.Debug("signature not accepted", "scheme", scheme, "error", err)
 	return Signer{}, err
+}
+
+// Knows says, cheaply and without any proof, whether the key that a request names is at hand: Admit then asks nobody.
+func (g *Gate) Knows(a Arrival) bool {
+	return g.keys.Has(signature.KeyID(&a.Request))
 }
 
 // charge counts a request for its signer: it has proven to be theirs.

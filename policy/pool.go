@@ -32,7 +32,7 @@ type lane struct {
 
 func newPool(verifiers, queue int) *pool {
 	if verifiers < 1 {
-		verifiers = runtime.GOMAXPROCS(0)
+		verifiers = max(1, runtime.GOMAXPROCS(0)-1) // one processor is left for ordinary requests
 	}
 	if queue < 1 {
 		queue = 1024

@@ -170,7 +170,7 @@ func describeLimit(limit *policy.LimitError) problem {
 	if errors.Is(limit, policy.ErrBusy) {
 		return problem{
 			Status: fasthttp.StatusServiceUnavailable, RetryAfter: limit.RetryAfter,
-			Detail: "There is more to verify than this server can: try again later.",
+			Detail: "There is more to do than this server can: try again later.",
 		}
 	}
 	return problem{
@@ -197,7 +197,7 @@ func describeRuled(ruled *intake.RuledError) problem {
 func (r *Relay) fail(ctx *fasthttp.RequestCtx, err error) {
 	p := describe(err)
 	p.Reason = reasonOf(err, p.Status)
-	if p.Status >= fasthttp.StatusInternalServerError {
+	if p.Status >= fasthttp.StatusInternalServerError && !errors.Is(err, policy.ErrBusy) { // of that there would be too many
 		r.log.Warn("request could not be served", "status", p.Status, "error", err)
 	} else {
 		r.log.Debug("request refused", "status", p.Status, "error", err)

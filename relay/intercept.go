@@ -4,15 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"sync"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/policy"
+	"github.com/sealgate/sealgate/policy/rules"
 	"github.com/sealgate/sealgate/policy/signature"
 	"github.com/sealgate/sealgate/relay/forward"
 	"github.com/sealgate/sealgate/relay/intake"
@@ -31,12 +29,13 @@ func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	body := read.Bytes()
-	a, err := activity.Parse(body, r.limits)
+	a, err := r.classify(body)
 	if errors.Is(err, activity.ErrNotMLS) {
 		r.web.PassBody(ctx, body)
-		r.bodies.put(read) // what is MLS may outlive this request in the store's hands
+		r.bodies.put(read)
 		return
 	}
+	defer r.bodies.drop(read) // what is MLS may outlive this request in the store's hands
 	if err == nil && r.leaving() {
 		err = errLeaving
 	}
@@ -50,29 +49,18 @@ func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
 	writeEmpty(ctx, fasthttp.StatusAccepted)
 }
 
-// bodies are buffers for inbox POSTs, used again.
-type bodies struct{ sync.Pool }
-
-// keptBody is the largest buffer that is kept for the next request.
-const keptBody = 64 << 10
-
-func (b *bodies) get() *bytes.Buffer {
-	if buffer, ok := b.Get().(*bytes.Buffer); ok {
-		return buffer
-	}
-	return new(bytes.Buffer)
-}
-
-func (b *bodies) put(buffer *bytes.Buffer) {
-	if buffer.Cap() <= keptBody {
-		buffer.Reset()
-		b.Put(buffer)
-	}
+// classify says what a body is. Half of the processors do it at once at most: however many messages come together, the rest is for
+// ordinary requests, which do not queue behind them.
+func (r *Relay) classify(body []byte) (*activity.Activity, error) {
+	r.turns <- struct{}{}
+	defer func() { <-r.turns }()
+	return activity.Parse(body, r.limits)
 }
 
 // readActivity reads the body up to mailbox.max_activity into memory of its own.
 // A coded body is refused unread: nobody could say what is in it.
-func (r *Relay) readActivity(ctx *fasthttp.RequestCtx) (*bytes.Buffer, error) {
+// Whoever gets it puts or drops it.
+func (r *Relay) readActivity(ctx *fasthttp.RequestCtx) (*body, error) {
 	if isCoded(&ctx.Request.Header) {
 		return nil, errCoded
 	}
@@ -83,14 +71,7 @@ func (r *Relay) readActivity(ctx *fasthttp.RequestCtx) (*bytes.Buffer, error) {
 	if stream == nil {
 		stream = bytes.NewReader(ctx.Request.Body())
 	}
-	body := r.bodies.get()
-	if _, err := body.ReadFrom(io.LimitReader(stream, r.maxActivity+1)); err != nil {
-		return nil, fmt.Errorf("%w: %w", errTruncated, err)
-	}
-	if int64(body.Len()) > r.maxActivity {
-		return nil, errTooLarge
-	}
-	return body, nil
+	return r.bodies.read(stream, r.maxActivity)
 }
 
 func isCoded(h *fasthttp.RequestHeader) bool {
@@ -110,7 +91,13 @@ func isCoded(h *fasthttp.RequestHeader) bool {
 func (r *Relay) take(ctx *fasthttp.RequestCtx, a *activity.Activity, body []byte) error {
 	work, cancel := context.WithTimeout(context.Background(), workTimeout)
 	defer cancel()
-	signer, err := r.gate.Admit(work, r.arrival(ctx, body))
+	arrival := r.arrival(ctx, body)
+	leave, err := r.intake.Enter(r.claimedStage(a, arrival), arrival.Client, len(body))
+	if err != nil {
+		return err
+	}
+	defer leave()
+	signer, err := r.gate.Admit(work, arrival)
 	if err != nil {
 		return err
 	}
@@ -138,6 +125,15 @@ func (r *Relay) take(ctx *fasthttp.RequestCtx, a *activity.Activity, body []byte
 		return to.waiting // redelivery completes the rest
 	}
 	return err
+}
+
+// claimedStage says how early an activity is turned away when there is no room for all. Whoever is not known yet is as early as
+// strangers: finding their key may take long.
+func (r *Relay) claimedStage(a *activity.Activity, arrival policy.Arrival) rules.Stage {
+	if at := intake.StageOf(a); at == rules.Contact || r.gate.Knows(arrival) {
+		return at
+	}
+	return rules.Contact
 }
 
 // arrival is the request as the gate sees it. The scheme is the public one: what

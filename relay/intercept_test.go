@@ -295,7 +295,7 @@ func TestTheGatesErrors(t *testing.T) {
 		{fmt.Errorf("%w: dial tcp 10.1.2.3:443: refused", actorkey.ErrNoKey), 401, ""},
 		{fmt.Errorf("%w: dial tcp 10.1.2.3:443: timeout", policy.ErrKeyUnavailable), 503, ""},
 		{&policy.LimitError{RetryAfter: 90 * time.Second, Key: "limits.failed_signatures", Rate: ratelimit.Rate{Max: 10, Every: time.Minute}, Reason: policy.ErrTooMany}, 429, "limits.failed_signatures"},
-		{&policy.LimitError{RetryAfter: 2 * time.Second, Reason: policy.ErrBusy}, 503, "more to verify"},
+		{&policy.LimitError{RetryAfter: 2 * time.Second, Reason: policy.ErrBusy}, 503, "more to do"},
 		{fmt.Errorf("%w: %w", policy.ErrSignature, signature.ErrStale), 401, "clock"},
 		{policy.ErrSignature, 401, ""},
 		{fmt.Errorf("%w after %w", policy.ErrKeyUnavailable, signature.ErrMismatch), 503, "cannot be fetched"},

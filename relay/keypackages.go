@@ -13,6 +13,7 @@ import (
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/policy/rules"
+	"github.com/sealgate/sealgate/relay/forward"
 	"github.com/sealgate/sealgate/relay/intake"
 )
 
@@ -40,6 +41,11 @@ func (r *Relay) viewKeys(work context.Context, ctx *fasthttp.RequestCtx, raw str
 	if r.keys == nil {
 		return shelf.collection(nil).end(), nil
 	}
+	leave, err := r.enterFetch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	who, err := r.askerOf(work, ctx, p)
 	if err != nil {
 		return nil, err
@@ -54,6 +60,14 @@ func (r *Relay) viewKeys(work context.Context, ctx *fasthttp.RequestCtx, raw str
 		return r.viewOwnKeys(work, shelf)
 	}
 	return r.viewOthersKeys(work, shelf, who)
+}
+
+// enterFetch takes a place for who comes from elsewhere.
+func (r *Relay) enterFetch(ctx *fasthttp.RequestCtx) (leave func(), err error) {
+	if _, isHere := bearer(ctx); isHere {
+		return func() {}, nil
+	}
+	return r.intake.Enter(rules.Contact, forward.ClientAddr(ctx), 0)
 }
 
 // viewOthersKeys is what policy lets an asker have of somebody else's packages.

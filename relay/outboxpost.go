@@ -11,6 +11,8 @@ import (
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/policy/rules"
+	"github.com/sealgate/sealgate/relay/forward"
 	"github.com/sealgate/sealgate/relay/outbox"
 )
 
@@ -55,11 +57,21 @@ func (r *Relay) outboxPost(ctx *fasthttp.RequestCtx) {
 		err = r.meetPoster(work, ctx, who)
 	}
 	if err == nil {
-		err = r.submit(work, ctx, who, body.Bytes())
+		err = r.submitInTurn(work, ctx, who, body.Bytes())
 	}
 	if err != nil {
 		r.fail(ctx, err)
 	}
+}
+
+// submitInTurn is submit, when there is a place.
+func (r *Relay) submitInTurn(work context.Context, ctx *fasthttp.RequestCtx, who mastodon.Caller, body []byte) error {
+	leave, err := r.intake.Enter(rules.Group, forward.ClientAddr(ctx), len(body))
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return r.submit(work, ctx, who, body)
 }
 
 // meetPoster has messages wait for the device that posts: one that publishes a key

@@ -50,6 +50,11 @@ type guarded struct {
 
 func guard(t *testing.T, text []byte) *guarded {
 	t.Helper()
+	return guardWith(t, text, nil)
+}
+
+func guardWith(t *testing.T, text []byte, places *intake.Places) *guarded {
+	t.Helper()
 	clock := inboxtest.NewClock()
 	p, err := rules.Parse(rules.Source{Name: "policy.yaml", Text: text, Now: clock.Now()})
 	if err != nil {
@@ -64,7 +69,7 @@ func guard(t *testing.T, text []byte) *guarded {
 	g.world = newWorldWith(t, store, gate{}, func(o *relay.Options) {
 		o.Clock, o.Keys = clock.Now, keys
 		o.Inbox = inbox.New(inbox.Options{Store: store, Clock: clock.Now})
-		o.Intake = intake.New(intake.Options{Gate: g.gate, Inbox: o.Inbox, Keys: keys, Clock: clock.Now})
+		o.Intake = intake.New(intake.Options{Gate: g.gate, Inbox: o.Inbox, Keys: keys, Clock: clock.Now, Places: places})
 	})
 	return g
 }
@@ -79,12 +84,12 @@ func preset(t *testing.T, name string) []byte {
 }
 
 // post sends one MLS message of actor's to alice.
-func (g *guarded) post(t *testing.T, actor, id string, content []byte) answer {
+func (g *guarded) post(t *testing.T, actor, id string, content []byte, header ...string) answer {
 	t.Helper()
 	host := actor[:strings.Index(actor, "/users/")]
 	body := fmt.Sprintf(`{"id":"%s/a/%s","type":"Create","actor":%q,"to":[%q],"object":{"type":"PrivateMessage","attributedTo":%q,`+
 		`"mediaType":"message/mls","encoding":"base64","content":%q}}`, host, id, actor, alice, actor, base64.StdEncoding.EncodeToString(content))
-	return g.ask(t, http.MethodPost, "/users/alice/inbox", strings.NewReader(body), "X-Signer", actor)
+	return g.ask(t, http.MethodPost, "/users/alice/inbox", strings.NewReader(body), append(header, "X-Signer", actor)...)
 }
 
 // invite uses up one of alice's packages.

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"html/template"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,8 @@ const workTimeout = 30 * time.Second
 // Gate admits the senders of MLS; *policy.Gate is the real one.
 type Gate interface {
 	Admit(ctx context.Context, a policy.Arrival) (policy.Signer, error)
+	// Knows says, cheaply and without any proof, whether the key that a request names is at hand.
+	Knows(a policy.Arrival) bool
 }
 
 // Options of a Relay. Domain, Web, Gate, Inbox and People are required.
@@ -59,6 +62,7 @@ type Options struct {
 	Key         *rsa.PublicKey   // of the gateway's own actor; nil: /e2ee/actor does not exist
 	Limits      activity.Limits  // limits.json_depth, limits.json_keys
 	MaxActivity int64            // mailbox.max_activity in bytes; 0: 1 MiB
+	MaxHeld     int64            // of bodies that are read whole, together; 0: 64 MiB
 	Quota       int64            // mailbox.quota in bytes; 0: nobody is warned
 
 	Streams         int           // event streams of everybody; 0: 20,000
@@ -110,7 +114,8 @@ type Relay struct {
 	edit      forward.Edit // of actor documents
 	named     namedInboxes
 	bodies    bodies
-	native    atomic.Bool // the upstream was seen to offer key packages itself
+	turns     chan struct{} // to classify
+	native    atomic.Bool   // the upstream was seen to offer key packages itself
 }
 
 // New makes a Relay. An error names the option that is missing.
@@ -126,6 +131,7 @@ func New(o Options) (*Relay, error) {
 		limits: o.Limits, maxActivity: o.MaxActivity, quota: o.Quota,
 		heartbeat: o.Heartbeat, streams: newStreams(o), push: o.Push,
 		clock: o.Clock, log: o.Log, metrics: newMetrics(o.Metrics), leaving: o.Leaving,
+		turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	if r.leaving == nil {
 		r.leaving = func() bool { return false }
@@ -144,6 +150,9 @@ func New(o Options) (*Relay, error) {
 	r.signIn, r.looking, r.endpoints = newSignIn(o.SignIn, r.base, o.Metrics), newLooking(o.Outside, o.Internal), o.offered()
 	if r.maxActivity == 0 {
 		r.maxActivity = 1 << 20
+	}
+	if r.bodies.most = o.MaxHeld; o.MaxHeld == 0 {
+		r.bodies.most = 64 << 20
 	}
 	if r.heartbeat == 0 {
 		r.heartbeat = heartbeatEvery

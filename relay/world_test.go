@@ -165,6 +165,9 @@ func (g gate) Admit(_ context.Context, a policy.Arrival) (policy.Signer, error) 
 	return policy.Signer{}, g.err
 }
 
+// Knows says yes but to who admits to be new.
+func (gate) Knows(a policy.Arrival) bool { return a.Request.Get("X-New") == "" }
+
 // broken is a Store whose every method fails.
 type broken struct{ calls int }
 

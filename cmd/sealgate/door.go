@@ -34,7 +34,8 @@ func (g *gateway) openDoor() (*intake.Intake, error) {
 		return nil, err
 	}
 	g.packages = keys
-	return intake.New(intake.Options{Gate: g.gate, Inbox: g.inbox, Keys: keys}), nil
+	places := intake.NewPlaces(intake.PlacesOptions{Most: int64(g.config.Limits.Intake), Log: g.log, Metrics: g.metrics})
+	return intake.New(intake.Options{Gate: g.gate, Inbox: g.inbox, Keys: keys, Places: places}), nil
 }
 
 // runDoor lets go what waits for its time.

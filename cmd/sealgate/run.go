@@ -190,7 +190,7 @@ func (g *gateway) openFront() error {
 		Gate: g.gate, Inbox: g.inbox, People: g.people, Outbox: g.outbox, Keys: g.packages, Intake: g.intake,
 		Reporter: g.known, Published: g.published, Key: &own.PublicKey,
 		Limits:      activity.Limits{Depth: g.config.Limits.JSONDepth, Keys: g.config.Limits.JSONKeys},
-		MaxActivity: int64(g.config.Mailbox.MaxActivity), Quota: int64(g.config.Mailbox.Quota),
+		MaxActivity: int64(g.config.Mailbox.MaxActivity), MaxHeld: int64(g.config.Memory) / 8, Quota: int64(g.config.Mailbox.Quota),
 		Leaving: g.leaving.Load, Push: pusher, SignIn: g.signIn, Outside: outside, Internal: g.internal(),
 		Log: g.log, Metrics: g.metrics,
 	})

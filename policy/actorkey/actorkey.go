@@ -133,6 +133,15 @@ func (k *Keys) Key(ctx context.Context, id string) (Key, error) {
 	return fl.wait(ctx)
 }
 
+// Has tells whether Key would answer with a key at once.
+func (k *Keys) Has(id string) bool {
+	if _, ok := k.local(id); ok {
+		return true
+	}
+	e, ok := k.cache.get(id)
+	return ok && e.err == nil && k.clock().Before(e.until)
+}
+
 // Name is the preferredUsername of an actor whose key was fetched lately, or "".
 func (k *Keys) Name(actor string) string {
 	name, _ := k.cache.names.GetIfPresent(actor)

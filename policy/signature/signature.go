@@ -11,6 +11,8 @@ import (
 	"crypto"
 	"fmt"
 	"time"
+
+	"github.com/dunglas/httpsfv"
 )
 
 // The two schemes, as metrics and logs name them.
@@ -82,6 +84,35 @@ func Parse(r *Request, rules Rules) (*Signature, error) {
 		return parseMessage(r, rules)
 	}
 	return parseCavage(r, rules)
+}
+
+// KeyID is the key that a request says it is signed with, "" when it names none, or more than one. Nothing is checked.
+func KeyID(r *Request) string {
+	if !r.has("signature-input") {
+		text, err := cavageHeader(r)
+		if err != nil {
+			return ""
+		}
+		p, err := readParams(text)
+		if err != nil {
+			return ""
+		}
+		return p.keyID
+	}
+	inputs, err := dictionary(r, "signature-input")
+	if err != nil || len(inputs.Names()) != 1 {
+		return ""
+	}
+	m, _ := inputs.Get(inputs.Names()[0])
+	list, ok := m.(httpsfv.InnerList)
+	if !ok {
+		return ""
+	}
+	var s Signature
+	if s.readMetadata(list.Params) != nil {
+		return ""
+	}
+	return s.KeyID
 }
 
 // Verify says whether key made the signature: nil or ErrMismatch. The key

@@ -8,6 +8,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/sealgate/sealgate/inbox"
@@ -51,10 +52,11 @@ type Gate interface {
 
 // Options of an Intake. Inbox is required.
 type Options struct {
-	Gate  Gate // nil: everything is allowed, nothing waits
-	Inbox *inbox.Inbox
-	Keys  *inbox.Directory // nil: no Welcome names a package of ours
-	Clock func() time.Time
+	Gate   Gate // nil: everything is allowed, nothing waits
+	Inbox  *inbox.Inbox
+	Keys   *inbox.Directory // nil: no Welcome names a package of ours
+	Places *Places          // nil: there is always room
+	Clock  func() time.Time
 }
 
 // Intake judges activities. It is safe for concurrent use.
@@ -96,8 +98,15 @@ func (r *Ruling) Outcome(results []inbox.Result) error {
 	return nil
 }
 
+// Enter takes a place for something of a size at a stage until leave is called. The error is a
+// *policy.LimitError.
+func (in *Intake) Enter(at rules.Stage, client netip.Addr, size int) (leave func(), err error) {
+	return in.o.Places.Enter(at, client, size)
+}
+
 // Judge decides about d for each of its owners. Errors are those of inbox.Letters,
-// or the store's.
+// or the store's, or a *policy.LimitError when d is of no group that any of them is in, and there is
+// room for such only.
 func (in *Intake) Judge(ctx context.Context, d inbox.Delivery) (Ruling, error) {
 	letters, err := in.o.Inbox.Letters(d)
 	if err != nil {
@@ -106,32 +115,56 @@ func (in *Intake) Judge(ctx context.Context, d inbox.Delivery) (Ruling, error) {
 	if in.o.Gate == nil {
 		return Ruling{Messages: letters}, nil
 	}
-	var out Ruling
-	a := newArrival(d.Activity)
-	for i := range letters {
-		if err := in.judgeOne(ctx, &out, a, &letters[i]); err != nil {
-			return Ruling{}, err
-		}
+	asked, err := in.questions(ctx, newArrival(d.Activity), letters)
+	if err != nil {
+		return Ruling{}, err
+	}
+	if err := in.o.Places.stay(latest(asked)); err != nil {
+		return Ruling{}, err
+	}
+	out := Ruling{Dropped: len(letters) - len(asked)}
+	for i := range asked {
+		q := &asked[i]
+		in.apply(&out, q.letter, q.At, in.o.Gate.Decide(ctx, q.Question))
 	}
 	return out, nil
 }
 
-// judgeOne adds to the ruling what becomes of one recipient's message.
-func (in *Intake) judgeOne(ctx context.Context, out *Ruling, a *arrival, m *inbox.Message) error {
-	if in.o.Inbox.Severed(m.Owner, m.Actor) {
-		out.Dropped++
-		return nil
+// asked is what policy is asked about one letter.
+type asked struct {
+	policy.Question
+	letter *inbox.Message
+}
+
+// questions are those about all letters but those of severed senders.
+func (in *Intake) questions(ctx context.Context, a *arrival, letters []inbox.Message) ([]asked, error) {
+	list := make([]asked, 0, len(letters))
+	for i := range letters {
+		m := &letters[i]
+		if in.o.Inbox.Severed(m.Owner, m.Actor) {
+			continue
+		}
+		s, err := in.o.Inbox.Standing(ctx, m.Owner, m.Group, m.Actor)
+		if err != nil {
+			return nil, err
+		}
+		q, err := in.question(ctx, a, m, s)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, asked{q, m})
 	}
-	s, err := in.o.Inbox.Standing(ctx, m.Owner, m.Group, m.Actor)
-	if err != nil {
-		return err
+	return list, nil
+}
+
+// latest is the stage at which all of them are shed: that of a group if it is one's of anybody.
+func latest(list []asked) rules.Stage {
+	for i := range list {
+		if list[i].At == rules.Group {
+			return rules.Group
+		}
 	}
-	q, err := in.question(ctx, a, m, s)
-	if err != nil {
-		return err
-	}
-	in.apply(out, m, q.At, in.o.Gate.Decide(ctx, q))
-	return nil
+	return rules.Contact
 }
 
 // question is what policy is asked about one recipient's message.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +32,7 @@ func intake(ctx context.Context, o options, directory string, out io.Writer) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	requests, err := sign(ctx, s.sender, s.people, s.host, o.requests+warmUp)
+	requests, err := sign(ctx, s.sender, s.people, s.host, privateMessage(usual, 1), o.requests+warmUp)
 	if err != nil {
 		return err
 	}
@@ -42,7 +44,7 @@ func intake(ctx context.Context, o options, directory string, out io.Writer) (er
 	if err != nil {
 		return err
 	}
-	if err := s.countKept(ctx, len(requests)); err != nil {
+	if err := s.countKept(ctx, len(requests)+len(s.people)); err != nil { // and what they wrote to be in the group
 		return err
 	}
 	report(out, o, plain, ours)
@@ -95,15 +97,37 @@ func newScene(ctx context.Context, o options, directory string) (s *scene, err e
 			return s, err
 		}
 		s.people = append(s.people, p)
+		key := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(p.Key)})
+		if err := os.WriteFile(filepath.Join(directory, p.Name+".pem"), key, 0o600); err != nil {
+			return s, fmt.Errorf("write a person's key: %w", err)
+		}
 	}
 	upstream, err := s.serve(ctx, s.local, "127.0.0.1:0")
 	if err != nil {
 		return s, err
 	}
 	s.gateway, err = gateway.Start(ctx, gateway.Options{
-		Binary: o.binary, Directory: directory, Listen: s.host, Upstream: "http://" + upstream,
+		Binary: o.binary, Directory: directory, Listen: s.host, Upstream: "http://" + upstream, Keys: directory,
 	})
+	if err == nil {
+		err = s.join(ctx)
+	}
 	return s, err
+}
+
+// usual is the group in which everything is written.
+const usual = "g"
+
+// join has everybody write to the sender in the group, so that the sender is no stranger in it: those have an allowance.
+func (s *scene) join(ctx context.Context) error {
+	for _, p := range s.people {
+		w := writer{scene: *s, token: s.local.Token(p, "read", "write")}
+		w.scene.sender = p
+		if err := w.post(ctx, usual, []string{p.Actor, s.sender.Actor}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openSender serves the remote actor whose key signs everything.

@@ -8,6 +8,9 @@
 // it is answered, beside an nginx that answers 202 to the same bytes and throws
 // them away.
 //
+// Overload: twice as much as the gateway can take, of messages of groups and of
+// invitations, while ordinary requests go on.
+//
 // Sending: messages to a large group, beside a plain net/http loop that posts the same
 // bodies, and beside a queue for a dead host.
 package main
@@ -48,6 +51,7 @@ type options struct {
 	only        string
 	httputil    string // run as the standard library's proxy, with this file
 	standing    string // run as a herd before this address
+	pressing    bool   // offer the requests of the overload benchmark
 	posting     bool   // run as the plain loop of the sending benchmark
 }
 
@@ -63,8 +67,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "of one run of wrk, whole seconds")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often the fronts take turns")
 	flags.IntVar(&o.herd, "herd", 9900, "idle keep-alive connections")
-	flags.StringVar(&o.only, "only", "", "forward, intake or send; empty is all")
+	flags.StringVar(&o.only, "only", "", "forward, intake, overload or send; empty is all")
 	flags.StringVar(&o.httputil, "httputil", "", "for the bench's own use")
+	flags.BoolVar(&o.pressing, "pressing", false, "for the bench's own use")
 	flags.BoolVar(&o.posting, "posting", false, "for the bench's own use")
 	flags.StringVar(&o.standing, "standing", "", "for the bench's own use")
 	if err := flags.Parse(args); err != nil {
@@ -73,6 +78,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	switch {
 	case o.httputil != "":
 		return serveHTTPUtil(ctx, o.httputil)
+	case o.pressing:
+		return runPressure(ctx, os.Stdin, out)
 	case o.posting:
 		return runErrands(ctx, os.Stdin, out)
 	case o.standing != "":
@@ -88,6 +95,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
+	if err := allowAll(directory); err != nil {
+		return err
+	}
 	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
 	if err := os.Chmod(directory, 0o755); err != nil {
 		return fmt.Errorf("make a directory: %w", err)
@@ -95,7 +105,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, options, string, io.Writer) error
-	}{{"forward", forwarding}, {"intake", intake}, {"send", sending}} {
+	}{{"forward", forwarding}, {"intake", intake}, {"overload", overload}, {"send", sending}} {
 		if o.only != "" && o.only != part.name {
 			continue
 		}
@@ -104,4 +114,14 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		}
 	}
 	return nil
+}
+
+// allowAll sets gateways up for one actor who sends what a thousand do elsewhere.
+func allowAll(directory string) error {
+	rules := filepath.Join(directory, "policy.yaml")
+	return errors.Join(
+		os.WriteFile(rules, []byte("version: 1\nrules: []\n"), 0o644), //nolint:gosec // nothing secret
+		os.Setenv("SEALGATE_POLICY_FILE", rules),
+		os.Setenv("SEALGATE_LIMITS_SIGNED_REQUESTS", "100000000/min"),
+	)
 }

@@ -7,13 +7,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"log/slog"
+	mathrand "math/rand/v2"
 	"net/http"
 	"runtime"
 	"time"
 
-	"github.com/thomas-vilte/mls-go"
-	"github.com/thomas-vilte/mls-go/ciphersuite"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sealgate/sealgate/cmd/demo/instance"
@@ -23,12 +21,8 @@ import (
 const messageBytes = 4 << 10
 
 // sign returns n complete HTTP requests to host, each a Create of its own that
-// carries the same ciphertext to one of people.
-func sign(ctx context.Context, from *instance.Person, people []*instance.Person, host string, n int) ([][]byte, error) {
-	message, err := ciphertext(ctx, from.Actor)
-	if err != nil {
-		return nil, err
-	}
+// carries the same MLS message to one of people.
+func sign(ctx context.Context, from *instance.Person, people []*instance.Person, host string, message []byte, n int) ([][]byte, error) {
 	content := base64.StdEncoding.EncodeToString(message)
 	requests := make([][]byte, n)
 	group, ctx := errgroup.WithContext(ctx)
@@ -63,6 +57,7 @@ func signOne(ctx context.Context, from, to *instance.Person, host, content strin
 		return nil, fmt.Errorf("make a request: %w", err)
 	}
 	r.Header.Set("Content-Type", "application/activity+json")
+	r.Header.Set("X-Forwarded-For", fmt.Sprintf("10.0.%d.%d", rand8(), rand8())) // a client may have a share of the places only
 	if err := signature.SignHTTP(r, body, signature.Signer{KeyID: from.KeyID, Key: from.Key}, time.Now()); err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
@@ -73,19 +68,4 @@ func signOne(ctx context.Context, from, to *instance.Person, host, content strin
 	return wire.Bytes(), nil
 }
 
-// ciphertext is a PrivateMessage of about messageBytes from a group of one.
-func ciphertext(ctx context.Context, actor string) ([]byte, error) {
-	client, err := mls.NewClient([]byte(actor), ciphersuite.MLS128DHKEMX25519, mls.WithLogger(slog.New(slog.DiscardHandler)))
-	if err != nil {
-		return nil, fmt.Errorf("make an MLS client: %w", err)
-	}
-	group, err := client.CreateGroup(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("open a group: %w", err)
-	}
-	message, err := client.SendMessage(ctx, group, bytes.Repeat([]byte("x"), messageBytes))
-	if err != nil {
-		return nil, fmt.Errorf("encrypt: %w", err)
-	}
-	return message, nil
-}
+func rand8() int { return mathrand.IntN(256) }

@@ -1,0 +1,168 @@
+package intake
+
+import (
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/inbox/mls"
+	"github.com/sealgate/sealgate/policy"
+	"github.com/sealgate/sealgate/policy/rules"
+)
+
+// Places bound what is under way between a request and the store, so that memory stays flat and
+// whoever is let in is served soon. There is no queue: what finds no place is told at once to come
+// again (503), and its sender keeps it.
+//
+// Contact may fill half. So it is turned away first, and alone as long as groups need less than all. One
+// client may fill a quarter of what its class may; more is its own excess (429), and no server that is slow
+// to tell its keys can take the places of all others.
+//
+// It is safe for concurrent use; a nil *Places has room for everything.
+type Places struct {
+	most int64 // bytes
+	shed *prometheus.CounterVec
+	log  *slog.Logger
+	now  func() time.Time
+
+	mu    sync.Mutex
+	taken int64
+	by    map[netip.Prefix]int64 // client → what it has of taken
+	told  time.Time              // the last warning
+}
+
+const (
+	// leastPlace is what an activity counts for at least: its work is not less for being short.
+	leastPlace = 64 << 10
+	// tellEvery is how often the log says that there is too much.
+	tellEvery = time.Minute
+)
+
+// PlacesOptions of Places. Most is required.
+type PlacesOptions struct {
+	Most    int64 // bytes of activities under way: limits.intake
+	Clock   func() time.Time
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// NewPlaces returns empty Places.
+func NewPlaces(o PlacesOptions) *Places {
+	p := &Places{most: o.Most, now: o.Clock, log: o.Log, by: map[netip.Prefix]int64{}, shed: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sealgate_intake_shed_total", Help: "MLS activities and key fetches turned away because there was no place, by class.",
+	}, []string{"class", "reason"})}
+	if p.now == nil {
+		p.now = time.Now
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(p.shed)
+	}
+	return p
+}
+
+// Enter takes a place until leave is called. The error is a *policy.LimitError.
+func (p *Places) Enter(at rules.Stage, client netip.Addr, size int) (leave func(), err error) {
+	if p == nil {
+		return func() {}, nil
+	}
+	n, who, room := max(int64(size), leastPlace), subscriber(client), p.room(at)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.taken > 0 && p.taken+n > room {
+		return nil, p.refuse(at, "full", &policy.LimitError{RetryAfter: patience(at), Reason: policy.ErrBusy})
+	}
+	if had := p.by[who]; had > 0 && had+n > room/4 {
+		return nil, p.refuse(at, "client", &policy.LimitError{RetryAfter: time.Second, Key: "limits.intake", Reason: policy.ErrTooMany})
+	}
+	p.taken += n
+	p.by[who] += n
+	return func() { p.leave(who, n) }, nil
+}
+
+func (p *Places) leave(who netip.Prefix, n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken -= n
+	if p.by[who] -= n; p.by[who] == 0 {
+		delete(p.by, who)
+	}
+}
+
+// stay asks whether something that has a place may keep it now that its stage is known.
+func (p *Places) stay(at rules.Stage) error {
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.taken <= p.room(at) {
+		return nil
+	}
+	return p.refuse(at, "full", &policy.LimitError{RetryAfter: patience(at), Reason: policy.ErrBusy})
+}
+
+// room is how much may be taken when something of a stage comes.
+func (p *Places) room(at rules.Stage) int64 {
+	if at == rules.Group {
+		return p.most
+	}
+	return p.most / 2
+}
+
+// patience is what is asked of whom there is no place for: groups come back first.
+func patience(at rules.Stage) time.Duration {
+	if at == rules.Group {
+		return 2 * time.Second
+	}
+	return 20 * time.Second
+}
+
+// refuse counts, and warns now and then. p.mu is held.
+func (p *Places) refuse(at rules.Stage, reason string, err error) error {
+	p.shed.WithLabelValues(string(at), reason).Inc()
+	if now := p.now(); reason == "full" && now.Sub(p.told) >= tellEvery {
+		p.told = now
+		p.log.Warn("more messages come than can be taken: senders are told to come again", "class", string(at), "key", "limits.intake")
+	}
+	return err
+}
+
+// subscriber is an address, and of IPv6 the /64 that one subscriber has.
+func subscriber(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = 64
+	}
+	prefix, err := a.Prefix(bits)
+	if err != nil { // the address is not known: a unix socket
+		return netip.Prefix{}
+	}
+	return prefix
+}
+
+// StageOf is the stage that an activity claims to be at, before anybody has proven anything: group when it has a
+// message of a group and no Welcome. What it really is at says Judge.
+func StageOf(a *activity.Activity) rules.Stage {
+	at := rules.Contact
+	for _, o := range a.Objects {
+		m, err := mls.Parse(o.Content)
+		if err != nil {
+			continue
+		}
+		if m.Welcome != nil {
+			return rules.Contact
+		}
+		if _, _, ok := m.Group(); ok {
+			at = rules.Group
+		}
+	}
+	return at
+}
