@@ -38,10 +38,7 @@ var variables = map[string]fact{
 	"msg.recipients":        whole(func(c *Case) *int { return &c.Msg.Recipients }),
 	"msg.hosts":             whole(func(c *Case) *int { return &c.Msg.Hosts }),
 	"msg.key_is_ours":       yes(func(c *Case) *bool { return &c.Msg.KeyIsOurs }),
-	"msg.epoch_gap":         whole(func(c *Case) *int { return &c.Msg.EpochGap }),
 	"group.joined":          yes(func(c *Case) *bool { return &c.Group.Joined }),
-	"group.local_members":   whole(func(c *Case) *int { return &c.Group.LocalMembers }),
-	"group.conflicts":       whole(func(c *Case) *int { return &c.Group.Conflicts }),
 	"server.load":           part(func(c *Case) *float64 { return &c.Server.Load }),
 	"server.disk":           part(func(c *Case) *float64 { return &c.Server.Disk }),
 }

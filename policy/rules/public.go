@@ -24,10 +24,7 @@ var publicWords = []struct{ variable, word string }{
 	{"msg.bytes", "how large it is"},
 	{"msg.recipients", "how many people it is for"},
 	{"msg.hosts", "how many servers it is for"},
-	{"msg.epoch_gap", "how far it is from where its group is"},
 	{"group.joined", "whether the recipient is in the group"},
-	{"group.local_members", "how many people here are in the group"},
-	{"group.conflicts", "how often changes of the group collide"},
 	{"server.load", "how busy this server is"},
 	{"server.disk", "how full this server is"},
 }

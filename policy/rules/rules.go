@@ -95,15 +95,12 @@ type Msg struct {
 	Recipients int  // whom it names, on every host
 	Hosts      int  // on how many hosts they are
 	KeyIsOurs  bool // a Welcome to a package that was published here
-	EpochGap   int  // epochs from the newest one seen in the group
 }
 
 // GroupState is what is known about the group of a message.
 type GroupState struct {
-	ID           string // as bytes; "" in a Welcome and a key fetch
-	Joined       bool
-	LocalMembers int
-	Conflicts    int // commits for an epoch that had one already
+	ID     string // as bytes; "" in a Welcome and a key fetch
+	Joined bool
 }
 
 // Server is how the gateway itself is doing, each from 0 to 1.
