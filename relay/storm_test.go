@@ -20,7 +20,7 @@ import (
 // TestReconnectStorm: a client that opens its stream a thousand times, as fast as it can, and leaves each time, is
 // answered each time; others are served meanwhile, and nothing of it stays in memory.
 func TestReconnectStorm(t *testing.T) {
-	w := newWorldWith(t, memory(), gate{}, func(o *relay.Options) { o.Streams = 64 })
+	w := newWorldWith(t, memory(), gate{}, func(o *relay.Options) { o.Streams = 16 })
 	for n := range 20 {
 		w.send(t, n+1)
 	}
