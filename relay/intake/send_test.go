@@ -1,0 +1,51 @@
+package intake_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/policy/rules"
+	"github.com/sealgate/sealgate/relay/intake"
+)
+
+// TestWhatPeopleHereSend meets the rules at send, once for each recipient elsewhere: refused, told to wait, allowed.
+func TestWhatPeopleHereSend(t *testing.T) {
+	clock := inboxtest.NewClock()
+	p, err := rules.Parse(rules.Source{Name: "p", Now: clock.Now(), Text: []byte(`version: 1
+limits: {two: {max: 2, every: 1d, per: [actor]}}
+rules:
+  - {name: no-spam,  at: send, when: 'rel == "blocked"', then: refuse}
+  - {name: too-many, at: send, when: 'msg.kind == "welcome" && rel == "stranger"', limit: two, then: retry-later}
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := &ruled{p, rules.Stranger, clock.Now, map[rules.Action]int{}}
+	door := intake.New(intake.Options{Gate: gate, Inbox: inbox.New(inbox.Options{Store: &inboxtest.Memory{}}), Clock: clock.Now})
+	alice := intake.Sender{Actor: "https://social.example/users/alice", Account: "1", Activity: "a"}
+	welcome := parse(t, invitation(alice.Actor, "1", make([]byte, 32)))
+	send := func(n int) error {
+		return door.MaySend(t.Context(), alice, welcome, []string{fmt.Sprintf("https://far.example/users/%d", n)})
+	}
+	if send(1) != nil || send(2) != nil {
+		t.Error("within the limit")
+	}
+	ruledOut, ok := errors.AsType[*intake.RuledError](send(3))
+	if !ok || !errors.Is(ruledOut, intake.ErrLater) || ruledOut.Decision.Rule != "too-many" || ruledOut.Decision.RetryAfter <= 0 {
+		t.Errorf("the third stranger: %+v", ruledOut)
+	}
+	if err := door.MaySend(t.Context(), alice, welcome, nil); err != nil {
+		t.Errorf("to people here: %v", err)
+	}
+	gate.rel = rules.Blocked
+	if err := send(4); !errors.Is(err, intake.ErrRefused) {
+		t.Errorf("to a blocked one: %v", err)
+	}
+	gate.rel = rules.Mutual
+	if err := send(5); err != nil {
+		t.Errorf("to a friend: %v", err)
+	}
+}
