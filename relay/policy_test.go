@@ -356,8 +356,15 @@ func TestHiddenIsALabelBesideTheBytes(t *testing.T) {
 		!slices.Equal(p.Hidden, []string{e.ActivityID}) {
 		t.Errorf("%s", page.body)
 	}
+	stream := g.listen(t, "", "Last-Event-ID", "0")
+	if got := stream.next(); !strings.HasSuffix(got.data, `,"hidden":true}`) || !strings.Contains(got.data, `"object":`+string(e.Activity)) {
+		t.Errorf("the event %s", got.data)
+	}
 	g.gate.rel.Store(zoe, rules.Mutual)
 	g.post(t, zoe, "2", commit("g", 2))
+	if got := stream.next(); strings.Contains(got.data, "hidden") || !strings.Contains(got.data, zoe[:len("https://far.example")]+"/a/2") {
+		t.Errorf("the next event %s", got.data)
+	}
 	page = g.ask(t, http.MethodGet, "/e2ee/users/alice/messages?after="+e.ActivityID, nil, "Authorization", "Bearer of-alice")
 	if strings.Contains(page.body, "hidden") {
 		t.Errorf("nothing is hidden in %s", page.body)
