@@ -70,12 +70,12 @@ func TestBodiesAreBounded(t *testing.T) {
 		t.Fatalf("at rest: %d", got)
 	}
 	var slow []io.WriteCloser
-	for range 2 {
+	await(t, "503 to one more", func() bool { // one of these may be refused, when it comes to it before the post does
 		c := w.dial(t)
 		fmt.Fprintf(c, "POST /inbox HTTP/1.1\r\nHost: social.example\r\nContent-Length: %d\r\n\r\n%s", len(large), large[:len(large)-1])
 		slow = append(slow, c)
-	}
-	await(t, "503 to a third", func() bool { return post() == http.StatusServiceUnavailable })
+		return post() == http.StatusServiceUnavailable
+	})
 	for range 100 {
 		if got := w.ask(t, http.MethodPost, "/inbox", strings.NewReader(`{"type":"Follow"}`)).status; got != http.StatusAccepted {
 			t.Fatalf("a small one: %d", got)
