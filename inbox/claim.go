@@ -137,6 +137,9 @@ func (c *claimed) take(shelf []*Package, a asker) {
 		return
 	}
 	if i := slices.IndexFunc(shelf, reusable); i >= 0 {
+		if shelf[i].Hold.By != "" { // the next one gets another while the last who got it may use it
+			shelf[i].Hold.Until = a.now.Add(HoldFor)
+		}
 		c.give(shelf[i], claimLastResort)
 		return
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // TestTold: the sender is told after an hour, and when a delivery is given up:
-// 401 after that hour, what may pass after seven days. It is kept for clients that
+// 401 after two days, what may pass after seven. It is kept for clients that
 // do not listen.
 func TestTold(t *testing.T) {
 	for _, c := range []struct {
@@ -23,7 +23,11 @@ func TestTold(t *testing.T) {
 		steps  []time.Duration
 		want   []inbox.Kind
 	}{
-		{"unauthorized", http.StatusUnauthorized, []time.Duration{59 * time.Minute, 2 * time.Minute}, []inbox.Kind{"", inbox.DeliveryFailed}},
+		{
+			"unauthorized", http.StatusUnauthorized,
+			[]time.Duration{61 * time.Minute, 46 * time.Hour, time.Hour},
+			[]inbox.Kind{inbox.DeliveryDelayed, inbox.DeliveryDelayed, inbox.DeliveryFailed},
+		},
 		{"request timeout", http.StatusRequestTimeout, []time.Duration{59 * time.Minute, 2 * time.Minute}, []inbox.Kind{"", inbox.DeliveryDelayed}},
 		{"too early", http.StatusTooEarly, []time.Duration{59 * time.Minute, 2 * time.Minute}, []inbox.Kind{"", inbox.DeliveryDelayed}},
 		{

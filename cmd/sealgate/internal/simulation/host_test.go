@@ -8,12 +8,14 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
 	"math/big"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +29,7 @@ import (
 	"github.com/sealgate/sealgate/policy/signature"
 	"github.com/sealgate/sealgate/relay"
 	"github.com/sealgate/sealgate/relay/forward"
+	"github.com/sealgate/sealgate/relay/intake"
 	"github.com/sealgate/sealgate/relay/outbox"
 	"github.com/sealgate/sealgate/relay/outbox/outboxtest"
 )
@@ -45,12 +48,26 @@ type host struct {
 	instance *instance
 	disk     disk
 	logKey   ed25519.PrivateKey
+	ahead    atomic.Int64 // how far its clock is before the others', a time.Duration
+	policy   string       // the text of its policy
+	holding  time.Time    // since when that lets strangers wait; zero: it does not
 
 	relay *relay.Relay // nil while it is down
 	inbox *inbox.Inbox
 	keys  *inbox.Directory
+	book  *policy.Book
 	kill  func()
 }
+
+// now is what the host's clock says.
+func (h *host) now() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) }
+
+// The policies that take turns.
+const (
+	open   = "version: 1\nrules: [{name: open, at: contact, then: allow}]"
+	strict = `version: 1
+rules: [{name: strangers-wait, at: contact, when: 'msg.kind == "welcome" && rel == "stranger"', then: hold}]`
+)
 
 // disk is where a simulated bug can hide: what the gateway sees of its stores.
 type disk struct {
@@ -60,12 +77,12 @@ type disk struct {
 }
 
 func newHost(domain string, people []*person, bug bug) *host {
-	mail := &inboxtest.Memory{Retention: retention, Quota: quota}
 	h := &host{
-		domain: domain, instance: &instance{domain: domain, people: people},
-		disk:   disk{mail: mail, keys: &inboxtest.KeyMemory{}, queue: &outboxtest.Memory{Mail: mail}},
+		domain: domain, instance: &instance{domain: domain, people: people}, policy: open,
 		logKey: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)),
 	}
+	mail := &inboxtest.Memory{Clock: h.now, Retention: retention, Quota: quota, Door: inbox.Door{RequestBytes: quota / 2}}
+	h.disk = disk{mail: mail, keys: &inboxtest.KeyMemory{Clock: h.now}, queue: &outboxtest.Memory{Mail: mail}}
 	if bug != nil {
 		bug(&h.disk)
 	}
@@ -76,22 +93,30 @@ func newHost(domain string, people []*person, bug bug) *host {
 func (h *host) start(t *testing.T, n *network, web *forward.Upstream) {
 	way := path{net: n, from: h.domain, killed: make(chan struct{})}
 	client := &http.Client{Transport: way, Timeout: clientTimeout}
-	people, err := mastodon.New(mastodon.Options{Domain: h.domain, Web: "http://instance", Transport: h.instance})
+	people, err := mastodon.New(mastodon.Options{Domain: h.domain, Web: "http://instance", Transport: h.instance, Clock: h.now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	base := "https://" + h.domain
-	peers := actorkey.New(actorkey.Options{Client: client})
-	gate := policy.New(policy.Options{Domain: h.domain, Keys: peers, FailedSignatures: ratelimit.Rate{Max: 1 << 20, Every: time.Second}})
-	h.inbox = inbox.New(inbox.Options{Store: h.disk.mail})
-	h.keys = inbox.NewDirectory(inbox.DirectoryOptions{Store: h.disk.keys, Key: h.logKey, MaxPerDevice: maxPerDevice, Tell: h.inbox.Tell})
+	peers := actorkey.New(actorkey.Options{Client: client, Clock: h.now})
+	if h.book, err = h.openBook(); err != nil {
+		t.Fatal(err)
+	}
+	h.inbox = inbox.New(inbox.Options{Store: h.disk.mail, Clock: h.now})
+	gate := policy.New(policy.Options{
+		Domain: h.domain, Keys: peers, FailedSignatures: ratelimit.Rate{Max: 1 << 20, Every: time.Second},
+		Book: h.book, Approvals: approvals{h.inbox}, Clock: h.now,
+	})
+	h.keys = inbox.NewDirectory(inbox.DirectoryOptions{Store: h.disk.keys, Key: h.logKey, MaxPerDevice: maxPerDevice, Tell: h.inbox.Tell, Clock: h.now})
+	door := intake.New(intake.Options{Gate: gate, Inbox: h.inbox, Keys: h.keys, Clock: h.now})
 	limits := activity.Limits{Depth: 32, Keys: 1000}
 	out := outbox.New(outbox.Options{
 		Domain: h.domain, Base: base, Store: h.disk.queue, Inbox: h.inbox, People: people, Keys: h.instance, Client: client,
-		Limits: limits, Spread: spread,
+		Limits: limits, Spread: spread, Intake: door, Clock: h.now,
 	})
 	h.relay, err = relay.New(relay.Options{
 		Domain: h.domain, Web: web, Gate: gate, Inbox: h.inbox, People: people, Outbox: out, Keys: h.keys, Key: ownKey(), Limits: limits, Quota: quota,
+		Intake: door, Clock: h.now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -99,15 +124,33 @@ func (h *host) start(t *testing.T, n *network, web *forward.Upstream) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- out.Run(ctx) }()
+	let := make(chan error, 1)
+	in := h.inbox
+	go func() { let <- in.Run(ctx) }()
 	h.kill = func() {
 		h.relay, h.inbox, h.keys = nil, nil, nil
 		close(way.killed)
 		cancel()
-		if err := <-done; err != nil {
+		if err := errors.Join(<-done, <-let); err != nil {
 			t.Errorf("%s: Run: %v", h.domain, err)
 		}
 		peers.Close()
 	}
+}
+
+func (h *host) openBook() (*policy.Book, error) {
+	return policy.OpenBook(context.Background(), policy.BookOptions{
+		Origin: policy.Origin{Name: "policy.yaml", Read: func() ([]byte, error) { return []byte(h.policy), nil }}, Clock: h.now,
+	})
+}
+
+// approvals are the message requests that people have accepted.
+type approvals struct{ inbox *inbox.Inbox }
+
+// Approved implements policy.Approvals.
+func (a approvals) Approved(ctx context.Context, account, actor string) bool {
+	s, err := a.inbox.Standing(ctx, inbox.Owner(account), nil, actor)
+	return err == nil && s.Approved
 }
 
 // spread is the same for the same delivery in every run of a seed.

@@ -17,6 +17,8 @@ const (
 	claims  = "claims"  // a key package was handed to two inviters while others were free, or after its use
 	foreign = "foreign" // somebody has what was not for them, or nobody sent
 	limit   = "limit"   // a bound was passed
+	waits   = "waits"   // a stranger's invitation is in a mailbox although the policy lets them wait, and nobody accepted it
+	expired = "expired" // a key package was handed out after its lifetime
 )
 
 // violation is a broken invariant.
@@ -38,11 +40,13 @@ type sent struct {
 	ref    []byte // the key package a Welcome names
 	kind   string
 	invite *person
+	at     time.Time // of the acknowledgement
 }
 
 // model is what must be true.
 type model struct {
 	sent   map[string]*sent
+	partly map[string]*sent    // by content: answered 429 because a request was full, so some may have got it
 	orders map[string]int      // given out, by host and group
 	spent  map[string]bool     // key packages by reference, once a Welcome that names them was delivered
 	held   map[string]handover // who was last given a package, by its URL
@@ -54,7 +58,19 @@ type handover struct {
 }
 
 func newModel() *model {
-	return &model{sent: map[string]*sent{}, orders: map[string]int{}, spent: map[string]bool{}, held: map[string]handover{}}
+	return &model{sent: map[string]*sent{}, partly: map[string]*sent{}, orders: map[string]int{}, spent: map[string]bool{}, held: map[string]handover{}}
+}
+
+// waiting holds arrivals against what the host's policy has been since before they were sent.
+func (m *model) waiting(h *host, p *person, entries []inbox.Entry) error {
+	for _, e := range entries {
+		s := m.sent[e.ActivityID]
+		if s == nil || s.invite != p || p.accepted[e.Actor] || h.holding.IsZero() || s.at.Before(h.holding) {
+			continue
+		}
+		return broken(waits, "%s has the Welcome %s of %s, whom they have not accepted", p, e.ActivityID, s.from)
+	}
+	return nil
 }
 
 func lane(host string, g *group) string { return host + " " + g.id }
@@ -63,7 +79,7 @@ func lane(host string, g *group) string { return host + " " + g.id }
 func (m *model) acknowledged(s *sent) {
 	key := lane(s.from.host, s.group)
 	m.orders[key]++
-	s.order = m.orders[key]
+	s.order, s.at = m.orders[key], time.Now()
 	m.sent[s.id] = s
 }
 
@@ -87,6 +103,9 @@ func (m *model) observeOne(p *person, e inbox.Entry) error {
 	}
 	p.had[e.ActivityID] = e.Position
 	s := m.sent[e.ActivityID]
+	if s == nil && m.partlySent(p, e) {
+		return nil
+	}
 	if s == nil || !s.to[p] || e.Owner != p.owner() || !strings.Contains(string(e.Activity), s.id) {
 		return broken(foreign, "%s has %s from %s", p, e.ActivityID, e.Actor)
 	}
@@ -101,6 +120,16 @@ func (m *model) observeOne(p *person, e inbox.Entry) error {
 	return nil
 }
 
+// partlySent says whether e is p's copy of what was not acknowledged.
+func (m *model) partlySent(p *person, e inbox.Entry) bool {
+	for content, s := range m.partly {
+		if s.to[p] && s.from.actor() == e.Actor && strings.Contains(string(e.Activity), content) {
+			return true
+		}
+	}
+	return false
+}
+
 // claim holds what p's directory gave an inviter against the pool as it was.
 func (m *model) claim(by *person, got []claim, pool inbox.Pool, now time.Time) error {
 	byURL := map[string]*inbox.Package{}
@@ -111,6 +140,9 @@ func (m *model) claim(by *person, got []claim, pool inbox.Pool, now time.Time) e
 		one := byURL[c.id[strings.LastIndexByte(c.id, '/')+1:]]
 		if one == nil || !one.Open(now) {
 			return broken(claims, "%s was given %s, which is not in the collection", by, c.id)
+		}
+		if c.ends.Before(now) {
+			return broken(expired, "%s was given %s, which ended %s ago", by, c.id, now.Sub(c.ends))
 		}
 		if m.spent[string(c.ref)] && !one.LastResort && one.State != inbox.Used {
 			return broken(claims, "%s was given %s, which is used up", by, c.id)

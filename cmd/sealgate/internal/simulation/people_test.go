@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ type person struct {
 	seen      []inbox.Entry             // the mailbox as it became readable
 	had       map[string]inbox.Position // by activity id
 	ordered   map[string]int            // the last order seen, by origin and group
+	accepted  map[string]bool           // actors whose request was accepted once
 	cursor    string                    // the last activity id the client has read
 }
 
@@ -35,16 +37,18 @@ type claim struct {
 	id  string // its URL
 	ref []byte
 	at  time.Time
+
+	ends time.Time // of its lifetime
 }
 
 func newPerson(host, name string, account int, seed byte) *person {
 	p := &person{
 		host: host, name: name, account: fmt.Sprint(account), key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)),
-		claimed: map[*person]claim{}, had: map[string]inbox.Position{}, ordered: map[string]int{},
+		claimed: map[*person]claim{}, had: map[string]inbox.Position{}, ordered: map[string]int{}, accepted: map[string]bool{},
 	}
 	p.client = &inboxtest.Client{
-		Actor: p.actor(), Begins: time.Now().Add(-time.Hour), Lifetime: 60 * 24 * time.Hour,
-		Key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed + 100}, ed25519.SeedSize)),
+		Actor: p.actor(),
+		Key:   ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed + 100}, ed25519.SeedSize)),
 	}
 	return p
 }
@@ -87,6 +91,8 @@ func (p *person) post(w *world, activity map[string]any) (status int, id string)
 // publish offers a new key package; the last one made is the last resort.
 func (p *person) publish(w *world) int {
 	p.client.LastResort = len(p.published)%3 == 2
+	p.client.Begins = time.Now().Add(-2 * farthest)
+	p.client.Lifetime = 2*farthest + []time.Duration{6 * time.Hour, 60 * 24 * time.Hour}[w.random.IntN(2)]
 	made := p.client.Package()
 	status, _ := p.post(w, map[string]any{"type": "Create", "to": []string{p.actor()}, "object": map[string]any{
 		"type": "KeyPackage", "to": "as:Public", "attributedTo": p.actor(), "mediaType": "message/mls", "encoding": "base64",
@@ -120,7 +126,7 @@ func (p *person) fetch(w *world, of *person) ([]claim, int) {
 		if err != nil {
 			panic(err)
 		}
-		out = append(out, claim{id: url, ref: ref, at: time.Now()})
+		out = append(out, claim{id: url, ref: ref, at: time.Now(), ends: time.Unix(int64(m.KeyPackage.Leaf.Lifetime.NotAfter), 0)})
 	}
 	return out, status
 }
@@ -179,6 +185,14 @@ type group struct {
 	id      string
 	members []*person
 	epoch   uint64
+
+	welcomes map[*person]string // by whom they are for; the first member has none
+}
+
+// joined says whether p can speak there: they have their Welcome.
+func (g *group) joined(p *person) bool {
+	welcome := g.welcomes[p]
+	return slices.Contains(g.members, p) && (welcome == "" || p.had[welcome] > 0)
 }
 
 func (g *group) context() string { return "uri:uuid:context-of-" + g.id }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
+	"time"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
@@ -106,6 +107,8 @@ func TestEveryInvariantCatchesItsBug(t *testing.T) {
 		claims:  func(d *disk) { d.keys = &generous{KeyMemory: d.keys.(*inboxtest.KeyMemory)} },
 		foreign: func(d *disk) { d.mail = &careless{Memory: memoryOf(d)} },
 		limit:   func(d *disk) { memoryOf(d).Quota = 0 },
+		waits:   func(d *disk) { d.mail = &hasty{Memory: memoryOf(d)} },
+		expired: func(d *disk) { d.keys = &stale{KeyMemory: d.keys.(*inboxtest.KeyMemory)} },
 	} {
 		t.Run(invariant, func(t *testing.T) {
 			for seed := range uint64(40) {
@@ -171,6 +174,29 @@ func (s *generous) ChangePool(ctx context.Context, o inbox.Owner, f func(*inbox.
 		err := f(c)
 		for i := range c.Packages {
 			c.Packages[i].Hold = inbox.Hold{}
+		}
+		return err
+	})
+}
+
+// hasty lets nobody wait.
+type hasty struct{ *inboxtest.Memory }
+
+func (s *hasty) Append(ctx context.Context, ms []inbox.Message) ([]inbox.Result, error) {
+	for i := range ms {
+		ms[i].Fate = inbox.Kept
+	}
+	return s.Memory.Append(ctx, ms)
+}
+
+// stale believes that packages last.
+type stale struct{ *inboxtest.KeyMemory }
+
+func (s *stale) ChangePool(ctx context.Context, o inbox.Owner, f func(*inbox.Change) error) error {
+	return s.KeyMemory.ChangePool(ctx, o, func(c *inbox.Change) error {
+		err := f(c)
+		for i := range c.Packages {
+			c.Packages[i].NotAfter = time.Now().AddDate(1, 0, 0)
 		}
 		return err
 	})

@@ -3,6 +3,7 @@ package simulation_test
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash"
 	"math/rand/v2"
@@ -99,7 +100,7 @@ func (w *world) look(h *host, p *person) error {
 	for _, e := range entries {
 		w.notef("arrived", "%s %d %s", p, e.Position, e.ActivityID)
 	}
-	if err := w.model.observe(p, entries); err != nil {
+	if err := errors.Join(w.model.observe(p, entries), w.model.waiting(h, p, entries)); err != nil {
 		return err
 	}
 	used, err := h.disk.mail.Usage(context.Background(), p.owner())
@@ -136,6 +137,9 @@ func (w *world) step() {
 		{2, w.part},
 		{4, w.heal},
 		{3, w.forge},
+		{3, w.decide},
+		{6, w.accept},
+		{2, w.leap},
 	}
 	total := 0
 	for _, c := range choices {
@@ -188,9 +192,11 @@ func (w *world) claim() {
 	}
 }
 
-// signerIsKnown: a gateway that cannot fetch the inviter's key serves them as anybody.
+// signerIsKnown: a gateway that cannot fetch the inviter's key, or whose clock is so far behind that the request
+// comes out of the future, serves them as anybody.
 func (w *world) signerIsKnown(by, of *person) bool {
-	return w.up(by) && !w.net.apart[link(by.host, of.host)]
+	behind := -time.Duration(w.net.hosts[of.host].ahead.Load())
+	return w.up(by) && !w.net.apart[link(by.host, of.host)] && behind < 5*time.Minute
 }
 
 // invite posts the commit for whoever is in the group already, and then a Welcome that names a package claimed before.
@@ -219,17 +225,18 @@ func (w *world) invite() {
 	delete(from.claimed, guest)
 	if w.send(s, "Welcome", welcome) == http.StatusCreated {
 		g.members = append(g.members, guest)
+		g.welcomes[guest] = s.id
 	}
 }
 
 // groupOf is a group of from's without the guest, or a new one.
 func (w *world) groupOf(from, guest *person) *group {
 	for _, g := range w.groups {
-		if slices.Contains(g.members, from) && !slices.Contains(g.members, guest) {
+		if g.joined(from) && !slices.Contains(g.members, guest) {
 			return g
 		}
 	}
-	g := &group{id: fmt.Sprintf("group-%d", len(w.groups)), members: []*person{from}}
+	g := &group{id: fmt.Sprintf("group-%d", len(w.groups)), members: []*person{from}, welcomes: map[*person]string{}}
 	w.groups = append(w.groups, g)
 	return g
 }
@@ -249,7 +256,7 @@ func (w *world) talker() (*person, *group) {
 		return nil, nil
 	}
 	p, _ := pick(w, g.members)
-	if !w.up(p) {
+	if !w.up(p) || !g.joined(p) {
 		return nil, nil
 	}
 	return p, g
@@ -289,6 +296,9 @@ func (w *world) send(s *sent, kind, content string) int {
 	activity := create(s.group, fmt.Sprintf("client-%d", w.serial), kind, content, to)
 	status, id := s.from.post(w, activity)
 	w.notef("post", "%s %s to %v: %d %s", s.from, s.kind, to, status, id)
+	if status == http.StatusTooManyRequests {
+		w.model.partly[content] = s
+	}
 	if status != http.StatusCreated {
 		return status
 	}
@@ -425,6 +435,57 @@ func (w *world) restart() {
 	}
 }
 
+// decide changes the policy of a host that runs.
+func (w *world) decide() {
+	h, _ := pick(w, w.hosts)
+	if h.relay == nil {
+		return
+	}
+	if h.policy == open {
+		h.policy, h.holding = strict, time.Now()
+	} else {
+		h.policy, h.holding = open, time.Time{}
+	}
+	_, err := h.book.Reload(context.Background(), "command")
+	w.notef("policy", "%s: %q %v", h.domain, h.policy, err)
+	w.fail(err)
+}
+
+// accept has somebody accept the oldest request.
+func (w *world) accept() {
+	p, _ := pick(w, w.people)
+	if w.up(p) {
+		w.fail(w.acceptOf(p))
+	}
+}
+
+func (w *world) acceptOf(p *person) error {
+	in := w.net.hosts[p.host].inbox
+	all, err := in.Requests(context.Background(), p.owner())
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	err = in.AcceptRequest(context.Background(), p.owner(), all[0].ID)
+	w.notef("accept", "%s of %s, %d messages: %v", p, all[0].Actor, all[0].Messages, err)
+	if errors.Is(err, inbox.ErrFull) {
+		return nil
+	}
+	p.accepted[all[0].Actor] = true
+	w.check()
+	return err
+}
+
+// farthest is how far a clock leaps.
+const farthest = 5 * time.Hour
+
+// leap sets the clock of a host, wrong or right.
+func (w *world) leap() {
+	h, _ := pick(w, w.hosts)
+	ahead := []time.Duration{0, -farthest, -3 * time.Minute, 3 * time.Minute, farthest}[w.random.IntN(5)]
+	h.ahead.Store(int64(ahead))
+	w.notef("clock", "%s: %v", h.domain, ahead)
+}
+
 func (w *world) part() {
 	a, _ := pick(w, w.hosts)
 	b, _ := pick(w, w.hosts)
@@ -441,15 +502,19 @@ func (w *world) heal() {
 	}
 }
 
-// settle lets everything arrive: all hosts up, nobody apart, everybody reads, until nothing happens for three hours.
+// settle lets everything arrive: all hosts up, nobody apart, everybody reads, until nothing happens for longer than a retry and a leap of the clock take.
 func (w *world) settle() {
 	clear(w.net.apart)
 	for range w.hosts {
 		w.restart()
 	}
+	for _, h := range w.hosts {
+		h.ahead.Store(0)
+	}
 	for quiet := false; !quiet && w.err == nil; {
 		for flying := w.net.sorted(); len(flying) > 0; flying = w.net.sorted() {
 			for _, p := range w.people { // full mailboxes make others wait
+				w.fail(w.acceptOf(p))
 				p.read(w)
 				if p.cursor != "" {
 					p.giveBack(w)
@@ -461,7 +526,24 @@ func (w *world) settle() {
 			f.answer <- res
 			w.check()
 		}
-		quiet = w.idle(3 * time.Hour)
+		quiet = w.idle(3*time.Hour+2*farthest) && !w.asked()
 	}
 	w.fail(w.model.settled())
+}
+
+// asked has everybody who was asked accept, and says whether anybody was.
+func (w *world) asked() (somebody bool) {
+	for _, p := range w.people {
+		before := len(p.accepted)
+		w.fail(w.acceptOf(p))
+		p.read(w)
+		if p.cursor != "" {
+			p.giveBack(w)
+		}
+		all, err := w.net.hosts[p.host].inbox.Requests(context.Background(), p.owner())
+		w.fail(err)
+		somebody = somebody || len(all) > 0 || len(p.accepted) > before
+	}
+	w.check()
+	return somebody
 }
