@@ -193,10 +193,11 @@ func (w *world) claim() {
 }
 
 // signerIsKnown: a gateway that cannot fetch the inviter's key, or whose clock is so far behind that the request
-// comes out of the future, serves them as anybody.
+// comes out of the future, serves them as anybody; so may one whose clock was set back since it started, for what it
+// remembers of failures lasts as much longer.
 func (w *world) signerIsKnown(by, of *person) bool {
 	behind := -time.Duration(w.net.hosts[of.host].ahead.Load())
-	return w.up(by) && !w.net.apart[link(by.host, of.host)] && behind < 5*time.Minute
+	return w.up(by) && !w.net.apart[link(by.host, of.host)] && behind < 5*time.Minute && !w.net.hosts[of.host].setBack
 }
 
 // invite posts the commit for whoever is in the group already, and then a Welcome that names a package claimed before.
@@ -482,6 +483,7 @@ const farthest = 5 * time.Hour
 func (w *world) leap() {
 	h, _ := pick(w, w.hosts)
 	ahead := []time.Duration{0, -farthest, -3 * time.Minute, 3 * time.Minute, farthest}[w.random.IntN(5)]
+	h.setBack = h.setBack || int64(ahead) < h.ahead.Load()
 	h.ahead.Store(int64(ahead))
 	w.notef("clock", "%s: %v", h.domain, ahead)
 }
