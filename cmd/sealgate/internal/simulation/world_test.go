@@ -193,8 +193,8 @@ func (w *world) claim() {
 }
 
 // signerIsKnown: a gateway that cannot fetch the inviter's key, or whose clock is so far behind that the request
-// comes out of the future, serves them as anybody; so may one whose clock was set back since it started, for what it
-// remembers of failures lasts as much longer.
+// comes out of the future, serves them as anybody; so may one whose clock was set back since it started
+// (docs/testing.md).
 func (w *world) signerIsKnown(by, of *person) bool {
 	behind := -time.Duration(w.net.hosts[of.host].ahead.Load())
 	return w.up(by) && !w.net.apart[link(by.host, of.host)] && behind < 5*time.Minute && !w.net.hosts[of.host].setBack
