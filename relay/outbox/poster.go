@@ -46,7 +46,7 @@ const (
 	delivered verdict = iota
 	later             // the host did not do its part: again
 	waiting           // the host is well and wants to be asked later
-	denied            // 401 in both schemes: perhaps the host cannot fetch the key now
+	denied            // 401 in both schemes: perhaps the host cannot fetch the key now, or a clock is wrong
 	refused           // never
 	moved             // never at this address
 )
@@ -58,8 +58,6 @@ func (v verdict) ends(age time.Duration) bool {
 		return false
 	case refused, moved:
 		return true
-	case denied:
-		return age >= deniedAfter
 	default:
 		return age >= giveUpAfter
 	}

@@ -13,8 +13,7 @@ const (
 	longestRetry = time.Hour
 	giveUpAfter  = 7 * 24 * time.Hour
 	warnAfter    = time.Hour
-	deniedAfter  = 48 * time.Hour // of 401: a clock may be wrong, a key not to be had; Mastodon tries as long
-	breakAfter   = 10             // failures in a row at one host
+	breakAfter   = 10 // failures in a row at one host
 )
 
 // Spread is where within its ± 50 % a retry falls, in [0, 1): random, or in a

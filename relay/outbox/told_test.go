@@ -14,7 +14,7 @@ import (
 )
 
 // TestTold: the sender is told after an hour, and when a delivery is given up:
-// 401 after two days, what may pass after seven. It is kept for clients that
+// what may pass, 401 too, after seven days. It is kept for clients that
 // do not listen.
 func TestTold(t *testing.T) {
 	for _, c := range []struct {
@@ -25,7 +25,7 @@ func TestTold(t *testing.T) {
 	}{
 		{
 			"unauthorized", http.StatusUnauthorized,
-			[]time.Duration{61 * time.Minute, 46 * time.Hour, time.Hour},
+			[]time.Duration{61 * time.Minute, 6 * 24 * time.Hour, 23 * time.Hour},
 			[]inbox.Kind{inbox.DeliveryDelayed, inbox.DeliveryDelayed, inbox.DeliveryFailed},
 		},
 		{"request timeout", http.StatusRequestTimeout, []time.Duration{59 * time.Minute, 2 * time.Minute}, []inbox.Kind{"", inbox.DeliveryDelayed}},
