@@ -82,7 +82,7 @@ func newHost(domain string, people []*person, bug bug) *host {
 		domain: domain, instance: &instance{domain: domain, people: people}, policy: open,
 		logKey: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)),
 	}
-	mail := &inboxtest.Memory{Clock: h.now, Retention: retention, Quota: quota, Door: inbox.Door{RequestBytes: quota / 2}}
+	mail := &inboxtest.Memory{Clock: h.now, Retention: retention, Quota: quota}
 	h.disk = disk{mail: mail, keys: &inboxtest.KeyMemory{Clock: h.now}, queue: &outboxtest.Memory{Mail: mail}}
 	if bug != nil {
 		bug(&h.disk)

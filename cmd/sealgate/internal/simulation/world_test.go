@@ -103,6 +103,15 @@ func (w *world) look(h *host, p *person) error {
 	if err := errors.Join(w.model.observe(p, entries), w.model.waiting(h, p, entries)); err != nil {
 		return err
 	}
+	if h.inbox != nil {
+		asks, err := h.inbox.Requests(context.Background(), p.owner())
+		if err != nil {
+			return err
+		}
+		for _, one := range asks {
+			p.overflown[one.Actor] = p.overflown[one.Actor] || one.Over
+		}
+	}
 	used, err := h.disk.mail.Usage(context.Background(), p.owner())
 	if err != nil || used.Bytes > quota {
 		return broken(limit, "%s has %d bytes, %v", p, used.Bytes, err)
@@ -469,6 +478,7 @@ func (w *world) acceptOf(p *person) error {
 	err = in.AcceptRequest(context.Background(), p.owner(), all[0].ID)
 	w.notef("accept", "%s of %s, %d messages: %v", p, all[0].Actor, all[0].Messages, err)
 	if errors.Is(err, inbox.ErrFull) {
+		p.overflown[all[0].Actor] = true
 		return nil
 	}
 	p.accepted[all[0].Actor] = true
