@@ -17,15 +17,12 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
@@ -139,9 +136,9 @@ type Posted struct {
 // text that stays the same, and returns when all of it is durable.
 //
 // The errors: *StaleError (409), activity.ErrNotMLS (501), ErrMalformed, activity.ErrMalformed and
-// inbox.ErrMalformed (400), ErrForbidden and intake.ErrRefused (403), intake.ErrLater
-// inbox.ErrFull and mastodon.ErrAsked (429; nothing was kept), ErrReceiveOnly, ErrNoKey, mastodon.ErrUnavailable, inbox.ErrUnavailable
-// (503). The same bytes under the same client-given id are kept once.
+// inbox.ErrMalformed (400), ErrForbidden and intake.ErrRefused (403), intake.ErrLater, inbox.ErrFull
+// and mastodon.ErrAsked (429; nothing was kept), ErrReceiveOnly, ErrNoKey, mastodon.ErrUnavailable
+// and inbox.ErrUnavailable (503). The same bytes under the same client-given id are kept once.
 func (o *Outbox) Submit(ctx context.Context, from mastodon.Person, device string, body []byte) (Posted, error) {
 	sender := Sender{Account: from.Account, Name: from.Name, Actor: from.Actor}
 	d, err := o.draft(ctx, sender, body)
@@ -199,72 +196,6 @@ func (o *Outbox) maySend(ctx context.Context, from Sender) error {
 	}
 	_, err := o.post.keys.signer(ctx, from)
 	return err
-}
-
-// resolved is everybody an activity is for.
-type resolved struct {
-	owners []inbox.Owner
-	remote []recipient
-}
-
-// recipient is an actor elsewhere; the address is empty while it is not known.
-type recipient struct {
-	id string
-	to address
-}
-
-func (o *Outbox) resolve(ctx context.Context, d *draft) (resolved, error) {
-	var out resolved
-	round := o.people.Round()
-	for _, id := range d.recipients {
-		if !o.isLocal(id) {
-			if hostOf(id) == "" {
-				return out, fmt.Errorf("%w: the recipient %.200q is not an https address of an actor", ErrMalformed, id)
-			}
-			out.remote = append(out.remote, recipient{id: id})
-			continue
-		}
-		p, err := round.Person(ctx, id)
-		if errors.Is(err, mastodon.ErrNoPerson) {
-			return out, fmt.Errorf("%w: the recipient %.200q is nobody here; an encrypted message is for actors", ErrMalformed, id)
-		}
-		if err != nil {
-			return out, err
-		}
-		if owner := inbox.Owner(p.Account); !slices.Contains(out.owners, owner) {
-			out.owners = append(out.owners, owner)
-		}
-	}
-	return out, o.locate(ctx, out.remote)
-}
-
-// locate finds the inboxes of those elsewhere, all at once and not for long.
-func (o *Outbox) locate(ctx context.Context, list []recipient) error {
-	ctx, cancel := context.WithTimeout(ctx, resolveTime)
-	defer cancel()
-	var group errgroup.Group
-	group.SetLimit(16)
-	for i := range list {
-		group.Go(func() error {
-			to, err := o.actors.find(ctx, list[i].id)
-			if errors.Is(err, errNotActor) {
-				return fmt.Errorf("%w: the recipient %.200q cannot be written to: %w", ErrMalformed, list[i].id, err)
-			}
-			if err == nil {
-				list[i].to = to
-			}
-			return nil
-		})
-	}
-	return group.Wait()
-}
-
-func (o *Outbox) isLocal(id string) bool {
-	u, err := url.Parse(id)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") {
-		return false
-	}
-	return hostOf(id) == o.domain
 }
 
 // letters are what people here get: the sender's own copy, and what policy makes of

@@ -1,0 +1,80 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/policy/mastodon"
+)
+
+// resolved is everybody an activity is for.
+type resolved struct {
+	owners []inbox.Owner
+	remote []recipient
+}
+
+// recipient is an actor elsewhere; the address is empty while it is not known.
+type recipient struct {
+	id string
+	to address
+}
+
+func (o *Outbox) resolve(ctx context.Context, d *draft) (resolved, error) {
+	var out resolved
+	round := o.people.Round()
+	for _, id := range d.recipients {
+		if !o.isLocal(id) {
+			if hostOf(id) == "" {
+				return out, fmt.Errorf("%w: the recipient %.200q is not an https address of an actor", ErrMalformed, id)
+			}
+			out.remote = append(out.remote, recipient{id: id})
+			continue
+		}
+		p, err := round.Person(ctx, id)
+		if errors.Is(err, mastodon.ErrNoPerson) {
+			return out, fmt.Errorf("%w: the recipient %.200q is nobody here; an encrypted message is for actors", ErrMalformed, id)
+		}
+		if err != nil {
+			return out, err
+		}
+		if owner := inbox.Owner(p.Account); !slices.Contains(out.owners, owner) {
+			out.owners = append(out.owners, owner)
+		}
+	}
+	return out, o.locate(ctx, out.remote)
+}
+
+// locate finds the inboxes of those elsewhere, all at once and not for long.
+func (o *Outbox) locate(ctx context.Context, list []recipient) error {
+	ctx, cancel := context.WithTimeout(ctx, resolveTime)
+	defer cancel()
+	var group errgroup.Group
+	group.SetLimit(16)
+	for i := range list {
+		group.Go(func() error {
+			to, err := o.actors.find(ctx, list[i].id)
+			if errors.Is(err, errNotActor) {
+				return fmt.Errorf("%w: the recipient %.200q cannot be written to: %w", ErrMalformed, list[i].id, err)
+			}
+			if err == nil {
+				list[i].to = to
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (o *Outbox) isLocal(id string) bool {
+	u, err := url.Parse(id)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") {
+		return false
+	}
+	return hostOf(id) == o.domain
+}
