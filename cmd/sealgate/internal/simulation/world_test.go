@@ -475,15 +475,18 @@ func (w *world) acceptOf(p *person) error {
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	err = in.AcceptRequest(context.Background(), p.owner(), all[0].ID)
-	w.notef("accept", "%s of %s, %d messages: %v", p, all[0].Actor, all[0].Messages, err)
-	if errors.Is(err, inbox.ErrFull) {
-		p.overflown[all[0].Actor] = true
-		return nil
+	for _, one := range all { // the first that fits
+		err = in.AcceptRequest(context.Background(), p.owner(), one.ID)
+		w.notef("accept", "%s of %s, %d messages: %v", p, one.Actor, one.Messages, err)
+		if errors.Is(err, inbox.ErrFull) {
+			p.overflown[one.Actor] = true
+			continue
+		}
+		p.accepted[one.Actor] = true
+		w.check()
+		return err
 	}
-	p.accepted[all[0].Actor] = true
-	w.check()
-	return err
+	return nil
 }
 
 // farthest is how far a clock leaps.
