@@ -28,7 +28,7 @@ func sample(t *testing.T, host string, n int) (*instance.Person, [][]byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	requests, err := sign(t.Context(), from, []*instance.Person{to}, host, privateMessage(usual, 1), n)
+	requests, err := (&scene{sender: from, people: []*instance.Person{to}, host: host}).sign(t.Context(), privateMessage(usual, 1), n)
 	if err != nil {
 		t.Fatal(err)
 	}

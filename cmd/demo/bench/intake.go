@@ -32,7 +32,7 @@ func intake(ctx context.Context, o options, directory string, out io.Writer) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	requests, err := sign(ctx, s.sender, s.people, s.host, privateMessage(usual, 1), o.requests+warmUp)
+	requests, err := s.sign(ctx, privateMessage(usual, 1), o.requests+warmUp)
 	if err != nil {
 		return err
 	}

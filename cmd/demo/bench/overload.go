@@ -33,7 +33,7 @@ func overload(ctx context.Context, o options, directory string, out io.Writer) (
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	groups, err := sign(ctx, s.sender, s.people, s.host, privateMessage(usual, 1), o.requests+warmUp)
+	groups, err := s.sign(ctx, privateMessage(usual, 1), o.requests+warmUp)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (s *scene) flood(ctx context.Context, out io.Writer, once probing, group, c
 	for i, message := range [][]byte{privateMessage(usual, 1), invitation()} {
 		var err error
 		k := p.Streams[i]
-		if k.Requests, err = sign(ctx, s.sender, s.people, s.host, message, int(k.Rate*overloadSeconds)); err != nil {
+		if k.Requests, err = s.sign(ctx, message, int(k.Rate*overloadSeconds)); err != nil {
 			return err
 		}
 	}
@@ -171,7 +171,7 @@ var errNoRecovery = errors.New("no invitation was taken half a minute after the 
 
 // recovery is how long it takes until an invitation is taken.
 func (s *scene) recovery(ctx context.Context) (time.Duration, error) {
-	requests, err := sign(ctx, s.sender, s.people, s.host, invitation(), 100)
+	requests, err := s.sign(ctx, invitation(), 100)
 	if err != nil {
 		return 0, err
 	}

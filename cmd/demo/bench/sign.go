@@ -20,9 +20,9 @@ import (
 
 const messageBytes = 4 << 10
 
-// sign returns n complete HTTP requests to host, each a Create of its own that
-// carries the same MLS message to one of people.
-func sign(ctx context.Context, from *instance.Person, people []*instance.Person, host string, message []byte, n int) ([][]byte, error) {
+// sign returns n complete HTTP requests to the gateway, each a Create of the sender's
+// that carries the same MLS message to one of the people.
+func (s *scene) sign(ctx context.Context, message []byte, n int) ([][]byte, error) {
 	content := base64.StdEncoding.EncodeToString(message)
 	requests := make([][]byte, n)
 	group, ctx := errgroup.WithContext(ctx)
@@ -32,7 +32,7 @@ func sign(ctx context.Context, from *instance.Person, people []*instance.Person,
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			requests[i], err = signOne(ctx, from, people[i%len(people)], host, content)
+			requests[i], err = signOne(ctx, s.sender, s.people[i%len(s.people)], s.host, content)
 			return err
 		})
 	}

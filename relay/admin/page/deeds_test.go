@@ -1,4 +1,4 @@
-package page
+package page //nolint:testpackage // the page writes only what it was shown
 
 import (
 	"slices"
