@@ -153,7 +153,7 @@ type Limits struct {
 	ConnectionsPerClient int      `yaml:"connections_per_client" min:"1" example:"256"`
 	FailedSignatures     Rate     `yaml:"failed_signatures" example:"10/min"`
 	SignedRequests       Rate     `yaml:"signed_requests" example:"3000/min"`        // per actor, once the signature holds
-	Intake               Size     `yaml:"intake" min:"4MiB" example:"8MiB"`          // of MLS activities under way
+	Intake               Size     `yaml:"intake" min:"4MiB" example:"32MiB"`         // of MLS activities under way
 	JSONDepth            int      `yaml:"json_depth" min:"8" max:"300" example:"32"` // of bodies that are MLS
 	JSONKeys             int      `yaml:"json_keys" min:"64" max:"100000" example:"1000"`
 }

@@ -42,7 +42,7 @@ func Default() Config {
 			Connections: 65536, ConnectionsPerClient: 256,
 			FailedSignatures: Rate{Max: 10, Every: time.Minute},
 			SignedRequests:   Rate{Max: 3000, Every: time.Minute},
-			Intake:           8 << 20,
+			Intake:           32 << 20,
 			JSONDepth:        32, JSONKeys: 1000,
 		},
 		Admin: Admin{Listen: "127.0.0.1:9420", Socket: "./data/admin.sock"},
