@@ -64,6 +64,8 @@ func UnknownVariables(environ []string, known ...string) error {
 		p := Problem{Where: name, Reason: "sets no key"}
 		if l, ok := keys[nearest(variableKey(name), keys)]; ok {
 			p.Reason += "; did you mean " + l.variable() + "?"
+		} else {
+			p.Reason += "; configs/sealgate.yaml has them all: SEALGATE_LIMITS_INTAKE sets limits.intake"
 		}
 		list = append(list, &p)
 	}

@@ -164,7 +164,7 @@ func TestUnknownVariables(t *testing.T) {
 	err := configs.UnknownVariables([]string{
 		"PATH=/bin", "SEALGATE_DOMAIN=x", "SEALGATE_VECTORS=x", "SEALGATE_UPSTREAM_WBE=x", "SEALGATE_ZZZ=hunter2",
 	}, "SEALGATE_VECTORS")
-	want := "SEALGATE_UPSTREAM_WBE: sets no key; did you mean SEALGATE_UPSTREAM_WEB?\nSEALGATE_ZZZ: sets no key"
+	want := "SEALGATE_UPSTREAM_WBE: sets no key; did you mean SEALGATE_UPSTREAM_WEB?\nSEALGATE_ZZZ: sets no key; configs/sealgate.yaml has them all: SEALGATE_LIMITS_INTAKE sets limits.intake"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}

@@ -158,7 +158,7 @@ func verifyKeyLog(path string, pinned []byte) (verified, error) {
 		if err := in.Decode(&page); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return verified{}, fmt.Errorf("read the log: %w", err)
+			return verified{}, fmt.Errorf("it is no log as GET …/keyPackages?history=1 gives it: %w", err)
 		}
 		if first == nil {
 			first = &page

@@ -28,6 +28,7 @@ func (s *served) fails(t *testing.T, says string, args ...string) {
 func TestUser(t *testing.T) {
 	s := serveHere(t)
 	s.succeeds(t, "bob has the test message", "check", "--send", "bob")
+	s.fails(t, "the name is that of a person here", "check", "--send", "nobody")
 	if out := s.succeeds(t, `"table":"message"`, "user", "export", "bob"); !strings.Contains(out, `"table":"local person"`) {
 		t.Errorf("the export lacks who it is: %s", out)
 	}

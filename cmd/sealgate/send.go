@@ -33,7 +33,7 @@ type recipient struct {
 func (c *checker) send(ctx context.Context, name string) {
 	to, err := c.findRecipient(ctx, name)
 	if err != nil {
-		c.wrong("actor", err.Error(), "")
+		c.wrong("actor", err.Error(), "the name is that of a person here; "+c.base+" (domain) has to lead through the proxy in front to the gateway, and the instance has to run")
 		return
 	}
 	if to.Messages == "" {
@@ -44,7 +44,7 @@ func (c *checker) send(ctx context.Context, name string) {
 	c.ok("actor", to.ID+" offers "+to.Messages)
 	id, err := c.deliver(ctx, to)
 	if err != nil {
-		c.wrong("delivery", err.Error(), "")
+		c.wrong("delivery", err.Error(), "look into the gateway's log")
 		return
 	}
 	c.ok("delivery", "accepted at "+to.Inbox)
