@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"strconv"
 	"sync"
 	"testing"
@@ -110,16 +108,7 @@ func fill(t *testing.T, path string) {
 
 func claimAndKill(t *testing.T, path string, round, acks int, holder map[string]string) {
 	t.Helper()
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), claimerPath+"="+path, fmt.Sprintf("%s_ROUND=%d", claimerPath, round))
-	child.Stderr = os.Stderr
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	child, out := spawn(t, claimerPath+"="+path, fmt.Sprintf("%s_ROUND=%d", claimerPath, round))
 	guard := time.AfterFunc(20*time.Second, func() { child.Process.Kill() })
 	defer guard.Stop()
 	lines := bufio.NewReader(out)

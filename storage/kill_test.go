@@ -106,10 +106,11 @@ func TestKill(t *testing.T) {
 	t.Logf("%d kills, %d acknowledged messages, %s", kills, len(ledger), time.Since(begin).Round(time.Millisecond))
 }
 
-func writeAndKill(t *testing.T, path string, round, acks int, ledger map[string]string) {
+// spawn runs this test's binary with an environment that has it do something else, and gives what it says.
+func spawn(t *testing.T, environment ...string) (child *exec.Cmd, out io.Reader) {
 	t.Helper()
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), childPath+"="+path, fmt.Sprintf("%s_ROUND=%d", childPath, round))
+	child = exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), environment...)
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
 	if err != nil {
@@ -118,6 +119,12 @@ func writeAndKill(t *testing.T, path string, round, acks int, ledger map[string]
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
+	return child, out
+}
+
+func writeAndKill(t *testing.T, path string, round, acks int, ledger map[string]string) {
+	t.Helper()
+	child, out := spawn(t, childPath+"="+path, fmt.Sprintf("%s_ROUND=%d", childPath, round))
 	readLedger(t, out, ledger, func(n int) {
 		if n == acks {
 			child.Process.Kill() // what is already in the pipe still counts

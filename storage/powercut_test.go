@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -53,17 +52,8 @@ func cutUnderLoad(t *testing.T, cuts int, seed uint64, environment ...string) (m
 		}
 		t.Skipf("NOT TESTED: a power cut needs root and /dev/fuse: %v", err)
 	}
-	child := exec.Command(os.Args[0])
 	round := strings.Repeat("x", 400) // 16 KiB a message, so that tables are written and compacted
-	child.Env = append(append(os.Environ(), childPath+"="+mounted, childPath+"_ROUND="+round), environment...)
-	child.Stderr = os.Stderr
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	child, out := spawn(t, append(environment, childPath+"="+mounted, childPath+"_ROUND="+round)...)
 	guard := time.AfterFunc(20*time.Minute, func() { child.Process.Kill() })
 	defer guard.Stop()
 	ledger, rng := map[string]string{}, rand.New(rand.NewPCG(1, seed))

@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"testing"
 
 	"github.com/sealgate/sealgate/inbox"
@@ -76,16 +74,7 @@ func TestKillKeepsRequests(t *testing.T) {
 
 func holdAndKill(t *testing.T, path string, round, acks int, acked map[string]int) {
 	t.Helper()
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), holderPath+"="+path, fmt.Sprintf("%s_ROUND=%d", holderPath, round))
-	child.Stderr = os.Stderr
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	child, out := spawn(t, holderPath+"="+path, fmt.Sprintf("%s_ROUND=%d", holderPath, round))
 	lines := bufio.NewReader(out)
 	for n := 0; ; n++ {
 		if n == acks {

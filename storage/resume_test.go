@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -287,16 +286,7 @@ func saveAndKill(t *testing.T, path string, spot storage.Spot, bytes int) (rest 
 	if err != nil {
 		t.Fatal(err)
 	}
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), saverPath+"="+path, fmt.Sprintf("%s_SPOT=%s", saverPath, from))
-	child.Stderr = os.Stderr
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	child, out := spawn(t, saverPath+"="+path, fmt.Sprintf("%s_SPOT=%s", saverPath, from))
 	rest, err = io.ReadAll(io.LimitReader(out, int64(bytes)))
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -76,16 +75,8 @@ func (f *farther) post(t *testing.T, s *served, kind string, content []byte) (st
 	if err := signature.SignHTTP(req, body, signature.Signer{KeyID: f.actor + "#main-key", Key: f.key}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(b)
+	resp, answer := exchange(t, req) //nolint:bodyclose // exchange closes it
+	return resp.StatusCode, answer
 }
 
 func (f *farther) invite(t *testing.T, s *served) (int, string) {

@@ -158,6 +158,13 @@ func (s *served) get(t *testing.T, path, token string) (status int, body string)
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
+	resp, body := exchange(t, req) //nolint:bodyclose // exchange closes it
+	return resp.StatusCode, body
+}
+
+// exchange sends a request and reads all of the answer.
+func exchange(t *testing.T, req *http.Request) (resp *http.Response, body string) {
+	t.Helper()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +174,7 @@ func (s *served) get(t *testing.T, path, token string) (status int, body string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, string(b)
+	return resp, string(b)
 }
 
 // TestCheckSend: the operator's own test message goes the way of a peer's and reaches the mailbox.

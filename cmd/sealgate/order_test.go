@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -30,16 +29,8 @@ func (s *served) postAs(t *testing.T, p *instance.Person, token, body string) (s
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, resp.Header, string(b)
+	resp, answer := exchange(t, req) //nolint:bodyclose // exchange closes it
+	return resp.StatusCode, resp.Header, answer
 }
 
 // TestOneCommitPerEpoch: the second of two people is told where the group stands and
