@@ -1,13 +1,11 @@
 package inbox
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"slices"
 	"time"
 )
 
@@ -17,9 +15,6 @@ var ErrNoRequest = errors.New("inbox: no such message request")
 // maxWaiting is how many messages one request can hold, so that it can be let go in
 // one transaction.
 const maxWaiting = 512
-
-// maxErased is how many messages of others one transaction drops, or little more.
-const maxErased = 1024
 
 // Waiting is a message request, or the queue of a group that policy slowed: messages
 // for one person in the order they came, which go into the mailbox in that order.
@@ -237,102 +232,6 @@ func (v *visit) bind(w *Waiting) error {
 	}
 	v.group.Waits, v.group.Used = w.ID, v.now
 	return keepGroup(v.l, v.m.Owner, &v.group)
-}
-
-// makeRoom counts a new request or more bytes of one against the person's bounds,
-// and drops other requests when they are reached.
-func (v *visit) makeRoom(requests int, size int64) error {
-	var sums tally
-	row := Row{Kind: tallyRow, Owner: v.m.Owner}
-	if _, err := read(v.l, row, &sums); err != nil {
-		return err
-	}
-	expired := !sums.Ends.IsZero() && !v.now.Before(sums.Ends)
-	if sums.Requests+requests > v.d.Requests || sums.Bytes+size > v.d.Bytes || expired {
-		if err := v.evict(&sums, size); err != nil {
-			return err
-		}
-	}
-	sums.Requests += requests
-	sums.Bytes += size
-	if ends := v.now.Add(v.d.Life); requests > 0 && (sums.Ends.IsZero() || ends.Before(sums.Ends)) {
-		sums.Ends = ends
-	}
-	return write(v.l, row, &sums, 0)
-}
-
-// evict removes requests that have expired, and then, down to seven eighths of the
-// bounds, the oldest of the host that has most of them: whoever asks a thousand times
-// drives out themself, not a stranger who asked once.
-func (v *visit) evict(sums *tally, size int64) error {
-	all, err := readAll[Waiting](v.l, headRow, v.m.Owner)
-	if err != nil {
-		return err
-	}
-	sums.Requests, sums.Bytes, sums.Ends = 0, 0, time.Time{}
-	hosts := map[string][]*Waiting{}
-	for i := range all {
-		w := &all[i]
-		if w.Actor == "" || w.Released() || w.Actor == v.m.Actor {
-			sums.add(w)
-			continue
-		}
-		if w.over(v.now) {
-			if !w.Dropped {
-				v.gone.Expired++
-			}
-			if err := erase(v.l, w); err != nil {
-				return err
-			}
-			continue
-		}
-		sums.add(w)
-		hosts[w.Host] = append(hosts[w.Host], w)
-	}
-	for _, list := range hosts {
-		slices.SortFunc(list, func(a, b *Waiting) int { return a.Since.Compare(b.Since) })
-	}
-	for rows := 0; sums.Requests+1 > v.d.Requests*7/8 || sums.Bytes+size > v.d.Bytes*7/8; {
-		victim := crowded(hosts)
-		if victim == nil || rows > maxErased {
-			return nil
-		}
-		rows += victim.Messages
-		v.gone.Evicted++
-		if err := erase(v.l, victim); err != nil {
-			return err
-		}
-		sums.Requests, sums.Bytes = sums.Requests-1, sums.Bytes-victim.Bytes
-	}
-	return nil
-}
-
-func (t *tally) add(w *Waiting) {
-	if w.Actor == "" {
-		return
-	}
-	t.Requests, t.Bytes = t.Requests+1, t.Bytes+w.Bytes
-	if !w.Released() && (t.Ends.IsZero() || w.Ends.Before(t.Ends)) {
-		t.Ends = w.Ends
-	}
-}
-
-// crowded takes the oldest request of the host with most; among equals the one whose
-// oldest is the oldest.
-func crowded(hosts map[string][]*Waiting) *Waiting {
-	var most string
-	for host, list := range hosts {
-		best := hosts[most]
-		if c := cmp.Compare(len(list), len(best)); c > 0 || c == 0 && len(list) > 0 && list[0].Since.Before(best[0].Since) {
-			most = host
-		}
-	}
-	list := hosts[most]
-	if len(list) == 0 {
-		return nil
-	}
-	hosts[most] = list[1:]
-	return list[0]
 }
 
 // remove erases a request and counts it out.

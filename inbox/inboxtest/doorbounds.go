@@ -1,0 +1,111 @@
+package inboxtest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/sealgate/sealgate/inbox"
+)
+
+func testRequestsAreBounded(t *testing.T, b *bench) {
+	b.waits(t, letter("bob", "https://first.example/users/honest", "welcome", "", 1))
+	for n := range 10 * door.Requests {
+		m := letter("bob", fmt.Sprintf("https://flood%d.example/users/%d", n%3, n), "welcome", "", 1)
+		m.Activity = make([]byte, 1000)
+		b.waits(t, m)
+		b.clock.Advance(time.Second)
+	}
+	b.waits(t, letter("bob", "https://last.example/users/honest", "welcome", "", 1))
+	all := b.requests(t, "bob")
+	var bytes int64
+	honest := 0
+	for _, w := range all {
+		bytes += w.Bytes
+		if w.Host == "first.example" || w.Host == "last.example" {
+			honest++
+		}
+	}
+	if len(all) > door.Requests || len(all) < door.Requests/2 || bytes > door.Bytes {
+		t.Errorf("%d requests of %d bytes", len(all), bytes)
+	}
+	if honest != 2 {
+		t.Errorf("%d of 2 honest strangers are left", honest)
+	}
+	b.clock.Advance(door.Life)
+	b.waits(t, letter("bob", stranger, "welcome", "", 1)) // what expired is counted out
+	b.waits(t, func() inbox.Message {
+		m := letter("bob", "https://big.example/users/x", "welcome", "", 1)
+		m.Activity = make([]byte, door.RequestBytes)
+		return m
+	}())
+	if got := len(b.requests(t, "bob")); got != 2 {
+		t.Errorf("%d requests, want 2", got)
+	}
+}
+
+func testAllowance(t *testing.T, b *bench) {
+	for n := range door.Messages {
+		b.delivered(t, letter("bob", stranger, "application", fmt.Sprintf("group %d", n), n)) // a new group does not help
+	}
+	over := letter("bob", stranger, "commit", "g", 1)
+	b.waits(t, over)
+	if all := b.requests(t, "bob"); len(all) != 1 || all[0].Welcomes != 0 {
+		t.Errorf("%+v", all)
+	}
+	big := letter("bob", friend, "application", "h", 1)
+	big.Activity = make([]byte, door.MessageBytes+1)
+	b.waits(t, big)
+	b.accept(t, "bob", stranger)
+	b.delivered(t, letter("bob", stranger, "commit", "g", 2))
+}
+
+func testGroupsAreBounded(t *testing.T, b *bench) {
+	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("real"), Members: []string{friend}})
+	for from := 0; from < 1300; from += 50 {
+		var ms []inbox.Message
+		for n := from; n < from+50; n++ {
+			actor := fmt.Sprintf("https://x.example/users/%d", n/door.Messages)
+			ms = append(ms, letter("bob", actor, "application", fmt.Sprintf("made up %d", n), n))
+		}
+		b.append(t, ms...)
+		b.clock.Advance(time.Millisecond)
+	}
+	known := 0
+	for n := range 1300 {
+		actor := fmt.Sprintf("https://x.example/users/%d", n/door.Messages)
+		if s, err := b.Inbox.Standing(t.Context(), "bob", fmt.Appendf(nil, "made up %d", n), actor); err != nil {
+			t.Fatal(err)
+		} else if s.Seen {
+			known++
+		}
+	}
+	if known > 1024 || known < 700 {
+		t.Errorf("%d groups are remembered", known)
+	}
+	if s, err := b.Inbox.Standing(t.Context(), "bob", []byte("real"), friend); err != nil || !s.Joined || !s.Seen {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func testSenderHasAShare(t *testing.T, b *bench) {
+	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("g"), Members: []string{friend, stranger}})
+	m := func(actor string, n, size int) inbox.Message {
+		m := letter("bob", actor, "application", "g", n)
+		m.Activity = make([]byte, size)
+		return m
+	}
+	b.delivered(t, m(friend, 1, quota/2-1))
+	if r := b.enter(t, m(friend, 2, 2)); !errors.Is(r.Err, inbox.ErrFull) {
+		t.Errorf("over the share: %+v", r)
+	}
+	b.delivered(t, m(friend, 3, 1))
+	b.delivered(t, m(stranger, 1, 100))
+	if err := b.Store.(inbox.Keeper).Trim(t.Context(), "bob", 1); err != nil {
+		t.Fatal(err)
+	}
+	b.delivered(t, m(friend, 2, 2)) // ErrFull remembered nothing
+	b.clock.Advance(retention + retention/10)
+	b.delivered(t, m(friend, 4, quota/2))
+}
