@@ -38,7 +38,7 @@ func (e *RuledError) Error() string {
 // Unwrap returns ErrRefused or ErrLater.
 func (e *RuledError) Unwrap() error { return e.Reason }
 
-// waitAtLeast and waitAtMost bound what a rule without a limit asks for, and for how
+// waitUsually is what a rule without a limit asks for; waitAtMost bounds it, and for how
 // long a group is slowed.
 const (
 	waitUsually = time.Minute
