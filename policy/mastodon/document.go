@@ -46,5 +46,5 @@ func (u *upstream) document(ctx context.Context, target string, sign func(*http.
 			return answer{}, fmt.Errorf("%w: sign a request: %w", ErrUnavailable, err)
 		}
 	}
-	return u.send(req)
+	return u.send(req, maxAnswer)
 }

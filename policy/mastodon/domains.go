@@ -4,15 +4,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"net/url"
 	"strings"
 	"time"
 )
 
-// maxDomains bounds what is kept of the instance's lists together, so that it fits the shelf.
-const maxDomains = 24_000
+const (
+	maxDomains     = 100_000 // of the instance's lists together: 1.6 MB
+	maxDomainPages = 250     // an admin's token may ask 300 times in five minutes
+	domainsWait    = 3 * time.Minute
+)
 
 // severity is what the instance does to a domain.
 type severity string
@@ -59,7 +61,7 @@ func (r *Relations) refreshDomains(ctx context.Context) time.Duration {
 		old = r.keptDomains(ctx)
 		r.domains.Store(old)
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, domainsWait)
 	defer cancel()
 	next, err := r.askDomains(ctx)
 	if err != nil {
@@ -69,11 +71,7 @@ func (r *Relations) refreshDomains(ctx context.Context) time.Duration {
 	next.At = r.clock()
 	r.domains.Store(next)
 	if !next.same(old) {
-		value, err := json.Marshal(next)
-		if err != nil {
-			panic("bug: domain blocks are not JSON: " + err.Error())
-		}
-		r.keep(ctx, "", aboutDomains, value)
+		r.keepDomains(ctx, next)
 	}
 	return relationFresh
 }
@@ -84,15 +82,6 @@ func (d *domains) same(old *domains) bool {
 		bytes.Equal(d.Silenced, old.Silenced) && bytes.Equal(d.Allowed, old.Allowed) && d.OnlyAllowed == old.OnlyAllowed
 }
 
-func (r *Relations) keptDomains(ctx context.Context) *domains {
-	value := r.kept(ctx, "", aboutDomains)
-	d := &domains{}
-	if value == nil || json.Unmarshal(value, d) != nil {
-		return nil
-	}
-	return d
-}
-
 // askDomains asks with the admin's token where there is one, else for the list that everybody may see. An
 // instance that shows none has none to inherit.
 func (r *Relations) askDomains(ctx context.Context) (*domains, error) {
@@ -101,8 +90,9 @@ func (r *Relations) askDomains(ctx context.Context) (*domains, error) {
 		return nil, err
 	}
 	g := gathered{left: maxDomains}
+	defer r.noteTooMany(&g)
 	if token == "" {
-		err = r.gather(ctx, question{path: "/api/v1/instance/domain_blocks"}, &g)
+		err = r.gather(ctx, question{path: "/api/v1/instance/domain_blocks", most: maxListAnswer}, &g)
 		if errors.Is(err, errNotHere) || errors.Is(err, ErrToken) {
 			err = nil // hidden by the admin, or not a feature
 		}
@@ -128,14 +118,10 @@ func (r *Relations) isLimitedFederation(ctx context.Context) (bool, error) {
 			LimitedFederation bool `json:"limited_federation"`
 		} `json:"configuration"`
 	}
-	reply, err := r.upstream.ask(ctx, question{path: "/api/v2/instance"})
-	if err != nil {
-		return false, err
-	}
-	if reply.gone() {
+	err := r.askOne(ctx, "", question{path: "/api/v2/instance"}, &about)
+	if errors.Is(err, errNotHere) || errors.Is(err, ErrToken) {
 		return false, nil
 	}
-	err = reply.into(&about)
 	return about.Configuration.LimitedFederation, err
 }
 
@@ -143,7 +129,13 @@ func (r *Relations) isLimitedFederation(ctx context.Context) (bool, error) {
 type gathered struct {
 	suspended, silenced, allowed []mark
 	left                         int
-	isAllow                      bool
+	isAllow, isCut               bool // isCut: there were more than we take
+}
+
+func (r *Relations) noteTooMany(g *gathered) {
+	if g.isCut {
+		r.log.Warn("the instance blocks more domains than are taken over: the newest count", "taken", maxDomains-g.left)
+	}
 }
 
 func (g *gathered) domains() *domains {
@@ -162,7 +154,7 @@ type domainBlock struct {
 
 func (b domainBlock) mark() (mark, bool) {
 	if !strings.Contains(b.Domain, "*") {
-		return markOf(strings.ToLower(b.Domain)), b.Domain != ""
+		return markOfHost(b.Domain), b.Domain != ""
 	}
 	digest, err := hex.DecodeString(b.Digest)
 	if err != nil || len(digest) != 32 {
@@ -172,7 +164,7 @@ func (b domainBlock) mark() (mark, bool) {
 }
 
 func (r *Relations) gather(ctx context.Context, q question, g *gathered) error {
-	return r.upstream.pages(ctx, q, func(reply answer) error {
+	isAll, err := r.upstream.pages(ctx, q, maxDomainPages, func(reply answer) error {
 		if err := r.tells("", reply); err != nil {
 			return err
 		}
@@ -185,11 +177,17 @@ func (r *Relations) gather(ctx context.Context, q question, g *gathered) error {
 		}
 		return nil
 	})
+	g.isCut = g.isCut || err == nil && !isAll
+	return err
 }
 
 func (g *gathered) add(b domainBlock) {
 	m, ok := b.mark()
-	if !ok || g.left == 0 {
+	if !ok {
+		return
+	}
+	if g.left == 0 {
+		g.isCut = true
 		return
 	}
 	switch {

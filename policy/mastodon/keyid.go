@@ -68,5 +68,5 @@ func (u *upstream) askSigned(ctx context.Context, document *url.URL, key crypto.
 	if err := signature.SignHTTP(req, nil, signature.Signer{KeyID: keyID, Key: key}, time.Now()); err != nil {
 		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return u.send(req)
+	return u.send(req, maxAnswer)
 }

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"slices"
+	"strings"
+
+	"golang.org/x/net/idna"
 )
 
 // mark stands for an actor or a domain: 128 bits of its SHA-256. Mastodon's public list of domain blocks
@@ -13,6 +16,17 @@ type mark [16]byte
 func markOf(text string) mark {
 	h := sha256.Sum256([]byte(text))
 	return mark(h[:16])
+}
+
+// markOfHost is the mark of a domain as ActivityPub ids have it: lower case, and Punycode, which GoToSocial
+// does not show.
+func markOfHost(host string) mark { return markOf(asciiHost(host)) }
+
+func asciiHost(host string) string {
+	if name, err := idna.Lookup.ToASCII(host); err == nil {
+		return name
+	}
+	return strings.ToLower(host)
 }
 
 // marks is a sorted set, marks one after the other.
@@ -27,6 +41,18 @@ func newMarks(list []mark, limit int) marks {
 		set = append(set, m[:]...)
 	}
 	return set
+}
+
+// with is the set with one more, unless it has limit of them already.
+func (s marks) with(m mark, limit int) marks {
+	if s.has(m) || len(s)/len(m) >= limit {
+		return s
+	}
+	list := []mark{m}
+	for some := range slices.Chunk(s, len(m)) {
+		list = append(list, mark(some))
+	}
+	return newMarks(list, limit)
 }
 
 func (s marks) has(m mark) bool {

@@ -5,26 +5,48 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 )
 
 const (
-	aboutSelf    = "self"    // on the shelf: what a person said of others
-	aboutDomains = "domains" // what the instance said of other servers
-	maxMarks     = 7_000     // of each of a person's lists; the newest
-	maxPages     = 100       // of one list
-	selfRewrite  = 24 * time.Hour
+	aboutSelf   = "self" // on the shelf: what a person said of others
+	maxMarks    = 7_000  // of each of a person's lists; the newest
+	maxPages    = 100    // of one list
+	selfRewrite = 24 * time.Hour
 )
 
 // own is what a person told their instance about others, when it was last asked.
 type own struct {
-	At             time.Time
-	Blocked, Muted marks // actors
-	Domains        marks
-	Notify         notify
+	At                      time.Time
+	Blocked, Muted, Domains list
+	Notify                  notify
+	Permitted               marks     // actors whose notifications the person lets through whatever Notify says
+	Waiting                 []waiting // who might become one of them
 
 	until time.Time // when it is asked for again
+}
+
+// list is one of a person's lists. At is zero while the instance has not shown it.
+type list struct {
+	At      time.Time `json:",omitzero"`
+	Marks   marks     `json:",omitempty"`
+	Partial bool      `json:",omitempty"` // it is longer: of whom it does not name nothing is known
+}
+
+// says goes by the younger of two answers: the list, and what the instance said of one actor at asked.
+func (l list) says(asked time.Time, then bool, names ...mark) bool {
+	if !l.At.After(asked) {
+		return then
+	}
+	return slices.ContainsFunc(names, l.Marks.has) || l.Partial && then
+}
+
+func (l list) same(other list) bool {
+	return bytes.Equal(l.Marks, other.Marks) && l.Partial == other.Partial && l.At.IsZero() == other.At.IsZero()
 }
 
 // lists is what is remembered of a person; the instance is asked in the background when that is due.
@@ -76,8 +98,8 @@ func (r *Relations) refreshPerson(ctx context.Context, account string) {
 }
 
 func (o *own) same(other *own) bool {
-	return bytes.Equal(o.Blocked, other.Blocked) && bytes.Equal(o.Muted, other.Muted) &&
-		bytes.Equal(o.Domains, other.Domains) && o.Notify == other.Notify
+	return o.Blocked.same(other.Blocked) && o.Muted.same(other.Muted) && o.Domains.same(other.Domains) &&
+		o.Notify == other.Notify && bytes.Equal(o.Permitted, other.Permitted) && slices.Equal(o.Waiting, other.Waiting)
 }
 
 func (r *Relations) keepOwn(ctx context.Context, account string, o *own) {
@@ -91,29 +113,25 @@ func (r *Relations) keepOwn(ctx context.Context, account string, o *own) {
 // askOwn fills o. What a token may not ask, or the software does not have, stays as it was; the error
 // says that the instance is away or the token over.
 func (r *Relations) askOwn(ctx context.Context, account, token string, o *own) error {
-	for _, list := range []struct {
+	for _, one := range []struct {
 		path  string
 		limit string
-		into  *marks
+		into  *list
 	}{
 		{"/api/v1/blocks", "80", &o.Blocked},
 		{"/api/v1/mutes", "80", &o.Muted},
 		{"/api/v1/domain_blocks", "200", &o.Domains},
 	} {
-		found, err := r.askMarks(ctx, account, question{path: list.path, query: url.Values{"limit": {list.limit}}, token: token})
+		found, isAll, err := r.askMarks(ctx, account, question{path: one.path, query: url.Values{"limit": {one.limit}}, token: token})
 		if errors.Is(err, errNotHere) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		*list.into = newMarks(found, maxMarks)
+		*one.into = list{At: o.At, Marks: newMarks(found, maxMarks), Partial: !isAll || len(found) > maxMarks}
 	}
-	var n notify
-	err := r.askOne(ctx, account, question{path: "/api/v2/notifications/policy", token: token}, &n)
-	if err == nil {
-		o.Notify = n
-	}
+	err := r.askNotifications(ctx, account, token, o)
 	if errors.Is(err, errNotHere) {
 		return nil
 	}
@@ -123,32 +141,37 @@ func (r *Relations) askOwn(ctx context.Context, account, token string, o *own) e
 // errNotHere: this instance or this token does not give it.
 var errNotHere = errors.New("mastodon: the instance does not tell")
 
-// askMarks reads a paged list of accounts, or of domains.
-func (r *Relations) askMarks(ctx context.Context, account string, q question) ([]mark, error) {
-	var found []mark
-	err := r.upstream.pages(ctx, q, func(reply answer) error {
+// askMarks reads a paged list of accounts, or of domains; isAll says whether it ended.
+func (r *Relations) askMarks(ctx context.Context, account string, q question) (found []mark, isAll bool, err error) {
+	isAll, err = r.upstream.pages(ctx, q, maxPages, func(reply answer) error {
 		if err := r.tells(account, reply); err != nil {
 			return err
 		}
-		var list []listed
-		if err := reply.into(&list); err != nil {
+		var page []listed
+		if err := reply.into(&page); err != nil {
 			return err
 		}
-		for _, one := range list {
+		for _, one := range page {
 			found = append(found, markOf(string(one)))
 		}
 		return nil
 	})
-	return found, err
+	return found, isAll, err
 }
 
-// tells is errNotHere for what is not there or not allowed, ErrToken for a token that is over.
+// tells is errNotHere for what this software does not have or the token may not ask, ErrToken for a token that
+// is over (snac: 422). What else is no answer is an instance that is away.
 func (r *Relations) tells(account string, reply answer) error {
-	err := r.refusal(account, reply)
-	if reply.gone() || errors.Is(err, ErrScope) {
+	switch s := reply.status; {
+	case s == http.StatusUnauthorized, s == http.StatusUnprocessableEntity:
+		r.tokens.Invalidate(account)
+		return ErrToken
+	case s == http.StatusTooManyRequests, s == http.StatusRequestTimeout:
+		return nil
+	case s >= 400 && s < 500, s == http.StatusNotImplemented:
 		return errNotHere
 	}
-	return err
+	return nil
 }
 
 func (r *Relations) askOne(ctx context.Context, account string, q question, into any) error {
@@ -162,10 +185,11 @@ func (r *Relations) askOne(ctx context.Context, account string, q question, into
 	return reply.into(into)
 }
 
-// listed is an entry of a person's list: a domain, or the actor id of an account.
+// listed is an entry of a person's list: a domain, or the actor id of an account, or its address
+// (zoe@far.example) where the software shows no ids (GoToSocial).
 type listed string
 
-// UnmarshalJSON takes both forms. Where an account has no uri, its url must do.
+// UnmarshalJSON takes all forms.
 func (l *listed) UnmarshalJSON(b []byte) error {
 	if json.Unmarshal(b, (*string)(l)) == nil {
 		return nil
@@ -174,6 +198,6 @@ func (l *listed) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &a); err != nil {
 		return err
 	}
-	*l = listed(or(a.URI, a.URL))
+	*l = listed(or(a.URI, strings.ToLower(a.Acct)))
 	return nil
 }

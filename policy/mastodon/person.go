@@ -41,6 +41,7 @@ type account struct {
 	URL       string    `json:"url"`
 	Limited   bool      `json:"limited"`   // present on Mastodon when true
 	Suspended bool      `json:"suspended"` // likewise
+	Bot       bool      `json:"bot"`
 	CreatedAt time.Time `json:"created_at"`
 }
 

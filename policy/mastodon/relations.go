@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -107,16 +108,18 @@ func (r *Relations) Relation(ctx context.Context, account, actor string, with ru
 	if p, ok := r.localPerson(ctx, account); ok && p.Actor == actor {
 		return rules.Self
 	}
-	f := facts{isLocal: r.local(u), now: r.clock()}
+	f := facts{isLocal: r.local(u), now: r.clock(), host: markOfHost(u.Host), names: []mark{markOf(actor)}}
 	if !f.isLocal {
-		f.domain = r.domains.Load().of(strings.ToLower(u.Host))
+		f.domain = r.domains.Load().of(asciiHost(u.Host))
 	}
 	if f.domain == suspended && with.DomainBlocks {
 		return rules.Blocked // whatever else there is to know
 	}
 	f.own = r.lists(ctx, account)
 	f.tie = r.tie(ctx, account, actor)
-	f.mark, f.host = markOf(actor), markOf(strings.ToLower(u.Host))
+	for _, address := range r.addresses(u, actor) {
+		f.names = append(f.names, markOf(strings.ToLower(address)))
+	}
 	return f.relation(with)
 }
 
@@ -164,14 +167,26 @@ func (r *Relations) token(ctx context.Context, account string) (string, error) {
 // Run asks about people who connect, and every 15 minutes which domains the instance blocks, until ctx
 // ends.
 func (r *Relations) Run(ctx context.Context) error {
-	next := time.NewTimer(0)
-	defer next.Stop()
+	var domains sync.WaitGroup
+	domains.Go(func() { r.followDomains(ctx) })
+	defer domains.Wait()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case account := <-r.due:
 			r.refreshPerson(ctx, account)
+		}
+	}
+}
+
+func (r *Relations) followDomains(ctx context.Context) {
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
 		case <-next.C:
 			next.Reset(r.refreshDomains(ctx))
 		}

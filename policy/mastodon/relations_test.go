@@ -280,8 +280,12 @@ func TestNotificationPolicy(t *testing.T) {
 	f("for_not_following", "filter", rules.Limited, rules.Following, rules.Limited, rules.Limited)
 	f("for_not_following", "drop", rules.Blocked, rules.Following, rules.Blocked, rules.Blocked)
 	f("for_private_mentions", "filter", rules.Limited, rules.Following, rules.Limited, rules.Limited)
-	f("for_not_followers", "drop", rules.Follower, rules.Following, rules.Follower, rules.Blocked)
+	f("for_not_followers", "drop", rules.Follower, rules.Blocked, rules.Follower, rules.Blocked)
+	f("for_not_followers", "filter", rules.Follower, rules.Limited, rules.Follower, rules.Limited)
 	f("for_new_accounts", "filter", rules.Follower, rules.Following, rules.Limited, rules.Stranger)
+	f("for_bots", "filter", rules.Follower, rules.Following, rules.Follower, rules.Stranger)
+	young.Bot = true
+	f("for_bots", "filter", rules.Follower, rules.Following, rules.Limited, rules.Stranger)
 }
 
 func TestLongListsAreReadInPages(t *testing.T) {

@@ -313,5 +313,5 @@ func (u *upstream) submit(ctx context.Context, path, token string, form url.Valu
 	} else {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	return u.send(req)
+	return u.send(req, maxAnswer)
 }

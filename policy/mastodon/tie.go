@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -22,7 +20,9 @@ type tie struct {
 	Blocking, Muting    bool
 	DomainBlocked       bool
 	Limited, Suspended  bool      // by the instance's moderators, this account alone
+	Bot                 bool      `json:",omitempty"`
 	Created             time.Time `json:",omitzero"` // when the instance first knew the actor
+	FollowerSince       time.Time `json:",omitzero"` // the latest it can have been; zero when that is not known
 	isKnown             bool      // the instance knows the actor
 }
 
@@ -53,19 +53,23 @@ func (r *Relations) tie(ctx context.Context, account, actor string) tie {
 	ctx, cancel := context.WithTimeout(ctx, relationWait)
 	defer cancel()
 	found, err := once(ctx, r.Instance, "tie "+account+" "+actor, func(ctx context.Context) (tie, error) {
-		t, err := r.askTie(ctx, account, actor)
+		t, err := r.askTie(ctx, account, actor, known.tie)
 		if err == nil {
 			r.learnTie(ctx, key, known.tie, t)
 		}
 		return t, err
 	})
-	if err != nil {
-		r.noteAway(err)
-		r.logRefusal("relationship", err)
-		r.ties.Set(key, tieAnswer{known.tie, r.clock().Add(relationRetry)})
-		return known.tie
+	if err == nil {
+		return found
 	}
-	return found
+	again := relationRetry
+	if errors.Is(err, errNotHere) {
+		again = relationFresh
+	}
+	r.noteAway(err)
+	r.logRefusal("relationship", err)
+	r.ties.Set(key, tieAnswer{known.tie, r.clock().Add(again)})
+	return known.tie
 }
 
 // learnTie remembers a tie; the shelf only what weighs, and only when it changed.
@@ -105,7 +109,7 @@ type relationship struct {
 }
 
 // askTie asks with the person's own token. An actor whom the instance does not know is nobody to them.
-func (r *Relations) askTie(ctx context.Context, account, actor string) (tie, error) {
+func (r *Relations) askTie(ctx context.Context, account, actor string, old tie) (tie, error) {
 	token, err := r.token(ctx, account)
 	if err != nil {
 		return tie{}, fmt.Errorf("no token to ask with: %w", err)
@@ -117,127 +121,36 @@ func (r *Relations) askTie(ctx context.Context, account, actor string) (tie, err
 	if err != nil {
 		return tie{}, err
 	}
-	reply, err := r.upstream.ask(ctx, question{
-		path: "/api/v1/accounts/relationships", query: url.Values{"id[]": {a.ID}}, token: token,
-	})
-	if err != nil {
-		return tie{}, err
-	}
-	if err := r.refusal(account, reply); err != nil {
-		return tie{}, err
-	}
 	var list []relationship
-	if err := reply.into(&list); err != nil {
+	q := question{path: "/api/v1/accounts/relationships", query: url.Values{"id[]": {a.ID}}, token: token}
+	if err := r.askOne(ctx, account, q, &list); err != nil {
 		return tie{}, err
 	}
-	t := tie{At: r.clock(), Created: a.CreatedAt, Limited: a.Limited, Suspended: a.Suspended, isKnown: true}
+	t := tie{At: r.clock(), Created: a.CreatedAt, Limited: a.Limited, Suspended: a.Suspended, Bot: a.Bot, isKnown: true}
 	if len(list) == 1 && list[0].ID == a.ID {
 		one := list[0]
 		t.Following, t.Follower = one.Following, one.FollowedBy
 		t.Blocking, t.Muting, t.DomainBlocked = one.Blocking, one.Muting, one.DomainBlocking
 	}
+	if t.Follower {
+		t.FollowerSince = r.followerSince(ctx, account, token, a.ID, old)
+	}
 	return t, nil
 }
 
-// refusal is what 401 and 403 mean: the token is over, or its scopes do not reach.
-func (r *Relations) refusal(account string, reply answer) error {
-	switch reply.status {
-	case http.StatusUnauthorized:
-		r.tokens.Invalidate(account)
-		return ErrToken
-	case http.StatusForbidden:
-		return fmt.Errorf("%w: it answers 403", ErrScope)
+// followerSince is what is known already, or what the instance tells, which is asked for only where it matters,
+// or now for who did not follow a moment ago.
+func (r *Relations) followerSince(ctx context.Context, account, token, from string, old tie) time.Time {
+	if old.Follower && !old.FollowerSince.IsZero() {
+		return old.FollowerSince
 	}
-	return nil
-}
-
-// remoteAnswer is what the instance calls an actor; without an id it does not know them.
-type remoteAnswer struct {
-	account account
-	at      time.Time
-}
-
-// remote is an actor as the instance knows them: by their name at their host, or at the domain above it,
-// where WEB_DOMAIN and LOCAL_DOMAIN differ. ErrNoPerson when it does not.
-func (r *Relations) remote(ctx context.Context, actor, token string) (account, error) {
-	if known, ok := r.remotes.GetIfPresent(actor); ok && r.clock().Sub(known.at) < relationFresh {
-		return known.account, known.result()
-	}
-	a, err := r.findRemote(ctx, actor, token)
-	if err != nil && !errors.Is(err, ErrNoPerson) {
-		return account{}, err
-	}
-	r.remotes.Set(actor, remoteAnswer{a, r.clock()})
-	return a, err
-}
-
-func (a remoteAnswer) result() error {
-	if a.account.ID == "" {
-		return ErrNoPerson
-	}
-	return nil
-}
-
-func (r *Relations) findRemote(ctx context.Context, actor, token string) (account, error) {
-	u, err := url.Parse(actor)
-	if err != nil {
-		return account{}, ErrNoPerson
-	}
-	name := or(r.options.Name(actor), lastSegment(u.Path))
-	if !username.MatchString(name) {
-		return account{}, ErrNoPerson
-	}
-	for _, address := range r.addresses(u, name) {
-		a, err := r.lookupRemote(ctx, address, token)
-		if err == nil && (a.URI == actor || a.URI == "" && (a.URL == actor || strings.EqualFold(a.Acct, address))) {
-			return a, nil
-		}
-		if err != nil && !errors.Is(err, ErrNoPerson) {
-			return account{}, err
+	if r.lists(ctx, account).Notify.NotFollowers.bites() {
+		if at := r.followedAt(ctx, account, token, from); !at.IsZero() {
+			return at.UTC()
 		}
 	}
-	return account{}, ErrNoPerson
-}
-
-// addresses are what somebody called name may be looked up as.
-func (r *Relations) addresses(u *url.URL, name string) []string {
-	if r.local(u) {
-		return []string{name}
+	if old.isKnown && !old.Follower {
+		return r.clock().UTC().Round(0)
 	}
-	host := strings.ToLower(u.Host)
-	list := []string{name + "@" + host}
-	if _, above, ok := strings.Cut(host, "."); ok && strings.Contains(above, ".") && strings.Trim(host, "0123456789.:") != "" {
-		list = append(list, name+"@"+above)
-	}
-	return list
-}
-
-// lookupRemote asks without a token, as anybody may on Mastodon, and with it where that is not enough
-// (GoToSocial, an instance of limited federation).
-func (r *Relations) lookupRemote(ctx context.Context, address, token string) (account, error) {
-	q := question{path: "/api/v1/accounts/lookup", query: url.Values{"acct": {address}}}
-	reply, err := r.upstream.ask(ctx, q)
-	if err == nil && (reply.status == http.StatusUnauthorized || reply.status == http.StatusForbidden) {
-		q.token = token
-		reply, err = r.upstream.ask(ctx, q)
-	}
-	if err != nil {
-		return account{}, err
-	}
-	if reply.gone() || reply.status == http.StatusUnprocessableEntity || reply.status == http.StatusBadRequest {
-		return account{}, ErrNoPerson
-	}
-	var a account
-	if err := reply.into(&a); err != nil {
-		return account{}, fmt.Errorf("look up an account: %w", err)
-	}
-	if a.ID == "" {
-		return account{}, ErrNoPerson
-	}
-	return a, nil
-}
-
-func lastSegment(path string) string {
-	path = strings.TrimSuffix(path, "/")
-	return strings.TrimPrefix(path[strings.LastIndexByte(path, '/')+1:], "@")
+	return time.Time{}
 }

@@ -12,9 +12,12 @@ import (
 	"time"
 )
 
-// maxAnswer bounds what is read of one answer; Mastodon's largest, an account
-// with a long biography, is a few KiB.
-const maxAnswer = 1 << 20
+// What is read of one answer at most. Mastodon's largest but one, an account with a long biography, is a
+// few KiB; its public list of domain blocks comes in one piece.
+const (
+	maxAnswer     = 1 << 20
+	maxListAnswer = 32 << 20
+)
 
 // upstream asks the instance over its internal address, as the public front
 // would: Rails answers 403 to an unknown Host and redirects what is not https.
@@ -24,12 +27,13 @@ type upstream struct {
 	domain string
 }
 
-// question is one GET. Token and accept may be empty.
+// question is one GET. Token and accept may be empty; most is maxAnswer when 0.
 type question struct {
 	path   string
 	query  url.Values
 	token  string
 	accept string
+	most   int64
 }
 
 // answer is status and body of one reply, whatever the status. next is the query of the page that
@@ -93,21 +97,21 @@ func (u *upstream) ask(ctx context.Context, q question) (answer, error) {
 	if q.token != "" {
 		req.Header.Set("Authorization", "Bearer "+q.token)
 	}
-	return u.send(req)
+	return u.send(req, max(q.most, maxAnswer))
 }
 
-func (u *upstream) send(req *http.Request) (answer, error) {
+func (u *upstream) send(req *http.Request, most int64) (answer, error) {
 	res, err := u.client.Do(req)
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(res.Body, most+1))
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if len(body) > maxAnswer {
-		return answer{}, fmt.Errorf("%w: its answer to %s is over 1 MiB", ErrUnavailable, req.URL.Path)
+	if int64(len(body)) > most {
+		return answer{}, fmt.Errorf("%w: its answer to %s is over %d MiB", ErrUnavailable, req.URL.Path, most>>20)
 	}
 	return answer{status: res.StatusCode, body: body, next: nextPage(res.Header)}, nil
 }
@@ -129,23 +133,23 @@ func (a answer) gone() bool {
 	return a.status == http.StatusNotFound || a.status == http.StatusGone
 }
 
-// pages asks for a list page by page, at most maxPages of them, and gives each to do. Of the link to the
-// next page only the query counts: path and host stay ours.
-func (u *upstream) pages(ctx context.Context, q question, do func(answer) error) error {
-	for range maxPages {
+// pages asks for a list page by page, at most so many of them, and gives each to do; isAll says whether
+// there was no more. Of the link to the next page only the query counts: path and host stay ours.
+func (u *upstream) pages(ctx context.Context, q question, most int, do func(answer) error) (isAll bool, err error) {
+	for range most {
 		reply, err := u.ask(ctx, q)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if err := do(reply); err != nil {
-			return err
+			return false, err
 		}
 		if reply.next == nil || reply.next.Encode() == q.query.Encode() {
-			return nil
+			return true, nil
 		}
 		q.query = reply.next
 	}
-	return nil
+	return false, nil
 }
 
 // nextPage is the query of the link with rel="next".

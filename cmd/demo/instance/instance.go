@@ -133,6 +133,8 @@ func (i *Instance) mux() *http.ServeMux {
 		"GET /api/v1/mutes":                           i.serveMutes,
 		"GET /api/v1/domain_blocks":                   i.serveDomainBlocks,
 		"GET /api/v2/notifications/policy":            i.serveNotificationPolicy,
+		"GET /api/v1/notifications/requests":          i.serveNotificationRequests,
+		"GET /api/v1/notifications":                   i.serveNotifications,
 		"GET /api/v1/instance/domain_blocks":          i.serveInstanceBlocks,
 		"GET /api/v1/admin/domain_blocks":             i.serveAdminBlocks,
 		"GET /api/v1/admin/domain_allows":             i.serveAdminAllows,

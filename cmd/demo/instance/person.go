@@ -29,6 +29,8 @@ type Person struct {
 	ties           []tied // oldest first
 	blockedDomains []string
 	notify         map[string]string
+	notices        []Notice // oldest first
+	requests       []*Remote
 }
 
 // Inbox returns the person's own inbox.

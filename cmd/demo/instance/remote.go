@@ -16,7 +16,8 @@ type Remote struct {
 	Actor              string
 	Created            time.Time // Created is when the instance first knew it.
 	Limited, Suspended bool      // by the moderators
-	Unseen             bool      // elsewhere, but not known here until a search resolves it
+	Bot                bool
+	Unseen             bool // elsewhere, but not known here until a search resolves it
 }
 
 // firstRemote keeps ids of remote accounts apart from those of people.
@@ -48,7 +49,7 @@ func (i *Instance) findRemote(id string) *Remote {
 func (r *Remote) entity() map[string]any {
 	entity := map[string]any{
 		"id": r.Account, "username": r.Name, "acct": r.Name + "@" + r.Host, "display_name": r.Name,
-		"url": "https://" + r.Host + "/@" + r.Name, "uri": r.Actor, "locked": false, "bot": false,
+		"url": "https://" + r.Host + "/@" + r.Name, "uri": r.Actor, "locked": false, "bot": r.Bot,
 		"created_at": r.Created.UTC().Format("2006-01-02T00:00:00.000Z"),
 	}
 	if r.Limited {
@@ -82,13 +83,6 @@ func (i *Instance) BlockDomains(p *Person, domains ...string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	p.blockedDomains = domains
-}
-
-// SetNotificationPolicy overrides the choices Mastodon presets: for_not_following and so on to accept, filter, drop.
-func (i *Instance) SetNotificationPolicy(p *Person, choices map[string]string) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	p.notify = choices
 }
 
 // allowed answers 401 and 403 to a request whose token lacks all of scopes, and says whose it is.
@@ -202,24 +196,6 @@ func (i *Instance) servePages(w http.ResponseWriter, r *http.Request, usual, mos
 		w.Header().Set("Link", strings.Join(links, ", "))
 	}
 	writeTyped(w, "application/json; charset=utf-8", page)
-}
-
-func (i *Instance) serveNotificationPolicy(w http.ResponseWriter, r *http.Request) {
-	p, ok := i.allowed(w, r, "read", "read:notifications")
-	if !ok {
-		return
-	}
-	entity := map[string]any{
-		"for_not_following": "accept", "for_not_followers": "accept", "for_new_accounts": "accept",
-		"for_private_mentions": "filter", "for_limited_accounts": "filter",
-		"summary": map[string]int{"pending_requests_count": 0, "pending_notifications_count": 0},
-	}
-	i.mu.Lock()
-	for key, choice := range p.notify {
-		entity[key] = choice
-	}
-	i.mu.Unlock()
-	writeTyped(w, "application/json; charset=utf-8", entity)
 }
 
 // serveSearch finds accounts by acct or actor id, with resolve=true also those that are not known yet.
