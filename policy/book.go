@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,10 +21,11 @@ import (
 // Origin is where a policy comes from: a file and the files of its lists, or a
 // preset.
 type Origin struct {
-	Name  string                            // for messages
-	Read  func() ([]byte, error)            // the policy
-	Open  func(path string) ([]byte, error) // a list's file, as the policy names it; nil: there are none
-	Write func([]byte) error                // replaces the policy; nil: it cannot be (a preset)
+	Name  string                                       // for messages
+	Read  func() ([]byte, error)                       // the policy
+	Open  func(path string) ([]byte, error)            // a list's file, as the policy names it; nil: there are none
+	Sum   func(path string) ([sha256.Size]byte, error) // of what Open gives, or, for "", Read; nil: they are read
+	Write func([]byte) error                           // replaces the policy; nil: it cannot be (a preset)
 }
 
 // BookOptions of a Book. Origin and Fallback are required.
@@ -36,6 +39,9 @@ type BookOptions struct {
 	Metrics  prometheus.Registerer
 }
 
+// longLists are worth a collection when they have been read.
+const longLists = 4 << 20
+
 // Book holds the policy in force and how it came to be. Its methods may be called
 // concurrently.
 type Book struct {
@@ -46,7 +52,8 @@ type Book struct {
 	mu       sync.Mutex // one load at a time
 	since    time.Time
 	by       string
-	files    map[string][]byte            // of the policy in force
+	seed     maphash.Seed                 // of lineSets
+	lists    map[string]lineSet           // of the policy in force, by file
 	tried    map[string][sha256.Size]byte // what the last attempt read; "" is the policy
 	failure  error                        // of the last attempt
 	failedAt time.Time
@@ -63,7 +70,7 @@ func OpenBook(ctx context.Context, o BookOptions) (*Book, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	b := &Book{opt: o, loads: counter(o.Metrics, prometheus.CounterOpts{
+	b := &Book{opt: o, seed: maphash.MakeSeed(), loads: counter(o.Metrics, prometheus.CounterOpts{
 		Name: "sealgate_policy_loads_total", Help: "Attempts to load the policy, by result: loaded, same, refused.",
 	}, "result")}
 	if _, err := b.Reload(ctx, "start"); err == nil {
@@ -101,31 +108,36 @@ func (b *Book) load(ctx context.Context, who string) (Change, error) {
 		b.failedAt, change.Result = now, err.Error()
 		b.loads.WithLabelValues("refused").Inc()
 		b.opt.Log.Error("policy is not loaded, the one before stays in force", "by", who, "error", err)
-		b.note(ctx, change, nil)
+		b.note(ctx, change, nil, nil)
 		return change, err
 	}
 	if old := b.Current(); old != nil && old.Hash() == p.Hash() {
 		b.loads.WithLabelValues("same").Inc()
 		return change, ErrSame
 	}
-	change.Policy, change.Result, change.Diff = p.Hash(), Loaded, b.changed(p, r.files)
+	lists := b.lineSets(r.files)
+	change.Policy, change.Result, change.Diff = p.Hash(), Loaded, b.changed(p, lists)
 	known := b.Current() == nil && b.lastLoaded(ctx) == p.Hash()
-	b.enforce(p, r.files, who)
+	b.enforce(p, lists, who)
+	defer r.giveBack()
 	if known { // a restart is no change
 		return change, nil
 	}
-	packed, err := bundle{Text: p.Text(), Files: r.files}.pack()
-	if err != nil {
+	packed, long, err := bundle{Text: p.Text(), Files: r.files}.pack()
+	switch {
+	case errors.Is(err, errLongLists):
+		b.opt.Log.Warn("policy is in force, and its lists are too long to be kept for a start with bad files", "error", err)
+	case err != nil:
 		b.opt.Log.Warn("policy is in force and not kept: a rollback cannot come back to it", "error", err)
 	}
-	b.note(ctx, change, packed)
+	b.note(ctx, change, packed, long)
 	return change, nil
 }
 
 // enforce puts p in force.
-func (b *Book) enforce(p *rules.Policy, files map[string][]byte, who string) {
+func (b *Book) enforce(p *rules.Policy, lists map[string]lineSet, who string) {
 	b.current.Store(p)
-	b.files, b.since, b.by = files, b.opt.Clock(), who
+	b.lists, b.since, b.by = lists, b.opt.Clock(), who
 	b.loads.WithLabelValues(Loaded).Inc()
 	b.opt.Log.Info("policy is in force", "by", who, "policy", p.Hash(), "mode", p.Mode(), "rules", len(p.Rules()))
 	for _, w := range p.Warnings() {
@@ -134,11 +146,11 @@ func (b *Book) enforce(p *rules.Policy, files map[string][]byte, who string) {
 }
 
 // note keeps a change. That it could not be kept undoes nothing.
-func (b *Book) note(ctx context.Context, c Change, packed []byte) {
+func (b *Book) note(ctx context.Context, c Change, packed, long []byte) {
 	if b.opt.Journal == nil {
 		return
 	}
-	if err := b.opt.Journal.AddChange(ctx, c, packed); err != nil {
+	if err := b.opt.Journal.AddChange(ctx, c, packed, long); err != nil {
 		b.opt.Log.Warn("change of the policy could not be written to the change log", "error", err)
 	}
 }
@@ -146,7 +158,7 @@ func (b *Book) note(ctx context.Context, c Change, packed []byte) {
 // NoteSevering writes into the change log that somebody was cut off, or no longer is.
 func (b *Book) NoteSevering(ctx context.Context, who, result string) {
 	now := b.opt.Clock()
-	b.note(ctx, Change{ID: newDecisionID(now), Time: now, Kind: Severing, Who: who, Result: result}, nil)
+	b.note(ctx, Change{ID: newDecisionID(now), Time: now, Kind: Severing, Who: who, Result: result}, nil, nil)
 }
 
 // fallBack finds something to start with.
@@ -163,7 +175,7 @@ func (b *Book) fallBack(ctx context.Context) error {
 			return fmt.Errorf("load the preset to start with: %w", err)
 		}
 	}
-	b.enforce(p, files, "fallback")
+	b.enforce(p, b.lineSets(files), "fallback")
 	b.opt.Log.Error("policy of the configuration is bad: started with another one", "policy", p.Hash(), "name", p.Name(), "error", b.failure)
 	return nil
 }
@@ -223,8 +235,7 @@ func (b *Book) poll(ctx context.Context) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for path, sum := range b.tried {
-		text, err := b.opt.Origin.open(path)
-		if sumOf(text, err) != sum {
+		if b.opt.Origin.sum(path) != sum {
 			_, _ = b.load(ctx, "file") // it has been logged
 			return
 		}
@@ -240,6 +251,18 @@ func (o Origin) open(path string) ([]byte, error) {
 		return nil, errors.New("there are no files here")
 	}
 	return o.Open(path)
+}
+
+// sum is sumOf what open would give.
+func (o Origin) sum(path string) [sha256.Size]byte {
+	if o.Sum == nil {
+		return sumOf(o.open(path))
+	}
+	sum, err := o.Sum(path)
+	if err != nil {
+		return sumOf(nil, err)
+	}
+	return sum
 }
 
 // reading is a policy and the files of its lists while they are read.
@@ -271,6 +294,18 @@ func (r *reading) parse(name string, now time.Time, before *rules.Policy) (*rule
 		return nil, &rules.Problem{File: name, Reason: r.err.Error()}
 	}
 	return rules.Parse(rules.Source{Name: name, Text: r.text, Open: r.open, Now: now, Before: before})
+}
+
+// giveBack returns the memory of long lists to the system: they are loaded seldom.
+func (r *reading) giveBack() {
+	size := 0
+	for _, text := range r.files {
+		size += len(text)
+	}
+	clear(r.files)
+	if size > longLists {
+		debug.FreeOSMemory()
+	}
 }
 
 // sumOf tells contents apart; what cannot be read is one of them.

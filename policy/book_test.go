@@ -3,6 +3,8 @@ package policy_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -182,6 +184,44 @@ func TestTheLastGoodPolicySurvivesARestart(t *testing.T) {
 	}
 	if _, err := policy.OpenBook(t.Context(), policy.BookOptions{Origin: s.origin(), Fallback: []byte(broken)}); err == nil {
 		t.Error("a broken preset was put in force")
+	}
+}
+
+// TestLongListsSurviveABadStart: also when policy and lists are bad; of what was in force before them, the policy
+// is kept.
+func TestLongListsSurviveABadStart(t *testing.T) {
+	store := openStore(t, t.TempDir())
+	s := newShelf(listing)
+	random := rand.New(rand.NewPCG(1, 2))
+	long := func() string {
+		var text strings.Builder
+		for range 50_000 {
+			fmt.Fprintf(&text, "%x.example\n", random.Uint64())
+		}
+		return text.String()
+	}
+	s.put("bad.csv", long()+"first.example\n")
+	openBook(t, s, store)
+	s.put("bad.csv", long()+"second.example\n")
+	b := openBook(t, s, store)
+	changes, err := b.Changes(t.Context())
+	if err != nil || len(changes) != 2 {
+		t.Fatal(changes, err)
+	}
+	if text, err := b.Diff(t.Context(), changes[1].ID); err != nil || text != "its lists were long and are not kept\n" {
+		t.Errorf("the older one differs by %q, %v", text, err)
+	}
+	if text, err := b.Diff(t.Context(), changes[0].ID); err != nil || text != "" {
+		t.Errorf("what is in force differs from itself by %q, %v", text, err)
+	}
+	s.put("bad.csv", "\"")
+	s.put("", broken)
+	b = openBook(t, s, store)
+	if on := b.Current().On("www.second.example", time.Now()); fmt.Sprint(on) != "[bad]" || first(b) != "listed" {
+		t.Errorf("after a start with bad files it is on %v, by %s", on, first(b))
+	}
+	if lists := b.Status().Lists; len(lists) != 1 || lists[0].Domains != 50_001 {
+		t.Errorf("%+v", lists)
 	}
 }
 

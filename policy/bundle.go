@@ -1,55 +1,113 @@
 package policy
 
 import (
+	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 )
 
-// bundle is a policy with the files of its lists, as it was loaded.
+// bundle is a policy with the files of its lists, as it was loaded. Short lacks lists that it had.
 type bundle struct {
-	Text  []byte            `json:"text"`
-	Files map[string][]byte `json:"files,omitempty"`
+	Text  []byte
+	Files map[string][]byte
+	Short bool
 }
 
 const (
-	maxBundleBytes   = 400 << 10 // packed: what a row of the journal takes
-	maxUnpackedBytes = 64 << 20
+	maxBundleBytes   = 400 << 10 // packed: what every change may take
+	maxLongBytes     = 32 << 20  // packed: what the policy in force may take
+	maxUnpackedBytes = 256 << 20
+	bundledPolicy    = "policy"
+	bundledList      = "list/" // and its path
+	bundledShort     = "short"
 )
 
-// pack compresses a bundle; lists too long to keep are left out.
-func (b bundle) pack() ([]byte, error) {
-	out, err := b.packed()
-	if err == nil && len(out) > maxBundleBytes {
-		b.Files = nil
-		out, err = b.packed()
+var errLongLists = errors.New("policy: lists are too long to keep")
+
+// pack compresses a bundle. When it is too long to be kept with every change, packed has the policy alone, and
+// long has all of it, unless that is errLongLists.
+func (b bundle) pack() (packed, long []byte, err error) {
+	if long, err = b.packed(); err != nil || len(long) <= maxBundleBytes {
+		return long, nil, err
 	}
-	if err == nil && len(out) > maxBundleBytes {
-		err = fmt.Errorf("a policy of %d bytes is too long to keep", len(b.Text))
+	packed, err = bundle{Text: b.Text, Short: true}.packed()
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case len(packed) > maxBundleBytes:
+		return nil, nil, fmt.Errorf("a policy of %d bytes is too long to keep", len(b.Text))
+	case len(long) > maxLongBytes:
+		return packed, nil, fmt.Errorf("%w: %d bytes compressed, %d are possible", errLongLists, len(long), maxLongBytes)
 	}
-	return out, err
+	return packed, long, nil
 }
 
+// packed is a tar file, compressed quickly: lists are long.
 func (b bundle) packed() ([]byte, error) {
 	var out bytes.Buffer
-	z := gzip.NewWriter(&out)
-	err := errors.Join(json.NewEncoder(z).Encode(b), z.Close())
+	z, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+	if err != nil {
+		return nil, err
+	}
+	t := tar.NewWriter(z)
+	err = put(t, bundledPolicy, b.Text)
+	if b.Short {
+		err = errors.Join(err, put(t, bundledShort, nil))
+	}
+	for _, path := range slices.Sorted(maps.Keys(b.Files)) {
+		err = errors.Join(err, put(t, bundledList+path, b.Files[path]))
+	}
+	err = errors.Join(err, t.Close(), z.Close())
 	return out.Bytes(), err
 }
 
-func unpack(packed []byte) (bundle, error) {
-	var b bundle
-	z, err := gzip.NewReader(bytes.NewReader(packed))
-	if err == nil {
-		err = json.NewDecoder(io.LimitReader(z, maxUnpackedBytes)).Decode(&b)
+func put(t *tar.Writer, name string, content []byte) error {
+	if err := t.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(content))}); err != nil {
+		return err
 	}
+	_, err := t.Write(content)
+	return err
+}
+
+func unpack(packed []byte) (bundle, error) {
+	b := bundle{Files: map[string][]byte{}}
+	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		return b, fmt.Errorf("read a policy that was loaded before: %w", err)
 	}
-	return b, nil
+	t := tar.NewReader(io.LimitReader(z, maxUnpackedBytes))
+	for {
+		head, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			return b, nil
+		}
+		var content []byte
+		if err == nil {
+			content, err = io.ReadAll(t)
+		}
+		if err != nil {
+			return b, fmt.Errorf("read a policy that was loaded before: %w", err)
+		}
+		b.take(head.Name, content)
+	}
+}
+
+func (b *bundle) take(name string, content []byte) {
+	path, isList := strings.CutPrefix(name, bundledList)
+	switch {
+	case isList:
+		b.Files[path] = content
+	case name == bundledShort:
+		b.Short = true
+	default:
+		b.Text = content
+	}
 }
 
 // open reads a list as it was then.

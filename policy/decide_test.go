@@ -276,7 +276,7 @@ func (j *counting) FirstSeen(_ context.Context, _ string, now time.Time) (time.T
 
 func (j *counting) Changes(context.Context) ([]policy.Change, error) { return nil, nil }
 
-func (j *counting) AddChange(context.Context, policy.Change, []byte) error { return nil }
+func (j *counting) AddChange(context.Context, policy.Change, []byte, []byte) error { return nil }
 
 func (j *counting) Record(_ context.Context, batch []policy.Entry) error {
 	for _, e := range batch {

@@ -1,9 +1,11 @@
 package policy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"strings"
@@ -92,62 +94,69 @@ func (b *Book) Diff(ctx context.Context, change string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return diff(string(old.Text), string(b.Current().Text())) + listChanges(old.Files, b.files), nil
+		text := diff(string(old.Text), string(b.Current().Text()))
+		if old.Short {
+			return text + "its lists were long and are not kept\n", nil
+		}
+		return text + listChanges(b.lineSets(old.Files), b.lists), nil
 	}
 	r := b.read()
 	if r.err != nil {
 		return "", r.err
 	}
-	for path := range b.files {
+	for path := range b.lists {
 		_, _ = r.open(path) // what cannot be read is missing in files
 	}
-	return diff(string(b.Current().Text()), string(r.text)) + listChanges(b.files, r.files), nil
+	return diff(string(b.Current().Text()), string(r.text)) + listChanges(b.lists, b.lineSets(r.files)), nil
 }
 
 // changed is how p differs from what is in force.
-func (b *Book) changed(p *rules.Policy, files map[string][]byte) string {
+func (b *Book) changed(p *rules.Policy, lists map[string]lineSet) string {
 	old := b.Current()
 	if old == nil {
 		return ""
 	}
-	return diff(string(old.Text()), string(p.Text())) + listChanges(b.files, files)
+	return diff(string(old.Text()), string(p.Text())) + listChanges(b.lists, lists)
+}
+
+// lineSet is the lines of a list, as their sorted hashes: what is in force is compared, never shown.
+type lineSet []uint64
+
+func (b *Book) lineSets(files map[string][]byte) map[string]lineSet {
+	sets := make(map[string]lineSet, len(files))
+	for path, text := range files {
+		set := make(lineSet, 0, bytes.Count(text, []byte("\n"))+1)
+		for line := range bytes.Lines(text) {
+			set = append(set, maphash.Bytes(b.seed, bytes.TrimSpace(line)))
+		}
+		slices.Sort(set)
+		sets[path] = slices.Compact(set)
+	}
+	return sets
+}
+
+// without counts the lines that other lacks.
+func (s lineSet) without(other lineSet) (count int) {
+	for _, line := range s {
+		if _, found := slices.BinarySearch(other, line); !found {
+			count++
+		}
+	}
+	return count
 }
 
 // listChanges says what came to and went from the files of lists.
-func listChanges(old, now map[string][]byte) string {
+func listChanges(old, now map[string]lineSet) string {
 	var out strings.Builder
 	names := maps.Clone(now)
-	if names == nil {
-		names = map[string][]byte{}
-	}
 	maps.Copy(names, old)
 	for _, path := range slices.Sorted(maps.Keys(names)) {
-		if string(old[path]) == string(now[path]) {
-			continue
+		added, gone := now[path].without(old[path]), old[path].without(now[path])
+		if added+gone > 0 {
+			fmt.Fprintf(&out, "%s: %d lines added, %d taken back\n", path, added, gone)
 		}
-		added, gone := 0, 0
-		before, after := lineSet(old[path]), lineSet(now[path])
-		for line := range after {
-			if !before[line] {
-				added++
-			}
-		}
-		for line := range before {
-			if !after[line] {
-				gone++
-			}
-		}
-		fmt.Fprintf(&out, "%s: %d lines added, %d taken back\n", path, added, gone)
 	}
 	return out.String()
-}
-
-func lineSet(text []byte) map[string]bool {
-	set := map[string]bool{}
-	for line := range strings.Lines(string(text)) {
-		set[strings.TrimSpace(line)] = true
-	}
-	return set
 }
 
 // ErrPreset means that a preset cannot be written over.

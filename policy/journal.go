@@ -18,11 +18,12 @@ type Journal interface {
 	Record(ctx context.Context, batch []Entry) error
 	// Entries calls do for what was logged since, oldest first, until it answers false.
 	Entries(ctx context.Context, since time.Time, do func(Entry) bool) error
-	// AddChange keeps a change and the bundle that was loaded with it, if any.
-	AddChange(ctx context.Context, c Change, bundle []byte) error
+	// AddChange keeps a change and the bundle that was loaded with it, if any. A long one, at most 32 MiB, is the
+	// bundle with more to it: it is kept until another bundle comes.
+	AddChange(ctx context.Context, c Change, bundle, long []byte) error
 	// Changes is the change log, newest first.
 	Changes(ctx context.Context) ([]Change, error)
-	// Bundle is what was loaded with a change, nil when it is not kept.
+	// Bundle is what was loaded with a change, the long one while there is one, nil when it is not kept.
 	Bundle(ctx context.Context, change string) ([]byte, error)
 	// FirstSeen is when a domain was first named here; it is noted at now if never.
 	FirstSeen(ctx context.Context, domain string, now time.Time) (time.Time, error)

@@ -18,12 +18,14 @@ import (
 const (
 	maxChanges = 1000
 	maxBundles = 50
+	maxLong    = 32 << 20 // of a long bundle
 )
 
 func changeKeyOf(kind byte, id string) []byte { return append([]byte{journalKey, kind}, id...) }
 
-// AddChange implements policy.Journal.
-func (s *Store) AddChange(ctx context.Context, c policy.Change, bundle []byte) error {
+// AddChange implements policy.Journal. The parts of a long bundle are written first, in transactions of their own:
+// they count when the change is there, and those of others go with the same commit.
+func (s *Store) AddChange(ctx context.Context, c policy.Change, bundle, long []byte) error {
 	value, err := json.Marshal(c)
 	if err == nil && max(len(value), len(bundle)) > partSize {
 		err = fmt.Errorf("it has %d and %d bytes, %d are possible", len(value), len(bundle), partSize)
@@ -38,6 +40,11 @@ func (s *Store) AddChange(ctx context.Context, c policy.Change, bundle []byte) e
 	rows := []lasting{{row{changeKeyOf(kind, c.ID), value}, keepChange}}
 	bounds := map[byte]int{kind: maxChanges}
 	if bundle != nil {
+		old, err := s.keepLong(ctx, c.ID, long)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, old...)
 		bounds[bundleKind] = maxBundles
 		rows = append(rows, lasting{row{changeKeyOf(bundleKind, c.ID), bundle}, keepChange})
 	}
@@ -82,8 +89,52 @@ func (s *Store) Changes(ctx context.Context) ([]policy.Change, error) {
 	return all, nil
 }
 
+// keepLong writes the parts of a long bundle, and gives those of other changes, to be removed.
+func (s *Store) keepLong(ctx context.Context, change string, long []byte) (old []lasting, err error) {
+	if len(long) > maxLong {
+		return nil, fmt.Errorf("storage: a policy of %d bytes is too long to keep", len(long))
+	}
+	err = s.scan(ctx, []byte{journalKey, longKind}, func(r *badger.Entry) error {
+		old = append(old, lasting{row: row{key: r.Key}})
+		return nil
+	})
+	for part := 0; len(long) > 0 && err == nil; part++ {
+		size := min(len(long), partSize)
+		err = s.writeLasting(ctx, []lasting{{row{longKeyOf(change, part), long[:size:size]}, keepChange}})
+		if long = long[size:]; len(long) == 0 && size == partSize && err == nil { // an end that can be told
+			err = s.writeLasting(ctx, []lasting{{row{longKeyOf(change, part+1), []byte{}}, keepChange}})
+		}
+	}
+	return old, err
+}
+
+func longKeyOf(change string, part int) []byte {
+	return append(changeKeyOf(longKind, change), '/', byte(part))
+}
+
+// long is a long bundle, nil when there is none, or not all of it.
+func (s *Store) long(ctx context.Context, change string) ([]byte, error) {
+	var long []byte
+	for part := range maxLong/partSize + 1 {
+		piece, err := s.read(ctx, longKeyOf(change, part))
+		if isMissing(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if long = append(long, piece...); len(piece) < partSize {
+			return long, nil
+		}
+	}
+	return nil, nil
+}
+
 // Bundle implements policy.Journal.
 func (s *Store) Bundle(ctx context.Context, change string) ([]byte, error) {
+	if long, err := s.long(ctx, change); long != nil || err != nil {
+		return long, err
+	}
 	value, err := s.read(ctx, changeKeyOf(bundleKind, change))
 	if isMissing(err) {
 		return nil, nil

@@ -26,6 +26,7 @@ const (
 	changeKind  = 'c'
 	severKind   = 'x' // a change of who is cut off; beside changeKind, so that many of these drive out none of those
 	bundleKind  = 'b'
+	longKind    = 'l'
 )
 
 // For how long the journal keeps what.

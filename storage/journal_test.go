@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -107,14 +108,14 @@ func TestChangesAreBounded(t *testing.T) {
 	for i := range 60 {
 		at := time.Unix(1_800_000_000+int64(i), 0).UTC()
 		c := policy.Change{ID: policy.FirstDecisionID(at), Time: at, Who: "file", Result: policy.Loaded, Policy: fmt.Sprint(i)}
-		if err := s.AddChange(t.Context(), c, fmt.Append(nil, "policy ", i)); err != nil {
+		if err := s.AddChange(t.Context(), c, fmt.Append(nil, "policy ", i), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i := range 1003 { // drive out each other, and no change of the policy
 		at := time.Unix(1_700_000_000+int64(i), 0).UTC()
 		c := policy.Change{ID: policy.FirstDecisionID(at), Time: at, Kind: policy.Severing, Who: "owner", Result: fmt.Sprint("severed ", i)}
-		if err := s.AddChange(t.Context(), c, nil); err != nil {
+		if err := s.AddChange(t.Context(), c, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,9 +140,50 @@ func TestChangesAreBounded(t *testing.T) {
 	if text, err := s.Bundle(t.Context(), all[0].ID); string(text) != "policy 59" || err != nil {
 		t.Errorf("%q %v", text, err)
 	}
-	if err := s.AddChange(t.Context(), policy.Change{ID: "x"}, make([]byte, 1<<20)); err == nil {
+	if err := s.AddChange(t.Context(), policy.Change{ID: "x"}, make([]byte, 1<<20), nil); err == nil {
 		t.Error("a MiB was kept")
 	}
+}
+
+// TestLongBundles: the newest is kept whole, whatever its length, until another policy is loaded.
+func TestLongBundles(t *testing.T) {
+	o := options(t.TempDir())
+	s := open(t, o)
+	change := func(id string, bundle, long []byte) {
+		t.Helper()
+		if err := s.AddChange(t.Context(), policy.Change{ID: id}, bundle, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	has := func(id string, want []byte) {
+		t.Helper()
+		if got, err := s.Bundle(t.Context(), id); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s has %d bytes, want %d: %v", id, len(got), len(want), err)
+		}
+	}
+	long := make([]byte, 3<<20) // ends with a full part
+	for n := range long {
+		long[n] = byte(n >> 9)
+	}
+	for n, size := range []int{1 << 20, 3 << 20, 1<<20 + 1} {
+		id := fmt.Sprint("c", n)
+		change(id, []byte("short "+id), long[:size])
+		change(id+"refused", nil, nil)
+		has(id, long[:size])
+		if n > 0 {
+			has(fmt.Sprint("c", n-1), []byte("short c"+fmt.Sprint(n-1)))
+		}
+	}
+	closeStore(t, s)
+	s = open(t, o)
+	has("c2", long[:1<<20+1])
+	change("c3", []byte("short c3"), nil)
+	has("c2", []byte("short c2"))
+	has("c3", []byte("short c3"))
+	if err := s.AddChange(t.Context(), policy.Change{ID: "x"}, []byte("p"), make([]byte, 33<<20)); err == nil {
+		t.Error("33 MiB were kept")
+	}
+	has("c3", []byte("short c3"))
 }
 
 func TestDomainsAreRemembered(t *testing.T) {

@@ -21,6 +21,7 @@
 //	j s domain[16]                           when a domain was first seen | noted    (Badger TTL)
 //	j c id                                   entry of the change log, as JSON        (Badger TTL, a year)
 //	j b id                                   what was loaded with it                 (Badger TTL, a year)
+//	j l id part                              it with long lists, of the newest, cut in parts (Badger TTL, a year)
 //	r kind[1] box[16] row[16] n[8] part[1]   row of inbox.Ledger: groups, requests, what waits (Badger TTL)
 //	h share[16]                              what one sender has in a mailbox: runs (serial, bytes) (Badger TTL)
 //	c list[16] seq[8]                        conversation as one reader sees it: an activity id   (Badger TTL)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -64,18 +65,31 @@ func policyOrigin(c configs.Policy) policy.Origin {
 
 // policyFile is a policy on disk; the files of its lists are named from its directory.
 func policyFile(path string) policy.Origin {
+	list := func(name string) string {
+		if filepath.IsAbs(name) {
+			return name
+		}
+		return filepath.Join(filepath.Dir(path), name)
+	}
 	return policy.Origin{
 		Name: path,
-		Read: func() ([]byte, error) { return readAtMost(path, 1<<20) },
-		Open: func(name string) ([]byte, error) {
-			if !filepath.IsAbs(name) {
-				name = filepath.Join(filepath.Dir(path), name)
+		Read: func() ([]byte, error) { return readAtMost(path, maxPolicyFile) },
+		Open: func(name string) ([]byte, error) { return readAtMost(list(name), maxListFile) },
+		Sum: func(name string) ([sha256.Size]byte, error) {
+			if name == "" {
+				return sumAtMost(path, maxPolicyFile)
 			}
-			return readAtMost(name, 20<<20)
+			return sumAtMost(list(name), maxListFile)
 		},
 		Write: func(text []byte) error { return replaceFile(path, text) },
 	}
 }
+
+// What is read of a file; package rules refuses shorter ones already.
+const (
+	maxPolicyFile = 1 << 20
+	maxListFile   = 65 << 20
+)
 
 // readAtMost reads a file as far as who checks its length needs to see.
 func readAtMost(path string, most int64) ([]byte, error) {
@@ -85,6 +99,18 @@ func readAtMost(path string, most int64) ([]byte, error) {
 	}
 	defer f.Close() //nolint:errcheck // it is only read
 	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// sumAtMost is the SHA-256 of what readAtMost reads.
+func sumAtMost(path string, most int64) (sum [sha256.Size]byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close() //nolint:errcheck // it is only read
+	h := sha256.New()
+	_, err = io.Copy(h, io.LimitReader(f, most))
+	return [sha256.Size]byte(h.Sum(nil)), err
 }
 
 // replaceFile writes path whole or not at all, with the mode it had.

@@ -36,7 +36,7 @@ func (d *domains) addCSV(text []byte, want []string) error {
 		if domain < len(row) && counts(row, severity, want) {
 			d.add(row[domain])
 		}
-		if len(d.names) > maxDomains {
+		if d.isLong() {
 			return errLong
 		}
 	}

@@ -149,7 +149,7 @@ func (s *scene) ResolveName(name string) (any, bool) {
 		return nil, false
 	}
 	if slices.Contains(s.on, name) {
-		return listed{&domains{names: map[string]struct{}{s.Actor.Domain: {}}}}, true
+		return listed{&domains{names: newSet(s.Actor.Domain), except: newSet()}}, true
 	}
 	if list := s.lists[name]; list != nil && !list.expired(s.now) {
 		return listed{list}, true

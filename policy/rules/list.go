@@ -15,8 +15,8 @@ import (
 
 // The bounds of a list.
 const (
-	maxListBytes = 16 << 20
-	maxDomains   = 500_000
+	maxListBytes = 64 << 20
+	maxDomains   = 1_000_000
 )
 
 // domainsType is what a list is to CEL: something a domain can be in.
@@ -25,8 +25,8 @@ var domainsType = [1]*types.Type{types.NewObjectType("list of domains", traits.C
 // domains is a named list: the domains in it and everything below them, until it
 // expires, but for those taken back.
 type domains struct {
-	names   map[string]struct{}
-	except  map[string]struct{}
+	names   *set
+	except  *set
 	expires time.Time // zero: never
 	skipped []string  // what could not be read, for the operator
 }
@@ -36,12 +36,10 @@ type domains struct {
 func (d *domains) has(domain string) bool {
 	found := false
 	for name := domain; name != ""; {
-		if _, back := d.except[name]; back {
+		if d.except.has(name) {
 			return false
 		}
-		if _, listed := d.names[name]; listed {
-			found = true
-		}
+		found = found || d.names.has(name)
 		_, name, _ = strings.Cut(name, ".")
 	}
 	return found
@@ -60,7 +58,15 @@ func (d *domains) add(name string) {
 		}
 		return
 	}
-	d.names[clean] = struct{}{}
+	d.names.add(clean)
+}
+
+// isLong says whether there are too many, however often each.
+func (d *domains) isLong() bool {
+	if d.names.len() > maxDomains {
+		d.names.sort()
+	}
+	return d.names.len() > maxDomains
 }
 
 // canonical is a domain as actor ids have it: lower case, Punycode, no dot at the end.
@@ -83,7 +89,7 @@ func (d *domains) addLines(text []byte) error {
 		if line = bytes.TrimSpace(line); len(line) > 0 {
 			d.add(string(line))
 		}
-		if len(d.names) > maxDomains {
+		if d.isLong() {
 			return errLong
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -13,13 +14,15 @@ import (
 func (p *parsing) lists(n ast.Node) {
 	for _, e := range p.entries(n, "lists") {
 		name := p.newName(e.Key, p.policy.lists[e.Key.GetToken().Value] != nil, wordLetters)
-		d := &domains{names: map[string]struct{}{}, except: map[string]struct{}{}}
+		d := &domains{names: newSet(), except: newSet()}
 		p.policy.lists[name] = d
 		if _, inline := e.Value.(*ast.SequenceNode); inline {
 			p.written(e.Value, d.names)
 		} else {
 			p.list(e.Value, name, d)
 		}
+		d.names.sort()
+		d.except.sort()
 		p.judge(name, d)
 	}
 }
@@ -49,14 +52,14 @@ func (p *parsing) list(n ast.Node, name string, d *domains) {
 }
 
 // written reads domains that are in the policy itself: there a mistake is an error.
-func (p *parsing) written(n ast.Node, into map[string]struct{}) {
+func (p *parsing) written(n ast.Node, into *set) {
 	for _, item := range p.items(n, "a list of domains") {
 		clean, err := canonical(p.text(item, "a domain"))
 		if err != nil {
 			p.wrongf(item, "%v", err)
 			continue
 		}
-		into[clean] = struct{}{}
+		into.add(clean)
 	}
 }
 
@@ -80,7 +83,10 @@ func (p *parsing) opened(n ast.Node, read func([]byte) error) {
 	}
 	p.hash(text)
 	p.policy.files = append(p.policy.files, path)
-	if err := read(bytes.ToValidUTF8(text, []byte("?"))); err != nil {
+	if !utf8.Valid(text) {
+		text = bytes.ToValidUTF8(text, []byte("?"))
+	}
+	if err := read(text); err != nil {
 		p.wrongf(n, "%s %v", path, err)
 	}
 }

@@ -85,7 +85,7 @@ func (p *Policy) Lists() []List {
 	all := make([]List, 0, len(p.lists))
 	for _, name := range sortedKeys(p.lists) {
 		d := p.lists[name]
-		one := List{Name: name, Domains: len(d.names), Skipped: len(d.skipped)}
+		one := List{Name: name, Domains: d.names.len(), Skipped: len(d.skipped)}
 		if !d.expires.IsZero() {
 			one.Expires = &d.expires
 		}

@@ -44,7 +44,7 @@ type journal struct {
 	bundles map[string][]byte
 }
 
-func (j *journal) AddChange(_ context.Context, c policy.Change, bundle []byte) error {
+func (j *journal) AddChange(_ context.Context, c policy.Change, bundle, _ []byte) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.changes = append([]policy.Change{c}, j.changes...)
