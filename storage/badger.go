@@ -41,6 +41,7 @@ func badgerOptions(o Options) badger.Options {
 	b.NumCompactors = 2
 	b.BlockCacheSize = 8 << 20
 	b.IndexCacheSize = 16 << 20
+	b.BlockSize = 16 << 10 // the index, read and kept for each table, is a quarter of that for blocks of 4 KiB
 	b.ValueLogFileSize = 1 << 20
 	b.Compression = options.None // base64 of ciphertext does not shrink under Snappy
 	b.MetricsEnabled = false     // expvar, process-wide

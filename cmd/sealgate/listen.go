@@ -55,7 +55,7 @@ func (g *gateway) run(ctx context.Context) error {
 // work runs what works beside the requests, until ctx ends. The channel closes when all of it has.
 func (g *gateway) work(ctx context.Context, group *errgroup.Group) <-chan struct{} {
 	workers, within := errgroup.WithContext(ctx)
-	for _, run := range []func(context.Context) error{g.outbox.Run, g.gate.Run, g.runPolicy, g.runDoor, g.known.Run} {
+	for _, run := range []func(context.Context) error{g.outbox.Run, g.gate.Run, g.runPolicy, g.runDoor, g.known.Run, giveBack} {
 		workers.Go(func() error { return run(within) })
 	}
 	rested := make(chan struct{})
