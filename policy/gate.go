@@ -171,20 +171,43 @@ func (g *Gate) identify(ctx context.Context, a Arrival, client ratelimit.Key) (s
 	if err != nil {
 		return schemeOf(&a.Request), Signer{}, err
 	}
-	leave, err := g.lookups.enter(client, sig.KeyID)
+	key, err := g.key(ctx, a, client, sig.KeyID)
 	if err != nil {
 		return sig.Scheme, Signer{}, err
 	}
-	key, err := g.keys.Key(ctx, sig.KeyID)
-	leave()
-	if err != nil {
-		return sig.Scheme, Signer{}, keyError(err)
-	}
-	if key, err = g.verify(ctx, lane, sig, key); err != nil {
+	refresh := func() (actorkey.Key, error) { return g.fetch(ctx, a, client, sig.KeyID, g.keys.Refresh) }
+	if key, err = g.verify(ctx, lane, sig, key, refresh); err != nil {
 		return sig.Scheme, Signer{}, err
 	}
 	g.proven.Set(client, struct{}{})
 	return sig.Scheme, Signer{Actor: key.Actor, Agent: key.Agent, KeyID: key.ID, Scheme: sig.Scheme}, nil
+}
+
+// key is the one with the id. Whoever must wait for it to be fetched is bounded.
+func (g *Gate) key(ctx context.Context, a Arrival, client ratelimit.Key, id string) (actorkey.Key, error) {
+	if g.keys.Has(id) {
+		key, err := g.keys.Key(ctx, id)
+		return key, keyError(err)
+	}
+	return g.fetch(ctx, a, client, id, g.keys.Key)
+}
+
+// fetch has get fetch a key, when there is room for somebody who waits for its host.
+func (g *Gate) fetch(ctx context.Context, a Arrival, client ratelimit.Key, id string, get func(context.Context, string) (actorkey.Key, error)) (actorkey.Key, error) {
+	leave, err := g.lookups.enter(client, id)
+	if err != nil {
+		return actorkey.Key{}, err
+	}
+	defer leave()
+	if a.Wait != nil {
+		over, err := a.Wait(actorkey.Host(id))
+		if err != nil {
+			return actorkey.Key{}, err
+		}
+		defer over()
+	}
+	key, err := get(ctx, id)
+	return key, keyError(err)
 }
 
 // laneOf lets in first whose signatures have held before. Whoever is over the
@@ -208,7 +231,7 @@ func (g *Gate) parse(ctx context.Context, l *lane, r *signature.Request) (*signa
 
 // verify holds the signature against the key, and once more against a fresh one
 // when the key has changed since it was remembered.
-func (g *Gate) verify(ctx context.Context, l *lane, sig *signature.Signature, key actorkey.Key) (actorkey.Key, error) {
+func (g *Gate) verify(ctx context.Context, l *lane, sig *signature.Signature, key actorkey.Key, refresh func() (actorkey.Key, error)) (actorkey.Key, error) {
 	check := func(public crypto.PublicKey) error {
 		return l.do(ctx, func() error { return sig.Verify(public) })
 	}
@@ -216,9 +239,9 @@ func (g *Gate) verify(ctx context.Context, l *lane, sig *signature.Signature, ke
 	if !errors.Is(err, signature.ErrMismatch) {
 		return key, signatureError(err)
 	}
-	fresh, refreshErr := g.keys.Refresh(ctx, sig.KeyID)
+	fresh, refreshErr := refresh()
 	if refreshErr != nil {
-		return key, fmt.Errorf("%w after %w", keyError(refreshErr), err)
+		return key, fmt.Errorf("%w after %w", refreshErr, err)
 	}
 	if equal(fresh.Public, key.Public) {
 		return key, signatureError(err)
@@ -243,6 +266,9 @@ func signatureError(err error) error {
 
 // keyError sorts what package actorkey answers.
 func keyError(err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, actorkey.ErrNoKey) {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}

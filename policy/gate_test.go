@@ -360,6 +360,55 @@ func TestOneClientCannotHoldAllLookups(t *testing.T) {
 	}
 }
 
+// TestWaitingForKeysIsAskedFor: whoever offers a request is asked before a key is fetched, the first time and when the signature
+// does not hold, and may refuse; for a key at hand nobody is asked.
+func TestWaitingForKeysIsAskedFor(t *testing.T) {
+	p := newPeer(t)
+	h := newHouse(t, nil)
+	var room error
+	asked, waiting := 0, 0
+	admit := func(key crypto.Signer) error {
+		a := h.arrival(t, p.actor()+"#main-key", key, "")
+		a.Wait = func(host string) (func(), error) {
+			asked++
+			if host != "127.0.0.1" {
+				t.Errorf("for host %q", host)
+			}
+			if room != nil {
+				return nil, room
+			}
+			waiting++
+			return func() { waiting-- }, nil
+		}
+		_, err := h.Admit(t.Context(), a)
+		return err
+	}
+	full := &policy.LimitError{RetryAfter: time.Second, Reason: policy.ErrBusy}
+	room = full
+	if err := admit(aliceKey); !errors.Is(err, policy.ErrBusy) || p.hits.Load() != 0 || asked != 1 {
+		t.Errorf("no room: %v, %d fetches, asked %d times", err, p.hits.Load(), asked)
+	}
+	room = nil
+	if err := admit(aliceKey); err != nil || asked != 2 {
+		t.Errorf("room: %v, asked %d times", err, asked)
+	}
+	room = full
+	if err := admit(aliceKey); err != nil || asked != 2 {
+		t.Errorf("at hand: %v, asked %d times", err, asked)
+	}
+	fetched := p.hits.Load()
+	if err := admit(malloryKey); !errors.Is(err, policy.ErrBusy) || p.hits.Load() != fetched || asked != 3 {
+		t.Errorf("no room for a refresh: %v, %d fetches, asked %d times", err, p.hits.Load()-fetched, asked)
+	}
+	room = nil
+	if err := admit(malloryKey); !errors.Is(err, policy.ErrSignature) || p.hits.Load() == fetched || asked != 4 {
+		t.Errorf("room for a refresh: %v, %d fetches, asked %d times", err, p.hits.Load()-fetched, asked)
+	}
+	if waiting != 0 {
+		t.Errorf("%d wait for ever", waiting)
+	}
+}
+
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -20,6 +20,10 @@ import (
 type Arrival struct {
 	Request signature.Request
 	Client  netip.Addr // the peer's address, never a trusted proxy's
+
+	// Wait is asked before a key is fetched from a host, which may take as long as that host likes, and may refuse
+	// with a *LimitError. nil: it may.
+	Wait func(host string) (over func(), err error)
 }
 
 // Signer is who signed: proven by the actor's own document.

@@ -150,5 +150,8 @@ func (r *Relay) arrival(ctx *fasthttp.RequestCtx, body []byte) policy.Arrival {
 	for name, value := range h.AllInOrder() {
 		q.Header = append(q.Header, signature.Field{Name: string(name), Value: string(value)})
 	}
-	return policy.Arrival{Request: q, Client: forward.ClientAddr(ctx)}
+	return policy.Arrival{
+		Request: q, Client: forward.ClientAddr(ctx),
+		Wait: func(host string) (func(), error) { return r.intake.Await(host, len(body)) },
+	}
 }

@@ -79,6 +79,12 @@ const otherPeople = 6
 
 func newBattered(t *testing.T) *battered {
 	t.Helper()
+	return newBatteredBehind(t, func(home http.Handler) http.Handler { return home })
+}
+
+// newBatteredBehind has what the gateway asks the instance go through front.
+func newBatteredBehind(t *testing.T, front func(home http.Handler) http.Handler) *battered {
+	t.Helper()
 	t.Setenv("SEALGATE_POLICY_PRESET", "open") // what policy holds back is no loss, and not looked at here
 	dir := t.TempDir()
 	b := &battered{t: t, tokens: map[*instance.Person]string{}}
@@ -90,7 +96,7 @@ func newBattered(t *testing.T) *battered {
 	}
 	listen := freeAddress(t)
 	b.home = instance.New(instance.Options{Origin: "http://" + listen, IDs: instance.Numeric})
-	upstream := httptest.NewServer(b.home)
+	upstream := httptest.NewServer(front(b.home))
 	t.Cleanup(upstream.Close)
 	b.alice, b.bob = b.person(b.home, "alice"), b.person(b.home, "bob")
 	b.writeKey(dir, b.alice)

@@ -20,62 +20,78 @@ import (
 	"github.com/sealgate/sealgate/inbox/inboxtest"
 )
 
-// sloth is a server that is slow to tell its people's keys: at once for those in quick, once each, and then not before wake.
+// sloth is a server that is slow: what it is asked about sleepers it does not answer before wake.
 type sloth struct {
-	*instance.Instance
+	http.Handler
 
-	quick sync.Map // names that may be asked for once
-	wake  chan struct{}
-	once  sync.Once
+	wake chan struct{}
+	once sync.Once
+}
+
+func newSloth(t *testing.T) *sloth {
+	t.Helper()
+	s := &sloth{wake: make(chan struct{})}
+	t.Cleanup(s.awake)
+	return s
 }
 
 func (s *sloth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	_, name, _ := strings.Cut(r.URL.Path, "/users/")
-	if _, quick := s.quick.LoadAndDelete(name); !quick && r.Method == http.MethodGet {
+	if strings.Contains(r.URL.RequestURI(), "sleeper") {
 		<-s.wake
 	}
-	s.Instance.ServeHTTP(w, r)
+	s.Handler.ServeHTTP(w, r)
 }
 
 func (s *sloth) awake() { s.once.Do(func() { close(s.wake) }) }
 
-func newSloth(t *testing.T) *sloth {
+// newSlothfulPeer is an instance elsewhere that is slow to tell its sleepers' keys.
+func newSlothfulPeer(t *testing.T) (*sloth, *instance.Instance) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
-	s := &sloth{Instance: instance.New(instance.Options{Origin: "http://" + server.Listener.Addr().String()}), wake: make(chan struct{})}
-	server.Config.Handler = s
+	i := instance.New(instance.Options{Origin: "http://" + server.Listener.Addr().String()})
+	s := newSloth(t)
+	s.Handler, server.Config.Handler = i, s
 	server.Start()
 	t.Cleanup(func() { s.awake(); server.Close() })
-	return s
+	return s, i
 }
 
 // crowd is a gateway with 64 places for MLS, and who takes them.
 type crowd struct {
 	*battered
 
-	sloth   *sloth
+	home    *sloth
 	waiting sync.WaitGroup
 	client  int // the next client address
 }
 
-// occupy has n messages of somebody's, eight from each address, that stay under way until the sloth wakes.
-func (c *crowd) occupy(n int, p *instance.Person) {
+// occupy has n messages of somebody's, eight from each address, under way, for bob and others.
+func (c *crowd) occupy(n int, p *instance.Person, others ...string) {
 	c.t.Helper()
 	for i := range n {
 		if i%8 == 0 {
 			c.client++
 		}
-		r := c.message(p, privateMessage(1))
+		r := c.message(p, privateMessage(1), others...)
 		r.Header.Set("X-Forwarded-For", fmt.Sprint("10.0.0.", c.client))
 		c.waiting.Go(func() { _, _, _ = c.do(c.t.Context(), r) })
 	}
 }
 
-// message is one to bob.
-func (c *crowd) message(from *instance.Person, content string) *http.Request {
+// sleepers are people whom the instance is asked about one after the other, until its answers are not waited for any longer.
+func (c *crowd) sleepers() []string {
+	ids := make([]string, 4)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("%s/@sleeper%d", c.process.URL, i)
+	}
+	return ids
+}
+
+// message is one to bob and others.
+func (c *crowd) message(from *instance.Person, content string, others ...string) *http.Request {
 	id := from.Actor + "/activities/" + strconv.Itoa(int(time.Now().UnixNano()))
 	body, err := json.Marshal(map[string]any{
-		"type": "Create", "id": id, "actor": from.Actor, "to": c.bob.Actor,
+		"type": "Create", "id": id, "actor": from.Actor, "to": append(others, c.bob.Actor),
 		"object": map[string]any{"type": "PrivateMessage", "attributedTo": from.Actor, "mediaType": "message/mls", "encoding": "base64", "content": content},
 	})
 	if err != nil {
@@ -98,18 +114,20 @@ func (c *crowd) settles(what string, status int, ask func() *http.Request) http.
 	}
 }
 
-// TestOverload: as more and more is under way in the built gateway, invitations and key fetches are told 503 first, messages of groups go
-// on, and are told so when all is taken; ordinary requests are served throughout; large bodies take no memory; and when what was under way
-// ends all is taken again.
+// TestOverload: who waits for a key server that is slow takes few places; as more and more is under way in the built gateway, invitations
+// and key fetches are told 503 first, messages of groups go on, and are told so when all is taken; ordinary requests are served throughout;
+// large bodies take no memory; and when what was under way ends all is taken again.
 func TestOverload(t *testing.T) {
 	t.Setenv("SEALGATE_LIMITS_INTAKE", "4MiB")
 	t.Setenv("SEALGATE_MEMORY", "128MiB")
 	t.Setenv("SEALGATE_FEDERATION_TIMEOUT", "5m")
-	c := &crowd{battered: newBattered(t), sloth: newSloth(t)}
+	c := &crowd{home: newSloth(t)}
+	c.battered = newBatteredBehind(t, func(home http.Handler) http.Handler {
+		c.home.Handler = home
+		return c.home
+	})
 	c.battered.client.Transport.(*http.Transport).MaxConnsPerHost = 0
 	c.publish(1)
-	slow, quick := c.person(c.sloth.Instance, "slow"), c.person(c.sloth.Instance, "quick")
-	c.sloth.quick.Store("quick", true)
 	friend := c.others[0]
 	fetch := func() *http.Request { return c.signed(friend, http.MethodGet, "/e2ee/users/alice/keyPackages", "") }
 	group := func() *http.Request { return c.message(friend, privateMessage(1)) }
@@ -117,13 +135,22 @@ func TestOverload(t *testing.T) {
 		return c.message(friend, base64.StdEncoding.EncodeToString(inboxtest.Welcome([]byte("nobody's"))))
 	}
 	ordinary := func() *http.Request { return c.request(http.MethodGet, c.process.URL+"/@bob", "", "") }
-	for what, ask := range map[string]func() *http.Request{"a stranger's": func() *http.Request { return c.message(quick, privateMessage(1)) }, "of a group": group} {
-		c.settles("at rest, "+what, 202, ask)
-	}
+	c.settles("at rest, of a group", 202, group)
 	c.settles("at rest, a key fetch", 200, fetch)
 	c.settles("at rest, an invitation that nobody could open", 403, invite)
 
-	c.occupy(32, slow) // their key is not known
+	peer, slow := newSlothfulPeer(t)
+	sleeper := c.person(slow, "sleeper")
+	c.occupy(64, sleeper)
+	c.settles("one more that waits for a key", 503, func() *http.Request { return c.message(sleeper, privateMessage(1)) })
+	for range 16 {
+		c.accepts("while keys are slow, an invitation", 403, invite())
+		c.accepts("while keys are slow, of a group", 202, group())
+	}
+	peer.awake()
+	c.waiting.Wait()
+
+	c.occupy(33, friend, c.sleepers()...)
 	for what, ask := range map[string]func() *http.Request{"a key fetch": fetch, "an invitation": invite} {
 		if h := c.settles("half full, "+what, 503, ask); h.Get("Retry-After") == "" {
 			t.Errorf("%s: no Retry-After", what)
@@ -132,22 +159,31 @@ func TestOverload(t *testing.T) {
 	c.settles("half full, of a group", 202, group)
 	c.settles("half full, an ordinary page", 200, ordinary)
 
-	liar := *quick
-	liar.Key = slow.Key
-	c.occupy(33, &liar) // the signature does not hold, so the key may have changed
+	c.occupy(33, friend, c.sleepers()...)
 	if h := c.settles("full, of a group", 503, group); h.Get("Retry-After") == "" {
 		t.Error("a message of a group: no Retry-After")
 	}
 	c.settles("full, an ordinary page", 200, ordinary)
 	c.refusesLargeBodies()
 
-	c.sloth.awake()
+	c.home.awake()
 	c.waiting.Wait()
 	c.settles("again, of a group", 202, group)
 	c.settles("again, a key fetch", 200, fetch)
 	c.settles("again, an invitation", 403, invite)
-	if said := c.process.Counted(t.Context()); !strings.Contains(said, `shed_total{class="contact",reason="full"}`) || !strings.Contains(said, `shed_total{class="group",reason="full"}`) {
-		t.Errorf("the metrics do not say it:\n%s", said)
+	said := c.process.Counted(t.Context())
+	for _, why := range []string{`class="contact",reason="full"`, `class="contact",reason="key"`, `class="group",reason="full"`} {
+		if !strings.Contains(said, "shed_total{"+why) {
+			t.Errorf("the metrics do not say %s:\n%s", why, said)
+		}
+	}
+}
+
+// accepts asks once.
+func (c *crowd) accepts(what string, status int, r *http.Request) {
+	c.t.Helper()
+	if got, _, body := c.do(c.t.Context(), r); got != status {
+		c.t.Errorf("%s: %d %s, want %d", what, got, body, status)
 	}
 }
 

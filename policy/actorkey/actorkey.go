@@ -15,6 +15,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -140,6 +141,15 @@ func (k *Keys) Has(id string) bool {
 	}
 	e, ok := k.cache.get(id)
 	return ok && e.err == nil && k.clock().Before(e.until)
+}
+
+// Host is whom the key with the id is fetched from, or "" when nobody is asked.
+func Host(id string) string {
+	url, err := documentURL(id)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(url.Hostname())
 }
 
 // Name is the preferredUsername of an actor whose key was fetched lately, or "".

@@ -104,6 +104,12 @@ func (in *Intake) Enter(at rules.Stage, client netip.Addr, size int) (leave func
 	return in.o.Places.Enter(at, client, size)
 }
 
+// Await lets something that has a place wait for a host to tell a key, until over is called. The error is a
+// *policy.LimitError.
+func (in *Intake) Await(host string, size int) (over func(), err error) {
+	return in.o.Places.Await(host, size)
+}
+
 // Judge decides about d for each of its owners. Errors are those of inbox.Letters,
 // or the store's, or a *policy.LimitError when d is of no group that any of them is in, and there is
 // room for such only.

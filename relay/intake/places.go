@@ -19,8 +19,9 @@ import (
 // again (503), and its sender keeps it.
 //
 // Contact may fill half. So it is turned away first, and alone as long as groups need less than all. One
-// client may fill a quarter of what its class may; more is its own excess (429), and no server that is slow
-// to tell its keys can take the places of all others.
+// client may fill a quarter of what its class may; more is its own excess (429). What waits for a key to be fetched
+// keeps its place, but a quarter of all may be taken so, and of that a quarter for one host: no server that is slow to tell
+// its keys can take the places of all others.
 //
 // It is safe for concurrent use; a nil *Places has room for everything.
 type Places struct {
@@ -32,6 +33,8 @@ type Places struct {
 	mu    sync.Mutex
 	taken int64
 	by    map[netip.Prefix]int64 // client → what it has of taken
+	wait  int64                  // what of taken waits for keys
+	hosts map[string]int64       // whose key it waits for → what of wait
 	told  time.Time              // the last warning
 }
 
@@ -52,7 +55,7 @@ type PlacesOptions struct {
 
 // NewPlaces returns empty Places.
 func NewPlaces(o PlacesOptions) *Places {
-	p := &Places{most: o.Most, now: o.Clock, log: o.Log, by: map[netip.Prefix]int64{}, shed: prometheus.NewCounterVec(prometheus.CounterOpts{
+	p := &Places{most: o.Most, now: o.Clock, log: o.Log, by: map[netip.Prefix]int64{}, hosts: map[string]int64{}, shed: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sealgate_intake_shed_total", Help: "MLS activities and key fetches turned away because there was no place, by class.",
 	}, []string{"class", "reason"})}
 	if p.now == nil {
@@ -92,6 +95,32 @@ func (p *Places) leave(who netip.Prefix, n int64) {
 	p.taken -= n
 	if p.by[who] -= n; p.by[who] == 0 {
 		delete(p.by, who)
+	}
+}
+
+// Await lets something that has a place wait for a host to tell a key, until over is called. The error is a
+// *policy.LimitError.
+func (p *Places) Await(host string, size int) (over func(), err error) {
+	if p == nil {
+		return func() {}, nil
+	}
+	n, room := max(int64(size), leastPlace), p.most/4
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if had := p.hosts[host]; p.wait > 0 && p.wait+n > room || had > 0 && had+n > room/4 {
+		return nil, p.refuse(rules.Contact, "key", &policy.LimitError{RetryAfter: patience(rules.Contact), Reason: policy.ErrBusy})
+	}
+	p.wait += n
+	p.hosts[host] += n
+	return func() { p.over(host, n) }, nil
+}
+
+func (p *Places) over(host string, n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wait -= n
+	if p.hosts[host] -= n; p.hosts[host] == 0 {
+		delete(p.hosts, host)
 	}
 }
 

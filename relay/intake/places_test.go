@@ -110,6 +110,41 @@ func TestOneClientHasAShare(t *testing.T) {
 	}
 }
 
+// TestWaitingForKeysIsBounded: a quarter of all may wait for keys, of that a quarter for one host.
+func TestWaitingForKeysIsBounded(t *testing.T) {
+	p := intake.NewPlaces(intake.PlacesOptions{Most: 64 * place})
+	var over []func()
+	wait := func(host string, n int) (let int, err error) {
+		for let < n {
+			out, err := p.Await(host, 10)
+			if err != nil {
+				return let, err
+			}
+			over, let = append(over, out), let+1
+		}
+		return let, nil
+	}
+	n, err := wait("slow.example", 16)
+	limit, ok := errors.AsType[*policy.LimitError](err)
+	if n != 4 || !ok || !errors.Is(err, policy.ErrBusy) || limit.RetryAfter <= 0 {
+		t.Errorf("for one host: %d, then %v", n, err)
+	}
+	for i := range 3 {
+		if n, err := wait(fmt.Sprintf("h%d.example", i), 4); n != 4 {
+			t.Errorf("for the %d. other: %d, then %v", i, n, err)
+		}
+	}
+	if n, err := wait("last.example", 1); n != 0 || !errors.Is(err, policy.ErrBusy) {
+		t.Errorf("with a quarter taken: %d, then %v", n, err)
+	}
+	for _, out := range over {
+		out()
+	}
+	if _, err := p.Await("large.example", 100*place); err != nil { // alone, anything has room
+		t.Errorf("large: %v", err)
+	}
+}
+
 // create is an activity with these MLS objects.
 func create(objects ...[]byte) string {
 	list := ""
