@@ -1,7 +1,7 @@
 #!/bin/sh
 # Puts the real peers of cmd/sealgate's end-to-end tests into a cache directory:
 # the npm project of cmd/sealgate/testdata/peers and Debian's snac2. The Debian packages whose programs
-# tests run as they are (nginx, h2load, Chromium) are installed when root asks.
+# tests run as they are (nginx, h2load, sslscan, Chromium) are installed when root asks.
 # Idempotent; without anything to do it touches no network.
 #   .ci/peers.sh          install what is missing
 #   .ci/peers.sh --check  say what is missing, install nothing
@@ -98,6 +98,7 @@ install_snac() {
 missing_packages() {
 	command -v nginx >/dev/null 2>&1 || echo nginx
 	command -v h2load >/dev/null 2>&1 || echo nghttp2-client
+	command -v sslscan >/dev/null 2>&1 || echo sslscan
 	command -v haproxy >/dev/null 2>&1 || echo haproxy
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
 	command -v ruby >/dev/null 2>&1 || echo ruby

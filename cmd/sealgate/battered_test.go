@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -90,10 +89,7 @@ func newBatteredBehind(t *testing.T, front func(home http.Handler) http.Handler)
 	b := &battered{t: t, tokens: map[*instance.Person]string{}}
 	b.client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16, DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}}
 	b.ledger.took, b.ledger.claimed = map[string][]string{}, map[string]string{}
-	binary := filepath.Join(dir, "sealgate")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	binary := buildGateway(t)
 	listen := freeAddress(t)
 	b.home = instance.New(instance.Options{Origin: "http://" + listen, IDs: instance.Numeric})
 	upstream := httptest.NewServer(front(b.home))

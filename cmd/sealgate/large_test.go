@@ -42,14 +42,11 @@ policy: {preset: open}
 tls: {mode: files, certificate: cert.pem, key: key.pem}
 admin: {listen: %[3]q}
 %[4]s`, c.address, upstream, c.admin, more)
-	file, binary := filepath.Join(c.dir, "sealgate.yaml"), filepath.Join(c.dir, "sealgate")
+	file := filepath.Join(c.dir, "sealgate.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	c.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), binary, "serve", "--config", file)
+	c.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), buildGateway(t), "serve", "--config", file)
 	c.cmd.Stderr = c.log
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -10,6 +12,19 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"sealgate": main})
+}
+
+// buildGateway builds the program as it is in the working tree, where the next test finds it built.
+func buildGateway(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("../../bin/tests/sealgate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return path
 }
 
 // TestScript runs the stories of testdata/script with the program as its users have it.

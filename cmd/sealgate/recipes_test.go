@@ -42,10 +42,7 @@ var recipes = []struct {
 
 // TestRecipes follows the recipes of docs/operations.md with the real proxies: only ports and paths are changed.
 func TestRecipes(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "sealgate")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	binary := buildGateway(t)
 	for _, r := range recipes {
 		if r.program[0] == "" {
 			continue // Caddy takes minutes to build: .ci/tools.sh caddy

@@ -46,10 +46,7 @@ func (p *parent) start(t *testing.T) *exec.Cmd {
 // stays so until shutdown_timeout.
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
-	p := &parent{binary: filepath.Join(dir, "sealgate"), file: filepath.Join(dir, "sealgate.yaml")}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", p.binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	p := &parent{binary: buildGateway(t), file: filepath.Join(dir, "sealgate.yaml")}
 	upstream := restartUpstream(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
