@@ -124,7 +124,7 @@ func (k *Keys) Key(ctx context.Context, id string) (Key, error) {
 	if key, ok := k.local(id); ok {
 		return key, nil
 	}
-	if e, ok := k.cache.get(id); ok && k.clock().Before(e.until) {
+	if e, ok := k.cache.get(id); ok && e.fresh(k.clock()) {
 		return e.key, e.err
 	}
 	fl, err := k.begin(id)
@@ -140,7 +140,7 @@ func (k *Keys) Has(id string) bool {
 		return true
 	}
 	e, ok := k.cache.get(id)
-	return ok && e.err == nil && k.clock().Before(e.until)
+	return ok && e.err == nil && e.fresh(k.clock())
 }
 
 // Host is whom the key with the id is fetched from, or "" when nobody is asked.

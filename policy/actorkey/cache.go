@@ -16,9 +16,19 @@ type cache struct {
 }
 
 type entry struct {
-	key   Key
-	err   error
-	until time.Time
+	key  Key
+	err  error
+	at   time.Time
+	keep time.Duration
+}
+
+func (e entry) fresh(now time.Time) bool { return lately(e.at, now, e.keep) }
+
+// lately tells whether less than d has passed since at. What comes out of the future,
+// because the clock was set back, holds no more.
+func lately(at, now time.Time, d time.Duration) bool {
+	age := now.Sub(at)
+	return age >= 0 && age < d
 }
 
 // entryBytes is what an entry takes besides its strings: an RSA key and the
@@ -59,14 +69,14 @@ func (c *cache) put(id string, key Key, err error, now time.Time) {
 	keep := keepKey
 	switch {
 	case errors.Is(err, ErrUnavailable):
-		if old, ok := c.get(id); ok && old.err == nil && now.Before(old.until) {
+		if old, ok := c.get(id); ok && old.err == nil && old.fresh(now) {
 			return
 		}
 		keep = keepUnavailable
 	case err != nil:
 		keep = keepNoKey
 	}
-	c.entries.Set(id, entry{key: key, err: err, until: now.Add(keep)})
+	c.entries.Set(id, entry{key: key, err: err, at: now, keep: keep})
 	if key.Name != "" {
 		c.names.Set(key.Actor, key.Name)
 	}
@@ -82,7 +92,7 @@ type refresh struct {
 // if so, starts them anew; if not, what the last one failed with. Calls for one
 // id must not overlap.
 func (c *cache) mayRefresh(id string, now time.Time) (may bool, last error) {
-	if r, ok := c.refreshes.GetIfPresent(id); ok && now.Sub(r.at) < refreshEvery {
+	if r, ok := c.refreshes.GetIfPresent(id); ok && lately(r.at, now, refreshEvery) {
 		return false, r.err
 	}
 	c.refreshes.Set(id, refresh{at: now})

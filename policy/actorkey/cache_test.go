@@ -44,6 +44,8 @@ func TestAnswersAreRememberedForAWhile(t *testing.T) {
 	f(time.Second, p.URL+"/flaky", actorkey.ErrUnavailable, 1)
 	f(9*time.Second, p.URL+"/flaky", actorkey.ErrUnavailable, 0)
 	f(time.Second, p.URL+"/flaky", actorkey.ErrUnavailable, 1)
+	f(-5*time.Hour, p.URL+"/flaky", actorkey.ErrUnavailable, 1) // the clock was set back
+	f(0, p.URL+"/flaky", actorkey.ErrUnavailable, 0)
 }
 
 func TestRefreshOnceInFiveMinutes(t *testing.T) {
@@ -73,6 +75,10 @@ func TestRefreshOnceInFiveMinutes(t *testing.T) {
 	c.advance(2 * time.Minute)
 	if _, err := k.Refresh(t.Context(), id); err != nil || p.hits.Load()-before != 1 {
 		t.Errorf("after five minutes: %v, %d fetches", err, p.hits.Load()-before)
+	}
+	c.advance(-5 * time.Hour) // set back
+	if _, err := k.Refresh(t.Context(), id); err != nil || p.hits.Load()-before != 2 {
+		t.Errorf("before the last refresh: %v, %d fetches", err, p.hits.Load()-before)
 	}
 }
 

@@ -1,6 +1,9 @@
 package ratelimit
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // slots per bucket: enough that an uneven spread of hashes rarely fills one
 // bucket while others are empty.
@@ -19,12 +22,27 @@ type bucket struct {
 	slots [slots]slot
 }
 
-// find returns the slot of k, or nil.
-func (b *bucket) find(k Key) *slot {
+// find returns the slot of k, or nil. now and tolerance are in nanoseconds.
+func (b *bucket) find(k Key, now, tolerance int64) *slot {
 	for i := range b.slots {
-		if b.slots[i].key == k {
-			return &b.slots[i]
+		if s := &b.slots[i]; s.key == k {
+			s.turnBack(now, tolerance)
+			return s
 		}
 	}
 	return nil
+}
+
+// jitter is how far the clocks of events that meet can be apart.
+const jitter = int64(time.Minute)
+
+// turnBack follows a clock that was set back: no time is further ahead than a whole allowance. Time that will not pass
+// again for long is forgiven, or whoever was counted would be shut out until the clock is where it was.
+func (s *slot) turnBack(now, tolerance int64) {
+	switch ahead := s.tat - now - tolerance; {
+	case ahead > jitter:
+		s.tat = now
+	case ahead > 0:
+		s.tat = now + tolerance
+	}
 }

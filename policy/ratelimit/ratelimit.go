@@ -121,10 +121,10 @@ func (l *Limiter) Take(k Key, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := now.UnixNano()
-	s := b.find(k)
+	s := b.find(k, t, l.tolerance)
 	tat := t
 	if s != nil {
-		tat = min(max(s.tat, t), t+l.tolerance)
+		tat = max(s.tat, t)
 	}
 	if wait := tat + l.emission - t - l.tolerance; wait > 0 {
 		return time.Duration(wait)
@@ -142,13 +142,12 @@ func (l *Limiter) Wait(k Key, now time.Time) time.Duration {
 	b := &l.buckets[uint64(k)&l.mask]
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.find(k)
+	t := now.UnixNano()
+	s := b.find(k, t, l.tolerance)
 	if s == nil {
 		return 0
 	}
-	t := now.UnixNano()
-	tat := min(max(s.tat, t), t+l.tolerance)
-	return time.Duration(max(tat+l.emission-t-l.tolerance, 0))
+	return time.Duration(max(max(s.tat, t)+l.emission-t-l.tolerance, 0))
 }
 
 // Evictions counts how often a key with less than its full allowance had to

@@ -70,6 +70,27 @@ func TestWaitCountsNothing(t *testing.T) {
 	}
 }
 
+// TestClockIsSetBack: nobody is shut out until the clock is where it was.
+func TestClockIsSetBack(t *testing.T) {
+	for _, count := range []func(*ratelimit.Limiter, ratelimit.Key, time.Time) time.Duration{(*ratelimit.Limiter).Take, (*ratelimit.Limiter).Wait} {
+		l := tenPerMinute(0)
+		k := l.Of("a")
+		f := func(want time.Duration, now time.Duration) {
+			t.Helper()
+			if got := count(l, k, at(now)); got != want {
+				t.Errorf("wait %v, want %v", got, want)
+			}
+		}
+		for range 10 {
+			l.Take(k, at(0))
+		}
+		f(6*time.Second, -time.Second) // a little: as if it stood still
+		f(1, 5*time.Second-1)
+		f(6*time.Second, -61*time.Second)
+		f(0, -10*time.Hour) // far: it is forgiven
+	}
+}
+
 func TestIPv6CountsPerPrefixAndIPv4PerAddress(t *testing.T) {
 	l := tenPerMinute(0)
 	same := func(a, b string) bool {
