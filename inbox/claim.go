@@ -16,6 +16,8 @@ const (
 	// ServiceBudget is how many packages of one device and suite a service actor
 	// can have reserved at a time: it asks for many people, but not for all.
 	ServiceBudget = 10
+	// bySeveral is in the place of a requester's hash, which is longer.
+	bySeveral = "several"
 )
 
 // Requester is who asks for packages to invite with.
@@ -33,7 +35,7 @@ const (
 )
 
 // Claim gives the requester one package per device and suite, reserved for them
-// for HoldFor; asking again gives the same. A service gets another each time,
+// for HoldFor; asking again gives the same, unless others had to be given it since. A service gets another each time,
 // within ServiceBudget. Where nothing is free it is the device's last resort, or
 // its only package, whoever holds it; a device that has neither is left out. What is answered as reserved is durable.
 func (d *Directory) Claim(ctx context.Context, o Owner, r Requester) ([]Package, error) {
@@ -137,8 +139,8 @@ func (c *claimed) take(shelf []*Package, a asker) {
 		return
 	}
 	if i := slices.IndexFunc(shelf, reusable); i >= 0 {
-		if shelf[i].Hold.By != "" { // the next one gets another while the last who got it may use it
-			shelf[i].Hold.Until = a.now.Add(HoldFor)
+		if shelf[i].Hold.By != "" { // all get another as soon as there is one, while any of them may use it
+			shelf[i].Hold = Hold{By: bySeveral, Until: a.now.Add(HoldFor)}
 		}
 		c.give(shelf[i], claimLastResort)
 		return

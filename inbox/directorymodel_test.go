@@ -73,8 +73,8 @@ func (m *directoryModel) claim(rt *rapid.T) {
 		m.kept[free].holder, m.kept[free].until = who, now.Add(inbox.HoldFor)
 	case len(m.kept) == 1:
 		m.want(rt, got, m.kept[0])
-		if m.kept[0].holder != "" { // held now for whoever got it last
-			m.kept[0].until = now.Add(inbox.HoldFor)
+		if m.kept[0].holder != "" { // all who got it get another as soon as there is one
+			m.kept[0].holder, m.kept[0].until = "several", now.Add(inbox.HoldFor)
 		}
 	case len(got) > 0:
 		rt.Fatalf("%s got %s, which is somebody else's", who, got[0].ID)
