@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"encoding/hex"
 	"errors"
 	"time"
 )
@@ -48,14 +49,12 @@ type visit struct {
 	context conversation
 	invited bool // the context is known
 	learned bool // by it, that the group is joined
+	bound   bool // the group waits behind a request that is not dropped
 	gone    Result
 }
 
 // Enter keeps m, which is no duplicate: in its mailbox, or where it has to wait.
 func (d Door) Enter(l Ledger, now time.Time, m *Message) (Result, error) {
-	if m.Fate == Kept {
-		return l.Deliver(m)
-	}
 	v := &visit{d: d, l: l, now: now, m: m}
 	r, err := v.enter()
 	r.Expired, r.Evicted, r.Overflown = v.gone.Expired, v.gone.Evicted, v.gone.Overflown
@@ -82,7 +81,13 @@ func (l dry) Deliver(m *Message) (Result, error) {
 }
 
 func (v *visit) enter() (Result, error) {
-	if err := v.look(); err != nil {
+	if err := v.lookGroup(); err != nil {
+		return Result{}, err
+	}
+	if v.m.Fate == Kept {
+		return v.kept()
+	}
+	if err := v.lookContext(); err != nil {
 		return Result{}, err
 	}
 	behind, err := v.behind()
@@ -100,16 +105,33 @@ func (v *visit) enter() (Result, error) {
 	return v.stranger()
 }
 
-// look reads what is known of the message's group and context.
-func (v *visit) look() error {
-	if v.m.Group != nil {
-		name := groupName(v.m.Group)
-		known, err := read(v.l, groupRowOf(v.m.Owner, name), &v.group)
-		if err != nil {
-			return err
-		}
-		v.group.isNew, v.group.Name = !known, []byte(name)
+// kept has a message that goes into the mailbox without any question, but not before
+// what is being let go of its group.
+func (v *visit) kept() (Result, error) {
+	w, err := v.waiting(v.group.Waits)
+	if err != nil {
+		return Result{}, err
 	}
+	if w != nil && w.Released() {
+		return v.wait(w)
+	}
+	return v.l.Deliver(v.m)
+}
+
+// lookGroup reads what is known of the message's group.
+func (v *visit) lookGroup() error {
+	if v.m.Group == nil {
+		return nil
+	}
+	g, err := readGroup(v.l, v.m.Owner, v.m.Group)
+	if err == nil {
+		v.group = *g
+	}
+	return err
+}
+
+// lookContext reads what is known of what the sender calls the conversation.
+func (v *visit) lookContext() error {
 	if v.m.Context == "" || v.group.Joined > notJoined && v.group.has(v.m.Actor) {
 		return nil
 	}
@@ -139,10 +161,16 @@ func (v *visit) behind() (*Waiting, error) {
 			return nil, err
 		}
 		if w == nil {
+			v.forgetWaits(id)
 			continue
 		}
-		if v.learned && id == v.group.Waits && !w.Dropped {
-			return w, release(v.l, w, v.now)
+		if id == v.group.Waits {
+			v.bound = !w.Dropped
+		}
+		if v.learned && id == v.group.Waits {
+			if queue, err := letGroupGo(v.l, v.m.Owner, &v.group, v.now, id); queue != nil || err != nil {
+				return queue, err
+			}
 		}
 		if follows, err := v.follows(w); w.Released() || follows || err != nil {
 			return w, err
@@ -151,22 +179,36 @@ func (v *visit) behind() (*Waiting, error) {
 	return nil, nil //nolint:nilnil // nothing is in the way
 }
 
+// forgetWaits has the group wait for nothing that is gone, from its next row on.
+func (v *visit) forgetWaits(id string) {
+	if id != "" && id == v.group.Waits {
+		v.group.Waits, v.group.Used = "", time.Time{}
+	}
+}
+
 // follows tells whether the message belongs to an open request. An allowed Welcome
 // does not: it lets the request go.
 func (v *visit) follows(w *Waiting) (bool, error) {
 	switch {
 	case v.m.Kind == "welcome":
 		return w.Actor == v.m.Actor && v.m.Fate == Await && !w.Over, nil
-	case v.group.Joined > notJoined:
-		return false, nil
-	case w.Actor == v.m.Actor:
+	case w.Actor == v.m.Actor || marked(w.Others, mark(v.m.Actor)):
+		if v.group.Joined > notJoined {
+			return holdsGroup(v.l, w, hex.EncodeToString(v.group.Name))
+		}
 		return true, nil
-	case v.group.has(v.m.Actor):
+	case v.group.Joined > notJoined || v.group.has(v.m.Actor):
 		return false, nil
 	}
+	known, err := isKnown(v.l, v.m.Owner, v.m.Actor)
+	return !known, err
+}
+
+// isKnown tells whether an invitation of the actor's was ever delivered to o, or accepted by them.
+func isKnown(l Ledger, o Owner, actor string) (bool, error) {
 	var who acquaintance
-	_, err := read(v.l, senderRowOf(v.m.Owner, v.m.Actor), &who)
-	return !who.Invited && !who.Approved, err
+	_, err := read(l, senderRowOf(o, actor), &who)
+	return who.Invited || who.Approved, err
 }
 
 // waiting gives what waits under id, nil when there is nothing (any more).

@@ -43,14 +43,14 @@ func mark(actor string) string {
 	return string(sum[:markSize])
 }
 
-func (g *membership) has(actor string) bool { return g.marked(mark(actor)) }
+func (g *membership) has(actor string) bool { return marked(g.Senders, mark(actor)) }
 
 // hasHost tells whether somebody of the host was met.
-func (g *membership) hasHost(host string) bool { return g.marked(mark("host " + host)) }
+func (g *membership) hasHost(host string) bool { return marked(g.Senders, mark("host "+host)) }
 
-func (g *membership) marked(m string) bool {
-	for at := 0; at+markSize <= len(g.Senders); at += markSize {
-		if string(g.Senders[at:at+markSize]) == m {
+func marked(marks []byte, m string) bool {
+	for at := 0; at+markSize <= len(marks); at += markSize {
+		if string(marks[at:at+markSize]) == m {
 			return true
 		}
 	}

@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -15,50 +16,116 @@ const (
 
 // moving lets messages that waited go into the mailbox.
 type moving struct {
-	l        Ledger
-	now      time.Time
-	w        *Waiting
-	accepted bool // by the person: their groups are joined
-	whole    bool // all in this transaction
-	out      []Entry
+	l     Ledger
+	now   time.Time
+	w     *Waiting
+	whole bool  // all that there is room for in this transaction
+	room  int64 // that is left in the mailbox
+	moved int64 // bytes
+	out   []Entry
 }
 
-// move delivers what waits in w, in order. What finds no room waits on.
-func (m *moving) move() error {
+// begins tells whether there is room for the first message.
+func (m *moving) begins() (bool, error) {
 	room, err := m.l.Room(m.w.Owner)
+	for n := m.w.First; n < m.w.Next && err == nil; n++ {
+		var one *Message
+		if one, err = readMessage(m.l, m.w, n); one != nil {
+			return int64(len(one.Activity)) <= room, err
+		}
+	}
+	return true, err
+}
+
+// move delivers what waits in w, in order, and before it what a queue has to take out
+// of requests. What finds no room waits on.
+func (m *moving) move() (err error) {
+	if m.room, err = m.l.Room(m.w.Owner); err != nil {
+		return err
+	}
+	for len(m.w.From) > 0 {
+		if again, err := m.takeOut(m.w.From[0]); err != nil || !again.IsZero() {
+			return errorOr(err, release(m.l, m.w, again))
+		}
+		m.w.From = m.w.From[1:]
+	}
+	n, again, err := m.each(m.w, "")
 	if err != nil {
 		return err
 	}
-	moved := int64(0)
-	for n := m.w.First; n < m.w.Next; n++ {
-		value, err := m.l.Row(m.w.row(n))
+	m.w.First = n
+	if !again.IsZero() {
+		return release(m.l, m.w, again)
+	}
+	return erase(m.l, m.w)
+}
+
+// takeOut delivers what waits of the queue's group in a request, which waits on with
+// the rest. again is when there is more to do.
+func (m *moving) takeOut(id string) (again time.Time, err error) {
+	w, err := readWaiting(m.l, m.w.Owner, id, m.now)
+	if w == nil || err != nil {
+		return again, err
+	}
+	before := w.Bytes
+	if _, again, err = m.each(w, m.w.Group); err != nil {
+		return again, err
+	}
+	if w.Messages == 0 {
+		w.First = w.Next
+		err = erase(m.l, w)
+	} else {
+		err = write(m.l, headRowOf(w.Owner, w.ID), w, w.left(m.now))
+	}
+	return again, errorOr(err, discountMoved(m.l, w, before))
+}
+
+// each delivers the messages of w, or those of one group, in order. When there is no
+// room, or it was enough for one transaction, n is the first that is left and again when
+// to go on.
+func (m *moving) each(w *Waiting, group string) (n uint64, again time.Time, err error) {
+	for n = w.First; n < w.Next; n++ {
+		one, err := readMessage(m.l, w, n)
 		if err != nil {
-			return err
+			return n, again, err
 		}
-		if value == nil {
-			continue // the store has forgotten it: it expired
-		}
-		one, err := DecodeWaiting(m.w.Owner, value)
-		if err != nil {
-			return err
+		if one == nil || group != "" && !one.isOf(group) {
+			continue
 		}
 		size := int64(len(one.Activity))
-		if moved+size > room {
-			return m.rest(n, m.now.Add(retryMove))
+		if size > m.room {
+			return n, m.now.Add(retryMove), nil
 		}
-		if moved > 0 && moved+size > moveBytes && !m.whole {
-			return m.rest(n, m.now)
+		if m.moved > 0 && m.moved+size > moveBytes && !m.whole {
+			return n, m.now, nil
 		}
-		moved += size
-		if err := m.one(n, &one); err != nil {
-			return err
+		m.room, m.moved = m.room-size, m.moved+size
+		if err := m.one(w, n, one); err != nil {
+			return n, again, err
 		}
 	}
-	return m.done()
+	return n, again, nil
+}
+
+// readMessage is the n-th message of w, nil when the store has forgotten it: it expired,
+// or was taken out.
+func readMessage(l Ledger, w *Waiting, n uint64) (*Message, error) {
+	value, err := l.Row(w.row(n))
+	if value == nil || err != nil {
+		return nil, err
+	}
+	one, err := DecodeWaiting(w.Owner, value)
+	return &one, err
+}
+
+// isOf tells whether the message belongs to the group with that queue, and is no
+// invitation: these wait for their own acceptance.
+func (m *Message) isOf(group string) bool {
+	return m.Group != nil && m.Kind != "welcome" && hex.EncodeToString([]byte(groupName(m.Group))) == group
 }
 
 // one delivers a message and notes what its delivery shows.
-func (m *moving) one(n uint64, one *Message) error {
+func (m *moving) one(w *Waiting, n uint64, one *Message) error {
 	result, err := m.l.Deliver(one)
 	if err == nil {
 		err = result.Err
@@ -67,18 +134,18 @@ func (m *moving) one(n uint64, one *Message) error {
 		return err
 	}
 	m.out = append(m.out, Entry{Position: result.Position, Message: *one})
-	m.w.Messages, m.w.Bytes = m.w.Messages-1, m.w.Bytes-int64(len(one.Activity))
-	if err := m.l.SetRow(m.w.row(n), nil, 0); err != nil {
+	w.Messages, w.Bytes = w.Messages-1, w.Bytes-int64(len(one.Activity))
+	if err := m.l.SetRow(w.row(n), nil, 0); err != nil {
 		return err
 	}
 	if one.Kind == "welcome" {
 		return welcomed(m.l, one, m.now)
 	}
-	return m.meet(one)
+	return m.meet(w, one)
 }
 
 // meet notes the sender of a delivered message in its group.
-func (m *moving) meet(one *Message) error {
+func (m *moving) meet(w *Waiting, one *Message) error {
 	if one.Group == nil {
 		return nil
 	}
@@ -87,29 +154,14 @@ func (m *moving) meet(one *Message) error {
 		return err
 	}
 	changed := g.meet(one.Actor)
-	if m.accepted && g.Joined < joined {
+	if w.Accepted && g.Joined < joined {
 		g.Joined, changed = joined, true
-	}
-	if g.Waits == m.w.ID && m.w.Messages == 0 {
-		g.Waits, changed = "", true
 	}
 	if !changed {
 		return nil
 	}
 	g.Used = m.now
 	return keepGroup(m.l, one.Owner, g)
-}
-
-// rest leaves the messages from n on for later.
-func (m *moving) rest(n uint64, at time.Time) error {
-	m.w.First = n
-	return release(m.l, m.w, at)
-}
-
-// done removes w, which is empty now.
-func (m *moving) done() error {
-	m.w.First = m.w.Next
-	return erase(m.l, m.w)
 }
 
 func readGroup(l Ledger, o Owner, group []byte) (*membership, error) {
@@ -278,7 +330,7 @@ type Lesson struct {
 const maxMet = 64
 
 // Learn notes a lesson: the group is joined, and its members are no strangers in it.
-// What waited because that was not known is let go.
+// What waited of it because that was not known is let go.
 func (d Door) Learn(l Ledger, now time.Time, lesson Lesson) error {
 	if lesson.Group == nil {
 		return nil
@@ -287,20 +339,25 @@ func (d Door) Learn(l Ledger, now time.Time, lesson Lesson) error {
 	if err != nil {
 		return err
 	}
-	changed := g.isNew || g.Joined < joined || now.Sub(g.Used) >= refreshAfter
-	if g.Joined < joined {
-		if err := letGroupGo(l, g, lesson.Owner, g.Waits, now); err != nil {
-			return err
-		}
+	isFirst := g.Joined < joined
+	changed := isFirst || now.Sub(g.Used) >= refreshAfter
+	var holders []string
+	if isFirst && g.Waits != "" {
+		holders = append(holders, g.Waits)
 	}
 	g.Joined, g.Used = joined, now
-	met := slices.DeleteFunc(slices.Clone(lesson.Members), func(id string) bool { return !g.meet(id) })
-	for _, actor := range met[:min(len(met), maxMet)] {
-		if err := letGroupGo(l, g, lesson.Owner, RequestID(actor), now); err != nil {
-			return err
+	for i, actor := range lesson.Members {
+		isNew := g.meet(actor)
+		changed = changed || isNew
+		if (isNew || isFirst) && i < maxMet {
+			holders = append(holders, RequestID(actor))
 		}
 	}
-	if changed || len(met) > 0 {
+	queue, err := letGroupGo(l, lesson.Owner, g, now, holders...)
+	if err != nil {
+		return err
+	}
+	if changed || queue != nil {
 		if err := keepGroup(l, lesson.Owner, g); err != nil {
 			return err
 		}
@@ -308,37 +365,57 @@ func (d Door) Learn(l Ledger, now time.Time, lesson Lesson) error {
 	return learnContext(l, now, lesson)
 }
 
-func letGroupGo(l Ledger, g *membership, o Owner, id string, now time.Time) error {
-	if id == "" {
-		return nil
+// letGroupGo has what waits of a group in requests let go through the group's queue,
+// behind which everything else of it goes from now on. The rest of the requests waits on.
+// nil: nothing of it waits in them.
+func letGroupGo(l Ledger, o Owner, g *membership, now time.Time, requests ...string) (*Waiting, error) {
+	if len(requests) == 0 {
+		return nil, nil //nolint:nilnil // nothing waits
 	}
-	w, err := readWaiting(l, o, id, now)
-	if err != nil || w == nil || w.Released() || w.Dropped {
-		return err
+	queue, err := queueOf(l, o, g, now)
+	if err != nil {
+		return nil, err
 	}
-	has, err := holdsGroup(l, w, g)
-	if err != nil || !has {
-		return err
+	found := false
+	for _, id := range requests {
+		w, err := readWaiting(l, o, id, now)
+		if err != nil {
+			return nil, err
+		}
+		if w == nil || w.Actor == "" {
+			continue
+		}
+		holds, err := holdsGroup(l, w, queue.Group)
+		if err != nil {
+			return nil, err
+		}
+		if holds && !slices.Contains(queue.From, id) {
+			queue.From, found = append(queue.From, id), true
+		}
 	}
-	if g.Waits == "" {
-		g.Waits = id
+	if !found {
+		return nil, nil //nolint:nilnil // nothing waits
 	}
-	return release(l, w, now)
+	g.Waits = queue.ID
+	at := now
+	if queue.Released() {
+		at = queue.Due
+	}
+	return queue, release(l, queue, at)
 }
 
-// holdsGroup tells whether a message of the group waits in w.
-func holdsGroup(l Ledger, w *Waiting, g *membership) (bool, error) {
-	values, err := l.Rows(WaitingRow, w.Owner, w.ID)
-	for _, value := range values {
-		m, err := DecodeWaiting(w.Owner, value)
+// holdsGroup tells whether a message of the group with that queue waits in w.
+func holdsGroup(l Ledger, w *Waiting, group string) (bool, error) {
+	for n := w.First; n < w.Next; n++ {
+		one, err := readMessage(l, w, n)
 		if err != nil {
 			return false, err
 		}
-		if m.Group != nil && groupName(m.Group) == string(g.Name) {
+		if one != nil && one.isOf(group) {
 			return true, nil
 		}
 	}
-	return false, err
+	return false, nil
 }
 
 func learnContext(l Ledger, now time.Time, lesson Lesson) error {

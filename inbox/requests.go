@@ -60,7 +60,8 @@ func (in *Inbox) Requests(ctx context.Context, o Owner) ([]Waiting, error) {
 }
 
 // AcceptRequest delivers what waits in a request, in order and at once, and knows its sender
-// from then on. ErrNoRequest; ErrFull when the mailbox has no room for it.
+// from then on. What finds no room in the mailbox follows by itself when there is some.
+// ErrNoRequest; ErrFull when nothing of it does.
 func (in *Inbox) AcceptRequest(ctx context.Context, o Owner, id string) error {
 	if in.books == nil {
 		return ErrNoRequest
@@ -74,16 +75,17 @@ func (in *Inbox) AcceptRequest(ctx context.Context, o Owner, id string) error {
 		if err != nil {
 			return err
 		}
-		if room, err := l.Room(o); err != nil || w.Bytes > room {
+		m := &moving{l: l, now: in.clock(), w: w, whole: true}
+		if fits, err := m.begins(); err != nil || !fits {
 			return errorOr(err, ErrFull)
 		}
-		m := &moving{l: l, now: in.clock(), w: w, accepted: true, whole: true}
-		before := *w
+		w.Accepted = true
+		before := w.Bytes
 		if err := m.move(); err != nil {
 			return err
 		}
 		out = m.out
-		if err := discount(l, &before); err != nil {
+		if err := discountMoved(l, w, before); err != nil {
 			return err
 		}
 		return approve(l, o, w.Actor)
@@ -93,6 +95,7 @@ func (in *Inbox) AcceptRequest(ctx context.Context, o Owner, id string) error {
 	}
 	in.requests.WithLabelValues("accepted").Inc()
 	in.arrived(o, out)
+	in.prod()
 	return nil
 }
 
@@ -107,7 +110,7 @@ func approve(l Ledger, o Owner, actor string) error {
 }
 
 // DropRequest forgets what waits in a request, and, until the request would have expired,
-// what follows it. ErrNoRequest.
+// what follows it. What others have sent who are known by now is delivered. ErrNoRequest.
 func (in *Inbox) DropRequest(ctx context.Context, o Owner, id string) error {
 	if in.books == nil {
 		return ErrNoRequest
@@ -117,11 +120,11 @@ func (in *Inbox) DropRequest(ctx context.Context, o Owner, id string) error {
 		if err != nil {
 			return err
 		}
-		if err := eraseMessages(l, w); err != nil {
+		bytes := w.Bytes
+		if err := empty(l, w, in.clock()); err != nil {
 			return err
 		}
-		bytes := w.Bytes
-		w.Dropped, w.First, w.Messages, w.Welcomes, w.Bytes = true, w.Next, 0, 0, 0
+		w.Dropped = true
 		if err := write(l, headRowOf(o, id), w, w.Ends.Sub(in.clock())); err != nil {
 			return err
 		}
@@ -131,6 +134,7 @@ func (in *Inbox) DropRequest(ctx context.Context, o Owner, id string) error {
 		return fmt.Errorf("drop a message request: %w", err)
 	}
 	in.requests.WithLabelValues("dropped").Inc()
+	in.prod()
 	return nil
 }
 

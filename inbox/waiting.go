@@ -22,17 +22,21 @@ type Waiting struct {
 	ID       string    `json:"id"`
 	Owner    Owner     `json:"o"`
 	Actor    string    `json:"a,omitempty"` // who asks; "" for a queue
+	Group    string    `json:"g,omitempty"` // whose queue it is: its row's name in hex
+	From     []string  `json:"r,omitempty"` // of a queue: the requests out of which the group's messages come first
 	Host     string    `json:"h,omitempty"` // of Actor
 	Since    time.Time `json:"s"`
-	Ends     time.Time `json:"e,omitzero"` // of a request
-	Due      time.Time `json:"d,omitzero"` // when it is let go; zero: when somebody accepts
+	Ends     time.Time `json:"e,omitzero"`  // of a request
+	Due      time.Time `json:"d,omitzero"`  // when it is let go; zero: when somebody accepts
+	Accepted bool      `json:"y,omitempty"` // by the person: the groups of what waits in it are joined
 	Dropped  bool      `json:"x,omitempty"`
 	Over     bool      `json:"v,omitempty"` // more came than fits: nothing waits in it any more, its sender has to invite anew
 	Messages int       `json:"m"`
 	Welcomes int       `json:"w,omitempty"`
 	Bytes    int64     `json:"b"`
-	First    uint64    `json:"f"` // number of the first message
-	Next     uint64    `json:"n"` // number of the next message
+	First    uint64    `json:"f"`           // number of the first message
+	Next     uint64    `json:"n"`           // number of the next message
+	Others   []byte    `json:"q,omitempty"` // marks of those whose messages wait in it besides Actor's
 }
 
 // Released tells whether nobody need accept it any more.
@@ -126,11 +130,22 @@ func (v *visit) forgetOver(id string) error {
 	return v.remove(&old)
 }
 
-// slow opens the group's queue: from now on all its messages wait in it, whoever
-// sends them, so that their order stays.
+// queueOf is the queue of a group: all its messages wait in it, whoever sends them,
+// so that their order stays. A new one is empty and not kept yet.
+func queueOf(l Ledger, o Owner, g *membership, now time.Time) (*Waiting, error) {
+	id := shortID("queue", string(g.Name))
+	w, err := readWaiting(l, o, id, now)
+	if w == nil && err == nil {
+		w = &Waiting{ID: id, Owner: o, Group: hex.EncodeToString(g.Name), Since: now, First: 1, Next: 1}
+	}
+	return w, err
+}
+
+// slow opens the group's queue until policy's time.
 func (v *visit) slow() (Result, error) {
-	w := &Waiting{
-		ID: shortID("queue", string(v.group.Name)), Owner: v.m.Owner, Since: v.now, First: 1, Next: 1,
+	w, err := queueOf(v.l, v.m.Owner, &v.group, v.now)
+	if err != nil {
+		return Result{}, err
 	}
 	if err := release(v.l, w, v.m.Until); err != nil {
 		return Result{}, err
@@ -157,6 +172,9 @@ func (v *visit) wait(w *Waiting) (Result, error) {
 		return Result{}, err
 	}
 	w.Next, w.Messages, w.Bytes = w.Next+1, w.Messages+1, w.Bytes+size
+	if v.m.Actor != w.Actor && !w.Released() && !marked(w.Others, mark(v.m.Actor)) {
+		w.Others = append(w.Others, mark(v.m.Actor)...)
+	}
 	if v.m.Kind == "welcome" {
 		w.Welcomes++
 	}
@@ -169,11 +187,11 @@ func (v *visit) wait(w *Waiting) (Result, error) {
 // overflow empties a request that a message of people here does not fit: they cannot send it again to one of many
 // recipients, and with a hole in it what waits would open no group. That somebody asked stays.
 func (v *visit) overflow(w *Waiting) error {
-	if err := eraseMessages(v.l, w); err != nil {
+	bytes := w.Bytes
+	if err := empty(v.l, w, v.now); err != nil {
 		return err
 	}
-	bytes := w.Bytes
-	w.Over, w.First, w.Messages, w.Welcomes, w.Bytes = true, w.Next, 0, 0, 0
+	w.Over = true
 	v.gone.Overflown++
 	if err := write(v.l, headRowOf(w.Owner, w.ID), w, w.Ends.Sub(v.now)); err != nil {
 		return err
@@ -216,6 +234,14 @@ func (v *visit) overfills(w *Waiting, size int64) (bool, error) {
 	return false, v.makeRoom(0, size)
 }
 
+// left is how long rows of w are kept from now on.
+func (w *Waiting) left(now time.Time) time.Duration {
+	if w.Released() {
+		return 0
+	}
+	return w.Ends.Sub(now)
+}
+
 // bind notes what belongs to w: the context of a Welcome that waits, and the group
 // of a message that does.
 func (v *visit) bind(w *Waiting) error {
@@ -227,8 +253,8 @@ func (v *visit) bind(w *Waiting) error {
 	if v.m.Group == nil || v.group.Waits == w.ID && !v.group.isNew && !v.learned {
 		return nil
 	}
-	if v.group.Joined > notJoined && !w.Released() {
-		return nil // only the sender waits, not the group
+	if !w.Released() && (v.bound || v.group.Joined > notJoined) {
+		return nil // only the sender waits here, not the group
 	}
 	v.group.Waits, v.group.Used = w.ID, v.now
 	return keepGroup(v.l, v.m.Owner, &v.group)
@@ -250,6 +276,46 @@ func discount(l Ledger, w *Waiting) error {
 	}
 	sums.Requests, sums.Bytes = max(0, sums.Requests-1), max(0, sums.Bytes-w.Bytes)
 	return write(l, row, &sums, 0)
+}
+
+// empty forgets what waits in a request, but lets go what is of others who have become known since.
+func empty(l Ledger, w *Waiting, now time.Time) error {
+	for n := w.First; n < w.Next && len(w.Others) > 0; n++ {
+		one, err := readMessage(l, w, n)
+		if err == nil && one != nil && one.Actor != w.Actor && one.Group != nil {
+			err = rescue(l, one, now)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := eraseMessages(l, w); err != nil {
+		return err
+	}
+	w.First, w.Messages, w.Welcomes, w.Bytes, w.Others = w.Next, 0, 0, 0, nil
+	return nil
+}
+
+// rescue puts a message of somebody known into its group's queue, which is due.
+func rescue(l Ledger, one *Message, now time.Time) error {
+	known, err := isKnown(l, one.Owner, one.Actor)
+	if err != nil || !known {
+		return err
+	}
+	g, err := readGroup(l, one.Owner, one.Group)
+	if err != nil {
+		return err
+	}
+	queue, err := queueOf(l, one.Owner, g, now)
+	if err != nil {
+		return err
+	}
+	if err := l.SetRow(queue.row(queue.Next), encodeWaiting(one), 0); err != nil {
+		return err
+	}
+	queue.Next, queue.Messages, queue.Bytes = queue.Next+1, queue.Messages+1, queue.Bytes+int64(len(one.Activity))
+	g.Waits = queue.ID
+	return errorOr(release(l, queue, now), keepGroup(l, one.Owner, g))
 }
 
 // erase removes the rows of w. What was in it is still known as a duplicate.

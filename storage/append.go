@@ -10,6 +10,7 @@ import (
 
 // request is one piece of work for the committer: letters, rows and a change, or a sweep.
 type request struct {
+	lesson  inbox.Lesson // learned before the letters, also when they stay away
 	letters []letter
 	whole   *whole // of a submission: all of its letters, or nothing
 	rows    []row

@@ -39,6 +39,9 @@ func (s *Store) newPost(txn *badger.Txn) *post {
 
 func (p *post) deliver(r *request) error {
 	r.results = make([]inbox.Result, len(r.letters))
+	if err := p.s.opt.Door.Learn(&ledger{post: p}, p.now, r.lesson); err != nil {
+		return err
+	}
 	if stays, err := p.judge(r); stays || err != nil {
 		return err
 	}

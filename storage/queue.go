@@ -42,12 +42,10 @@ func (s *Store) Submit(ctx context.Context, sub outbox.Submission) (outbox.Recei
 		requests = append(requests, last)
 	}
 	last.change = func(p *post) error {
-		if err := s.opt.Door.Learn(&ledger{post: p}, p.now, sub.Lesson); err != nil {
-			return err
-		}
 		receipt.First = p.nextSeq()
 		return errors.Join(p.queue(rows, queued), p.speak(sub))
 	}
+	requests[0].lesson = sub.Lesson
 	all := &whole{requests: requests, turn: sub.Turn}
 	for _, r := range requests {
 		r.whole = all

@@ -3,6 +3,7 @@ package inboxtest
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func testWelcomeWaits(t *testing.T, b *bench) {
 		Ends: b.clock.Now().Add(door.Life), Messages: 2, Welcomes: 1,
 		Bytes: int64(len(welcome.Activity) + len(follow.Activity)), First: 1, Next: 3,
 	}
-	if len(all) != 1 || all[0] != want {
+	if len(all) != 1 || !reflect.DeepEqual(all[0], want) {
 		t.Errorf("%+v, want %+v", all, want)
 	}
 	if len(b.requests(t, "carol")) != 0 {
@@ -107,6 +108,53 @@ func testAcceptNeedsRoom(t *testing.T, b *bench) {
 	}
 	b.accept(t, "bob", stranger)
 	b.wantIDs(t, "bob", big)
+}
+
+// testAcceptedInParts: of a request with more in it than the mailbox takes, the rest follows when there is room, before
+// what came after it; all its groups are joined.
+func testAcceptedInParts(t *testing.T, b *bench) {
+	sized := func(kind, group string, n int) inbox.Message {
+		m := letter("bob", stranger, kind, group, n)
+		m.Activity = make([]byte, door.RequestBytes/4)
+		return m
+	}
+	all := []inbox.Message{sized("welcome", "", 1), sized("commit", "g", 1), sized("application", "g", 2), sized("application", "h", 3)}
+	for _, m := range all {
+		b.waits(t, m)
+	}
+	full := Sample("bob", 1)
+	full.Activity = make([]byte, quota-door.RequestBytes/2)
+	b.append(t, full)
+	b.accept(t, "bob", stranger)
+	b.wantIDs(t, "bob", full, all[0], all[1])
+	if rest := b.requests(t, "bob"); len(rest) != 0 {
+		t.Errorf("it asks again: %+v", rest)
+	}
+	if r := b.enter(t, sized("commit", "g", 4)); !errors.Is(r.Err, inbox.ErrFull) {
+		t.Errorf("what follows has no room: %+v", r)
+	}
+	if next := b.letGo(t); !next.Equal(b.clock.Now().Add(time.Minute)) {
+		t.Errorf("next at %v", next)
+	}
+	if err := b.Store.(inbox.Keeper).Trim(t.Context(), "bob", 1); err != nil {
+		t.Fatal(err)
+	}
+	behind := sized("commit", "g", 4)
+	b.waits(t, behind)
+	b.clock.Advance(time.Minute)
+	b.letGo(t)
+	b.wantIDs(t, "bob", append(all, behind)...)
+	for _, group := range []string{"g", "h"} {
+		if s, err := b.Inbox.Standing(t.Context(), "bob", []byte(group), stranger); err != nil || s != (inbox.Standing{Joined: true, Seen: true, Approved: true}) {
+			t.Errorf("%s: %+v, %v", group, s, err)
+		}
+	}
+	for n := range door.Requests { // it was counted out
+		b.waits(t, letter("bob", fmt.Sprint("https://h.example/users/", n), "welcome", "", 1))
+	}
+	if got := len(b.requests(t, "bob")); got != door.Requests {
+		t.Errorf("%d requests", got)
+	}
 }
 
 // testOverflownRequest: a request that a firm message does not fit is emptied and stays: accepting it lets its sender
@@ -239,20 +287,95 @@ func testConversationIsJoined(t *testing.T, b *bench) {
 	}
 }
 
-// Bob's device writes in a group whose messages wait: he is in it, so they are due,
-// and what comes meanwhile does not overtake them.
+// testKnownStaysBehind: who has become known goes behind what of theirs waits in another's request.
+func testKnownStaysBehind(t *testing.T, b *bench) {
+	b.waits(t, letter("bob", stranger, "welcome", "", 1))
+	b.waits(t, letter("bob", stranger, "commit", "g", 1))
+	all := []inbox.Message{letter("bob", friend, "commit", "g", 1), letter("bob", friend, "commit", "g", 2)}
+	b.waits(t, all[0])
+	welcome := letter("bob", friend, "welcome", "", 1)
+	welcome.Fate = inbox.Admit
+	b.delivered(t, welcome)
+	b.waits(t, all[1])
+	b.accept(t, "bob", stranger)
+	if got := b.ids(t, "bob"); !slices.Equal(got[3:], []string{all[0].ActivityID, all[1].ActivityID}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// testDropSparesKnown: dropping a request loses nothing of who has become known since.
+func testDropSparesKnown(t *testing.T, b *bench) {
+	b.waits(t, letter("bob", stranger, "welcome", "", 1))
+	b.waits(t, letter("bob", stranger, "commit", "g", 1))
+	all := []inbox.Message{letter("bob", friend, "commit", "g", 1), letter("bob", friend, "commit", "g", 2), letter("bob", friend, "commit", "g", 3)}
+	b.waits(t, all[0])
+	b.waits(t, letter("bob", "https://third.example/users/unknown", "commit", "g", 1))
+	welcome := letter("bob", friend, "welcome", "", 1)
+	welcome.Fate = inbox.Admit
+	b.delivered(t, welcome)
+	b.waits(t, all[1])
+	if err := b.Inbox.DropRequest(t.Context(), "bob", inbox.RequestID(stranger)); err != nil {
+		t.Fatal(err)
+	}
+	b.waits(t, all[2]) // behind the others
+	b.letGo(t)
+	b.wantIDs(t, "bob", append([]inbox.Message{welcome}, all...)...)
+	if r := b.enter(t, letter("bob", stranger, "commit", "g", 2)); r.Delivered() || r.Err != nil {
+		t.Errorf("what follows the dropped request: %+v", r)
+	}
+}
+
+// Bob's device writes in a group whose messages wait: he is in it, so they are due, and
+// neither what comes meanwhile nor his own copy overtakes them. The invitation, and what
+// belongs to other groups, wait on.
 func testLessonLetsGo(t *testing.T, b *bench) {
-	all := []inbox.Message{letter("bob", stranger, "welcome", "", 1), letter("bob", stranger, "commit", "g", 1)}
-	for _, m := range all {
+	const third = "https://third.example/users/member"
+	welcome, other := letter("bob", stranger, "welcome", "", 1), letter("bob", stranger, "commit", "other", 5)
+	all := []inbox.Message{
+		letter("bob", stranger, "commit", "g", 1), letter("bob", third, "application", "g", 1), letter("bob", stranger, "commit", "g", 2),
+	}
+	for _, m := range []inbox.Message{welcome, all[0], other, all[1], all[2]} {
 		b.waits(t, m)
 	}
-	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("g"), Members: []string{stranger}})
-	behind := letter("bob", stranger, "commit", "g", 2)
+	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("g"), Members: []string{stranger, third}})
+	own := letter("bob", "https://here.example/users/bob", "application", "g", 1)
+	own.Fate = inbox.Kept
+	behind := letter("bob", stranger, "commit", "g", 3)
+	b.waits(t, own)
 	b.waits(t, behind)
 	b.letGo(t)
-	after := letter("bob", stranger, "commit", "g", 3)
+	after := letter("bob", stranger, "commit", "g", 4)
 	b.delivered(t, after)
-	b.wantIDs(t, "bob", append(all, behind, after)...)
+	all = append(all, own, behind, after)
+	b.wantIDs(t, "bob", all...)
+	rest := b.requests(t, "bob")
+	if len(rest) != 1 || rest[0].Messages != 2 || rest[0].Welcomes != 1 || rest[0].Bytes != int64(len(welcome.Activity)+len(other.Activity)) {
+		t.Fatalf("%+v", rest)
+	}
+	b.accept(t, "bob", stranger)
+	b.wantIDs(t, "bob", append(all, welcome, other)...)
+	own.ActivityID += "/later"
+	b.delivered(t, own)
+}
+
+// What waits only as long as its group is not joined leaves no request behind.
+func testLessonEmptiesRequest(t *testing.T, b *bench) {
+	for n := range door.Messages {
+		b.delivered(t, letter("bob", stranger, "application", "elsewhere", n))
+	}
+	m := letter("bob", stranger, "application", "g", 99)
+	b.waits(t, m)
+	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("g"), Members: []string{stranger}})
+	b.letGo(t)
+	if got := b.ids(t, "bob"); len(got) != door.Messages+1 || got[door.Messages] != m.ActivityID || len(b.requests(t, "bob")) != 0 {
+		t.Errorf("%q, %+v", got, b.requests(t, "bob"))
+	}
+	for n := range door.Requests { // it was counted out
+		b.waits(t, letter("bob", fmt.Sprint("https://h.example/users/", n), "welcome", "", 1))
+	}
+	if got := len(b.requests(t, "bob")); got != door.Requests {
+		t.Errorf("%d requests", got)
+	}
 }
 
 func testAllowedWelcomeLetsGo(t *testing.T, b *bench) {

@@ -315,6 +315,9 @@ func (o *Outbox) keep(ctx context.Context, from Sender, s Submission) error {
 	}
 	o.queue.reserve(places)
 	receipt, err := o.store.Submit(context.WithoutCancel(ctx), s) // cut short, nobody would know what was kept
+	if err == nil {
+		o.inbox.Learned(s.Lesson)
+	}
 	if err == nil && receipt.Lost != nil {
 		err = o.stale(ctx, from, receipt.Lost)
 	}
@@ -330,7 +333,6 @@ func (o *Outbox) keep(ctx context.Context, from Sender, s Submission) error {
 		return fmt.Errorf("keep what was posted: %w", err)
 	}
 	o.inbox.Kept(s.Messages, receipt.Results)
-	o.inbox.Learned(s.Lesson)
 	o.recent.note(from, s, receipt)
 	return nil
 }

@@ -24,7 +24,8 @@ var ErrNotSent = errors.New("outbox: no such sent activity")
 type Store interface {
 	// Submit keeps s. When a local recipient's mailbox is full nothing is kept and
 	// that Result is inbox.ErrFull; nor when its Turn comes too late, which
-	// Receipt.Lost then says. A submission too large for one transaction of the
+	// Receipt.Lost then says; the Lesson is learned all the same, and before anything is
+	// kept, so that the sender's own copy goes behind what it lets go. A submission too large for one transaction of the
 	// engine is kept in several, what is queued last, and nothing comes in between.
 	Submit(ctx context.Context, s Submission) (Receipt, error)
 

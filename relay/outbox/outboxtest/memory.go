@@ -35,6 +35,9 @@ func (m *Memory) Submit(ctx context.Context, s outbox.Submission) (outbox.Receip
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	receipt := outbox.Receipt{First: m.last + 1}
+	if err := m.Mail.Learn(ctx, s.Lesson); err != nil {
+		return outbox.Receipt{}, err
+	}
 	if lost, err := m.order.lost(s.Turn); lost != nil || err != nil {
 		return outbox.Receipt{Lost: lost}, err
 	}

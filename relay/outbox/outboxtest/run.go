@@ -3,6 +3,7 @@ package outboxtest
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ func Run(t *testing.T, open func(t *testing.T, quota int64) (outbox.Store, inbox
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, outbox.Store, inbox.Store){
 		"Whole": testWhole, "Full": testFull, "HeldIsFull": testHeldIsFull, "Order": testOrder, "Settle": testSettle, "Names": testNames, "Owned": testOwned,
-		"Turn": testTurn, "Thread": testThread,
+		"Lesson": testLesson, "Turn": testTurn, "Thread": testThread,
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, mail := open(t, quota)
@@ -140,6 +141,50 @@ func testHeldIsFull(t *testing.T, s outbox.Store, mail inbox.Store) {
 	}
 	if kept, err := mail.After(t.Context(), "carol", 0, 10); err != nil || len(kept) != 4 {
 		t.Errorf("carol has %d messages, %v", len(kept), err)
+	}
+}
+
+// testLesson: what sending lets go comes before the sender's own copy, and the lesson holds also when nothing is sent.
+func testLesson(t *testing.T, s outbox.Store, mail inbox.Store) {
+	in := inbox.New(inbox.Options{Store: mail})
+	post := func(name, kind string, fate inbox.Fate, size int, group string) outbox.Submission {
+		sub := submission(name, "bob", size)
+		m := &sub.Messages[0]
+		m.Kind, m.Fate, m.Group = kind, fate, []byte(group)
+		if kind == "welcome" {
+			m.Group = nil
+		}
+		return sub
+	}
+	for n, sub := range []outbox.Submission{
+		post("a", "welcome", inbox.Await, 10, ""), post("b", "commit", inbox.Admit, 10, "g"), post("c", "commit", inbox.Admit, 10, "h"),
+	} {
+		if r := submit(t, s, sub); !r.Results[0].Waits {
+			t.Fatalf("number %d: %+v", n, r)
+		}
+	}
+	write := func(name, group string, size int) outbox.Receipt {
+		sub := post(name, "application", inbox.Kept, size, group)
+		sub.Messages[0].Actor = "https://social.example/users/bob"
+		sub.Lesson = inbox.Lesson{Owner: "bob", Group: []byte(group), Members: []string{"https://peer.example/users/alice"}}
+		return submit(t, s, sub)
+	}
+	if r := write("own", "g", 10).Results; len(r) != 1 || r[0].Err != nil || !r[0].Waits {
+		t.Errorf("the own copy: %+v", r)
+	}
+	if r := write("too big", "h", quota+1).Results; len(r) != 1 || !errors.Is(r[0].Err, inbox.ErrFull) {
+		t.Errorf("over the quota: %+v", r)
+	}
+	if _, err := in.LetGo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := mail.After(t.Context(), "bob", 0, 10)
+	at := map[string]int{}
+	for i, e := range kept {
+		at[strings.TrimPrefix(e.ActivityID, "https://social.example/e2ee/activities/")] = i + 1
+	}
+	if err != nil || len(kept) != 3 || at["b"] == 0 || at["c"] == 0 || at["own"] < at["b"] {
+		t.Errorf("bob has %v, %v", at, err)
 	}
 }
 

@@ -49,7 +49,6 @@ type host struct {
 	disk     disk
 	logKey   ed25519.PrivateKey
 	ahead    atomic.Int64 // how far its clock is before the others', a time.Duration
-	setBack  bool         // its clock was, since it started
 	policy   string       // the text of its policy
 	holding  time.Time    // since when that lets strangers wait; zero: it does not
 
@@ -92,7 +91,6 @@ func newHost(domain string, people []*person, bug bug) *host {
 
 // start makes an incarnation over what the disk holds.
 func (h *host) start(t *testing.T, n *network, web *forward.Upstream) {
-	h.setBack = false
 	way := path{net: n, from: h.domain, killed: make(chan struct{})}
 	client := &http.Client{Transport: way, Timeout: clientTimeout}
 	people, err := mastodon.New(mastodon.Options{Domain: h.domain, Web: "http://instance", Transport: h.instance, Clock: h.now})

@@ -46,7 +46,6 @@ type sent struct {
 // model is what must be true.
 type model struct {
 	sent   map[string]*sent
-	partly map[string]*sent    // by content: answered 429 because a request was full, so some may have got it
 	orders map[string]int      // given out, by host and group
 	spent  map[string]bool     // key packages by reference, once a Welcome that names them was delivered
 	held   map[string]handover // who was last given a package, by its URL
@@ -58,7 +57,7 @@ type handover struct {
 }
 
 func newModel() *model {
-	return &model{sent: map[string]*sent{}, partly: map[string]*sent{}, orders: map[string]int{}, spent: map[string]bool{}, held: map[string]handover{}}
+	return &model{sent: map[string]*sent{}, orders: map[string]int{}, spent: map[string]bool{}, held: map[string]handover{}}
 }
 
 // waiting holds arrivals against what the host's policy has been since before they were sent.
@@ -103,9 +102,6 @@ func (m *model) observeOne(p *person, e inbox.Entry) error {
 	}
 	p.had[e.ActivityID] = e.Position
 	s := m.sent[e.ActivityID]
-	if s == nil && m.partlySent(p, e) {
-		return nil
-	}
 	if s == nil || !s.to[p] || e.Owner != p.owner() || !strings.Contains(string(e.Activity), s.id) {
 		return broken(foreign, "%s has %s from %s", p, e.ActivityID, e.Actor)
 	}
@@ -118,16 +114,6 @@ func (m *model) observeOne(p *person, e inbox.Entry) error {
 		m.spent[string(s.ref)] = true
 	}
 	return nil
-}
-
-// partlySent says whether e is p's copy of what was not acknowledged.
-func (m *model) partlySent(p *person, e inbox.Entry) bool {
-	for content, s := range m.partly {
-		if s.to[p] && s.from.actor() == e.Actor && strings.Contains(string(e.Activity), content) {
-			return true
-		}
-	}
-	return false
 }
 
 // claim holds what p's directory gave an inviter against the pool as it was.
@@ -169,7 +155,7 @@ func othersAreFree(pool inbox.Pool, than *inbox.Package, now time.Time) bool {
 func (m *model) settled() error {
 	for _, s := range m.sent {
 		for p := range s.to {
-			if _, ok := p.had[s.id]; !ok && !p.overflown[s.from.actor()] {
+			if _, ok := p.had[s.id]; !ok {
 				return broken(lost, "%s never got %s (%s of %s)", p, s.id, s.kind, s.from)
 			}
 		}

@@ -25,6 +25,7 @@ type network struct {
 
 	mu     sync.Mutex
 	flying []*flight
+	misses map[[2]string]time.Time // when a host (the first) could not fetch from another
 }
 
 // flight is a POST on its way.
@@ -98,12 +99,23 @@ func (p path) RoundTrip(r *http.Request) (*http.Response, error) {
 func (n *network) fetch(from string, r *http.Request) (*http.Response, error) {
 	to := n.hosts[r.URL.Host]
 	if to == nil || to.relay == nil || n.apart[link(from, r.URL.Host)] {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.misses[[2]string{from, r.URL.Host}] = time.Now()
 		return nil, errBroken
 	}
 	if strings.HasPrefix(r.URL.Path, "/e2ee/") {
 		return to.serve(r, nil).response(r)
 	}
 	return to.instance.RoundTrip(r)
+}
+
+// missed tells whether a host could not fetch from another within the time that a gateway remembers that.
+func (n *network) missed(from, to string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	at, ok := n.misses[[2]string{from, to}]
+	return ok && time.Since(at) <= 10*time.Second
 }
 
 func link(a, b string) [2]string { return [2]string{min(a, b), max(a, b)} }

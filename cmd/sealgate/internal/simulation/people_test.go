@@ -29,7 +29,6 @@ type person struct {
 	had       map[string]inbox.Position // by activity id
 	ordered   map[string]int            // the last order seen, by origin and group
 	accepted  map[string]bool           // actors whose request was accepted once
-	overflown map[string]bool           // actors of whom more waits than the mailbox takes
 	cursor    string                    // the last activity id the client has read
 }
 
@@ -45,7 +44,7 @@ type claim struct {
 func newPerson(host, name string, account int, seed byte) *person {
 	p := &person{
 		host: host, name: name, account: fmt.Sprint(account), key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)),
-		claimed: map[*person]claim{}, had: map[string]inbox.Position{}, ordered: map[string]int{}, accepted: map[string]bool{}, overflown: map[string]bool{},
+		claimed: map[*person]claim{}, had: map[string]inbox.Position{}, ordered: map[string]int{}, accepted: map[string]bool{},
 	}
 	p.client = &inboxtest.Client{
 		Actor: p.actor(),
