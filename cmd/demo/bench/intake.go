@@ -22,6 +22,9 @@ import (
 // then cached and connections known, as on any day but the first.
 const warmUp = 256
 
+// warmers are the connections of that: more that wait for one server's key would be told to come again.
+const warmers = 8
+
 var errLost = errors.New("the mailboxes do not hold what was acknowledged")
 
 // intake measures signed MLS activities per second, durable, beside nginx.
@@ -52,7 +55,7 @@ func intake(ctx context.Context, o options, directory string, out io.Writer) (er
 }
 
 func measure(ctx context.Context, address string, o options, requests [][]byte) (result, error) {
-	if _, err := drive(ctx, address, o.connections, requests[:warmUp], http.StatusAccepted); err != nil {
+	if _, err := drive(ctx, address, warmers, requests[:warmUp], http.StatusAccepted); err != nil {
 		return result{}, err
 	}
 	return drive(ctx, address, o.connections, requests[warmUp:], http.StatusAccepted)

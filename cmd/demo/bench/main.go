@@ -49,6 +49,7 @@ type options struct {
 	rounds      int
 	herd        int
 	only        string
+	processors  string // of the gateway in the overload benchmark; empty: all
 	httputil    string // run as the standard library's proxy, with this file
 	standing    string // run as a herd before this address
 	pressing    bool   // offer the requests of the overload benchmark
@@ -68,6 +69,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.IntVar(&o.rounds, "rounds", 3, "how often the fronts take turns")
 	flags.IntVar(&o.herd, "herd", 9900, "idle keep-alive connections")
 	flags.StringVar(&o.only, "only", "", "forward, intake, overload or send; empty is all")
+	flags.StringVar(&o.processors, "processors", "", "the processors for the gateway alone while it is overloaded (taskset); run the bench itself on others")
 	flags.StringVar(&o.httputil, "httputil", "", "for the bench's own use")
 	flags.BoolVar(&o.pressing, "pressing", false, "for the bench's own use")
 	flags.BoolVar(&o.posting, "posting", false, "for the bench's own use")
@@ -123,5 +125,6 @@ func allowAll(directory string) error {
 		os.WriteFile(rules, []byte("version: 1\nrules: []\n"), 0o644),
 		os.Setenv("SEALGATE_POLICY_FILE", rules),
 		os.Setenv("SEALGATE_LIMITS_SIGNED_REQUESTS", "100000000/min"),
+		os.Setenv("SEALGATE_MAILBOX_QUOTA", "4GiB"),
 	)
 }

@@ -28,6 +28,9 @@ func overload(ctx context.Context, o options, directory string, out io.Writer) (
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
+	if err := o.pin(directory); err != nil {
+		return err
+	}
 	s, err := newScene(ctx, o, directory)
 	if err != nil {
 		return err
@@ -38,7 +41,7 @@ func overload(ctx context.Context, o options, directory string, out io.Writer) (
 		return err
 	}
 	idle := s.probeAlone(ctx, 3*time.Second)
-	if _, err := drive(ctx, s.host, o.connections, groups[:warmUp], http.StatusAccepted); err != nil {
+	if _, err := drive(ctx, s.host, warmers, groups[:warmUp], http.StatusAccepted); err != nil {
 		return err
 	}
 	stop, base := s.probe(ctx)
@@ -60,6 +63,20 @@ func overload(ctx context.Context, o options, directory string, out io.Writer) (
 			return err
 		}
 	}
+	return nil
+}
+
+// pin has the gateway run on o.processors alone, so that it shows what is its own and not who gets the processors of the machine.
+func (o *options) pin(directory string) error {
+	if o.processors == "" {
+		return nil
+	}
+	script := filepath.Join(directory, "pinned")
+	text := fmt.Sprintf("#!/bin/sh\nexec taskset -c %s %s \"$@\"\n", o.processors, o.binary)
+	if err := os.WriteFile(script, []byte(text), 0o700); err != nil { //nolint:gosec // it is run
+		return fmt.Errorf("write how the gateway is started: %w", err)
+	}
+	o.binary = script
 	return nil
 }
 
