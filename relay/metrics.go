@@ -1,12 +1,13 @@
 package relay
 
 import (
-	"errors"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealgate/sealgate/relay/count"
 )
 
 // metrics of the public listener. Counters are looked up once per route and
@@ -55,30 +56,9 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	if registry != nil {
 		registry.MustRegister(m.requests, m.refused, m.dropped, seconds)
 	}
-	m.tooLarge = limits(registry).WithLabelValues("mailbox.max_activity")
-	m.streamsFull = limits(registry).WithLabelValues("event_streams")
+	m.tooLarge = count.Exceeded(registry).WithLabelValues("mailbox.max_activity")
+	m.streamsFull = count.Exceeded(registry).WithLabelValues("event_streams")
 	return m
-}
-
-// limits is the counter of everything over a limit, shared with the others who
-// count there: whoever registers first, all use one.
-func limits(registry prometheus.Registerer) *prometheus.CounterVec {
-	c := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "sealgate_limit_exceeded_total", Help: "Requests and connections over a limit.",
-	}, []string{"limit"})
-	if registry == nil {
-		return c
-	}
-	err := registry.Register(c)
-	if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		if shared, ok := already.ExistingCollector.(*prometheus.CounterVec); ok {
-			return shared
-		}
-	}
-	if err != nil {
-		panic("bug: sealgate_limit_exceeded_total is registered as something else: " + err.Error())
-	}
-	return c
 }
 
 // request counts one answer.

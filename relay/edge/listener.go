@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealgate/sealgate/relay/count"
 )
 
 // ListenerOptions says how to shake hands.
@@ -32,7 +34,7 @@ type Listener struct {
 	failures *prometheus.CounterVec
 	excess   *prometheus.CounterVec
 
-	census  census
+	census  count.Census
 	slots   chan struct{}
 	done    chan *Conn
 	failed  chan error
@@ -53,9 +55,9 @@ func NewListener(l net.Listener, o ListenerOptions) *Listener {
 		o.AtOnce = 2048
 	}
 	t := &Listener{
-		Listener: l, o: o, log: logger(o.Log), census: census{limit: o.PerClient},
-		failures: counter(o.Metrics, "tls_handshake_failures_total", "TLS handshakes that did not succeed.", "reason"),
-		excess:   counter(o.Metrics, "limit_exceeded_total", "Requests and connections over a limit.", "limit"),
+		Listener: l, o: o, log: logger(o.Log), census: count.Census{Limit: o.PerClient},
+		failures: count.Counter(o.Metrics, "tls_handshake_failures_total", "TLS handshakes that did not succeed.", "reason"),
+		excess:   count.Exceeded(o.Metrics),
 		slots:    make(chan struct{}, o.AtOnce), done: make(chan *Conn), failed: make(chan error), over: make(chan struct{}),
 	}
 	go t.acceptAll() // ends when l is closed
@@ -117,13 +119,13 @@ func (t *Listener) take(c net.Conn) {
 }
 
 func (t *Listener) greet(c net.Conn) {
-	who := site(c) // with the PROXY protocol this waits for its header
-	if !t.census.enter(who) {
+	who := client(c) // with the PROXY protocol this waits for its header
+	if !t.census.Enter(who) {
 		t.excess.WithLabelValues("connections_per_client").Inc()
 		_ = c.Close()
 		return
 	}
-	defer t.census.leave(who)
+	defer t.census.Leave(who)
 	ctx, cancel := context.WithTimeout(context.Background(), t.o.Timeout)
 	defer cancel()
 	s, ok := t.shake(ctx, c)
@@ -169,30 +171,11 @@ func reason(err error) string {
 	return "other"
 }
 
-// site is what counts as one client: an IPv4 address, an IPv6 /64. On unix sockets nobody is known.
-func site(c net.Conn) netip.Addr {
+// client is who sends. On unix sockets nobody is known.
+func client(c net.Conn) netip.Addr {
 	t, ok := c.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}
 	}
-	a := t.AddrPort().Addr().Unmap().WithZone("")
-	if p, err := a.Prefix(64); a.Is6() && err == nil {
-		return p.Addr()
-	}
-	return a
-}
-
-// counter returns the counter family called name, the registered one if somebody was first.
-func counter(r prometheus.Registerer, name, help, label string) *prometheus.CounterVec {
-	v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "sealgate", Name: name, Help: help}, []string{label})
-	if r == nil {
-		return v
-	}
-	var already prometheus.AlreadyRegisteredError
-	if err := r.Register(v); errors.As(err, &already) {
-		if old, ok := already.ExistingCollector.(*prometheus.CounterVec); ok {
-			return old
-		}
-	}
-	return v
+	return t.AddrPort().Addr()
 }

@@ -72,12 +72,12 @@ func (c *client) serve() {
 		c.serveAll()
 		return
 	}
-	if !c.s.census.enter(c.from.peer) {
+	if !c.s.census.Enter(c.from.peer) {
 		c.s.excess.WithLabelValues("connections_per_client").Inc()
 		c.refuse(rejection{429, "Too many connections from this address (limits.connections_per_client)."})
 		return
 	}
-	defer c.s.census.leave(c.from.peer)
+	defer c.s.census.Leave(c.from.peer)
 	c.serveAll()
 }
 
@@ -217,7 +217,7 @@ func (c *client) admit() bool {
 	if !c.from.trusted || c.w.head.lastFor < 0 || c.clientAddr() == c.from.peer {
 		return true
 	}
-	if c.s.census.enter(c.clientAddr()) {
+	if c.s.census.Enter(c.clientAddr()) {
 		return true
 	}
 	c.s.excess.WithLabelValues("connections_per_client").Inc()
@@ -227,7 +227,7 @@ func (c *client) admit() bool {
 
 func (c *client) discharge() {
 	if c.from.trusted && c.w.head.lastFor >= 0 && c.clientAddr() != c.from.peer {
-		c.s.census.leave(c.clientAddr())
+		c.s.census.Leave(c.clientAddr())
 	}
 }
 

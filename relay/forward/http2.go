@@ -101,7 +101,7 @@ func (m *mux) run() {
 // take serves c, unless its client has too many connections.
 func (m *mux) take(c *tls.Conn) {
 	k := &conn2{from: newVia(c, m.s.o.TrustedProxies)}
-	if !k.from.trusted && !m.s.census.enter(k.from.peer) {
+	if !k.from.trusted && !m.s.census.Enter(k.from.peer) {
 		m.s.excess.WithLabelValues("connections_per_client").Inc()
 		_ = c.Close() // it has sent no request
 		return
@@ -148,7 +148,7 @@ func (m *mux) forget(c net.Conn) {
 	}
 	k.cancel()
 	if !k.from.trusted {
-		m.s.census.leave(k.from.peer)
+		m.s.census.Leave(k.from.peer)
 	}
 }
 

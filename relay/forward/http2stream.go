@@ -131,7 +131,7 @@ func (x *stream2) readHead() error {
 // admit counts the request against its client: it takes as much as a connection of HTTP/1.1 does, and one
 // connection may bring streamsPerConn of them.
 func (x *stream2) admit() bool {
-	if !x.counted() || x.m.s.census.enter(x.clientAddr()) {
+	if !x.counted() || x.m.s.census.Enter(x.clientAddr()) {
 		return true
 	}
 	x.m.s.excess.WithLabelValues("connections_per_client").Inc()
@@ -141,7 +141,7 @@ func (x *stream2) admit() bool {
 
 func (x *stream2) discharge() {
 	if x.counted() {
-		x.m.s.census.leave(x.clientAddr())
+		x.m.s.census.Leave(x.clientAddr())
 	}
 }
 

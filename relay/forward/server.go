@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealgate/sealgate/relay/count"
 )
 
 // Server accepts clients and serves their requests. Safe for concurrent use.
@@ -22,7 +24,7 @@ type Server struct {
 
 	heads   buffers // of client readers
 	works   sync.Pool
-	census  census
+	census  count.Census
 	watch   func() *watch
 	closing atomic.Bool
 	closed  chan struct{} // closed with closing
@@ -42,15 +44,15 @@ type Server struct {
 func NewServer(o ServerOptions) *Server {
 	s := &Server{
 		o: o, limits: o.Limits.orDefault(), log: logger(o.Log),
-		excess:   counter(o.Metrics, "limit_exceeded_total", "Requests and connections over a limit.", "limit"),
-		refusals: counter(o.Metrics, "http2_errors_total", "Streams and connections that broke the rules of HTTP/2.", "kind"),
+		excess:   count.Exceeded(o.Metrics),
+		refusals: count.Counter(o.Metrics, "http2_errors_total", "Streams and connections that broke the rules of HTTP/2.", "kind"),
 		heads:    buffers{size: 16 << 10},
 		closed:   make(chan struct{}), quiet: make(chan struct{}),
 
 		listeners: make(map[net.Listener]struct{}),
 		clients:   make(map[*client]struct{}),
 	}
-	s.census.limit = s.limits.ConnectionsPerClient
+	s.census.Limit = s.limits.ConnectionsPerClient
 	l := &s.limits
 	shortest := min(l.HeaderTimeout, l.IdleTimeout, l.BodyTimeout, l.WriteTimeout)
 	s.watch = sync.OnceValue(func() *watch { return newWatch(tickFor(shortest)) })

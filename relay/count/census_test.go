@@ -1,0 +1,57 @@
+package count
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// TestCensus: an IPv6 /64 is one client, however an IPv4 address is written it is the same, and nobody is never refused.
+func TestCensus(t *testing.T) {
+	f := func(first, second string, together bool) {
+		t.Helper()
+		c := Census{Limit: 1}
+		a, b := netip.MustParseAddr(first), netip.MustParseAddr(second)
+		if !c.Enter(a) {
+			t.Fatalf("%s was refused", a)
+		}
+		if c.Enter(b) == together {
+			t.Errorf("%s and %s: counted together is not %v", a, b, together)
+		}
+		c.Leave(a)
+		if !c.Enter(a) {
+			t.Errorf("%s was not forgotten", a)
+		}
+	}
+	f("192.0.2.1", "192.0.2.1", true)
+	f("192.0.2.1", "::ffff:192.0.2.1", true)
+	f("192.0.2.1", "192.0.2.2", false)
+	f("2001:db8::1", "2001:db8::ffff", true)
+	f("fe80::1%eth0", "fe80::2%eth1", true)
+	f("2001:db8::1", "2001:db8:0:1::1", false)
+
+	c := Census{Limit: 1}
+	for range 3 {
+		if !c.Enter(netip.Addr{}) {
+			t.Error("nobody was refused")
+		}
+		c.Leave(netip.Addr{})
+	}
+}
+
+// TestCounter: who asks later counts in the same family.
+func TestCounter(t *testing.T) {
+	r := prometheus.NewRegistry()
+	first, second := Exceeded(r), Exceeded(r)
+	first.WithLabelValues("connections").Inc()
+	second.WithLabelValues("connections").Inc()
+	families, err := r.Gather()
+	if err != nil || len(families) != 1 {
+		t.Fatalf("%d families, %v", len(families), err)
+	}
+	if n := families[0].GetMetric()[0].GetCounter().GetValue(); n != 2 {
+		t.Errorf("counted %v, want 2", n)
+	}
+	Exceeded(nil).WithLabelValues("connections").Inc()
+}

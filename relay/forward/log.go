@@ -1,0 +1,10 @@
+package forward
+
+import "log/slog"
+
+func logger(l *slog.Logger) *slog.Logger {
+	if l == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return l
+}
