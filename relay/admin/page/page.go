@@ -204,9 +204,20 @@ func (p *Page) show(w http.ResponseWriter, r *http.Request, who func(*http.Reque
 		p.fail(w, http.StatusInternalServerError, "This cannot be shown now: "+err.Error())
 	default:
 		p.render(w, http.StatusOK, name, frame{
-			Title: titles()[name], Who: s.Name, CSRF: s.CSRF, IsOwner: s == p.owner, Path: r.URL.Path, Done: done(r.URL.Query().Get("done")), Data: data,
+			Title: titles()[name], Who: s.Name, CSRF: s.CSRF, IsOwner: s == p.owner, Path: tabOf(r.URL.Path), Done: done(r.URL.Query().Get("done")), Data: data,
 		})
 	}
+}
+
+// tabOf is the page of the navigation that a page is reached from.
+func tabOf(path string) string {
+	switch path {
+	case "/page/domain":
+		return "/page/domains"
+	case "/page/preset":
+		return "/page/rules"
+	}
+	return path
 }
 
 func (p *Page) render(w http.ResponseWriter, status int, name string, f frame) {

@@ -211,17 +211,17 @@ func TestEveryPage(t *testing.T) {
 		"/page/":                         {"In force", "loaded by start", "24 decisions", "1 test", "<svg", "evil.example", "6 requests wait"},
 		"/page/rules":                    {"blocked-contact", "24 hits", "Would have done it 24 times", "page/preset?name=quiet"},
 		"/page/domains":                  {"evil.example", "30 turned away"},
-		"/page/domain?name=evil.example": {"30 invitations", "1 person", "no-evil-example", "sealgate requests sever evil.example"},
+		"/page/domain?name=evil.example": {"30 invitations", "1 person", "30 of them were turned away as it is", "no-evil-example", "sealgate requests sever evil.example", `domains" aria-current`},
 		"/page/requests": {
 			"came 13 days ago", "2</strong> from the last 24 hours", "3 messages from 2 servers", "2</strong> one to three days old", "7 messages from 2 servers",
 			"1</strong> three to seven days old", "5 messages from 1 server", "1</strong> older than a week", "6 messages from 1 server",
 		},
 		"/page/explain":              {"number of a decision"},
-		"/page/explain?id=decisionb": {"ignore by blocked-contact", "evil.example", "policy has changed since then"},
+		"/page/explain?id=decisionb": {"ignore by blocked-contact", "an invitation from <strong>evil.example</strong>. The other one is blocked here.", "policy has changed since then"},
 		"/page/explain?id=nothing":   {"No decision of the last 7 days"},
 		"/page/deliveries":           {"Metrics are off"},
 		"/page/changes":              {"Loaded", "in force"},
-		"/page/preset?name=open":     {"refuse instead of ignore: 24 times", "Put open in force"},
+		"/page/preset?name=open":     {"refuse instead of ignore: 24 times", "Put open in force", `rules" aria-current`},
 		"/page/public":               {"how the two people know each other", "Decisions: 7 days"},
 	} {
 		status, header, body := b.send(t, "GET", target, nil)
@@ -260,6 +260,10 @@ func TestPresetAndUndo(t *testing.T) {
 	o.now = o.now.Add(time.Minute)
 	if status, _, body = b.send(t, "POST", "/page/undo", url.Values{"csrf": {csrf}, "change": {""}}); status != http.StatusSeeOther || string(o.text) != fileText {
 		t.Errorf("undo: %d %s", status, body)
+	}
+	_, _, body = b.send(t, "GET", "/page/changes", nil)
+	if strings.Count(body, ">in force<") != 1 || strings.Index(body, ">in force<") > strings.Index(body, "Back to this one") {
+		t.Errorf("the newest of two with one policy is in force: %s", body)
 	}
 	o.now = o.now.Add(time.Minute)
 	status, _, body = b.send(t, "POST", "/page/domain", url.Values{"csrf": {csrf}, "domain": {"evil.example"}})

@@ -129,8 +129,12 @@ func (p *Page) deliveries(*http.Request, *session) (string, any, error) {
 
 func (p *Page) changes(r *http.Request, _ *session) (string, any, error) {
 	list, err := p.opt.Policy.Changes(r.Context())
+	current, inForce := p.opt.Policy.Current().Hash(), ""
+	if i := slices.IndexFunc(list, func(c policy.Change) bool { return c.Policy == current }); i >= 0 {
+		inForce = list[i].ID
+	}
 	return "changes", map[string]any{
-		"Changes": list[:min(len(list), shownRows)], "Current": p.opt.Policy.Current().Hash(),
+		"Changes": list[:min(len(list), shownRows)], "Current": current, "InForce": inForce,
 		"MayReplace": p.opt.Policy.MayReplace(), "Status": p.opt.Policy.Status(),
 	}, err
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sealgate/sealgate/policy/rules"
 )
 
 func titles() map[string]string {
@@ -18,7 +20,7 @@ func titles() map[string]string {
 func functions() template.FuncMap {
 	return template.FuncMap{
 		"count": count, "number": number, "ago": ago, "when": when, "bars": bars, "meter": meter, "plain": plain, "css": func(s string) template.CSS { return template.CSS(s) }, //nolint:gosec // it is our own
-		"diff": diffLines, "part": part, "rule": ruleFor, "list": func(s ...any) []any { return s },
+		"diff": diffLines, "part": part, "kind": kindWords, "rel": relWords, "rule": ruleFor, "list": func(s ...any) []any { return s },
 	}
 }
 
@@ -52,6 +54,33 @@ func ago(now, t time.Time) string {
 		return count(int(d/time.Hour), "hour ago", "hours ago")
 	}
 	return count(int(d/(24*time.Hour)), "day ago", "days ago")
+}
+
+// kindWords says what a message is.
+func kindWords(kind string) string {
+	switch kind {
+	case rules.KindWelcome:
+		return "an invitation"
+	case rules.KindKeyFetch:
+		return "a fetch of keys"
+	case rules.KindApplication:
+		return "a message"
+	}
+	return "a " + plain(kind)
+}
+
+// relWords says what the person here is to the sender; an unknown word stands for itself.
+func relWords(r rules.Rel) string {
+	words := map[rules.Rel]string{
+		rules.Self: "They are one and the same person.", rules.Mutual: "The two follow each other.", rules.Following: "The person here follows the other one.",
+		rules.Follower: "The other one follows the person here.", rules.Approved: "The person here has accepted the other one before.",
+		rules.Stranger: "The two are strangers.", rules.Limited: "The other one is limited here.", rules.Muted: "The person here has muted the other one.",
+		rules.Blocked: "The other one is blocked here.",
+	}[r]
+	if words == "" {
+		return string(r)
+	}
+	return words
 }
 
 func when(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }

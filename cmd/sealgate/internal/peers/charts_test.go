@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +26,9 @@ func TestOperatorsCharts(t *testing.T) {
 	server := httptest.NewServer(busyPage(t).Socket())
 	t.Cleanup(server.Close)
 	browser := startPeer(t, new(struct{}), "adminpage.mjs")
-	charts := map[string]int{"": 1, "rules": 0, "domains": 0, "domain?name=fresh1.example": 0, "requests": 4, "deliveries": 0}
+	charts := map[string]int{"": 1, "rules": 0, "domains": 0, "domain?name=fresh1.example": 0, "requests": 4, "deliveries": 0,
+		"explain?id=d10": 0, "preset?name=quiet": 0, "changes": 0, "public": 0,
+	}
 	for look, dark := range map[int]bool{390: false, 1280: true} {
 		for path, want := range charts {
 			var now struct {
@@ -37,7 +40,7 @@ func TestOperatorsCharts(t *testing.T) {
 				}
 			}
 			browser.call(t, "look", args{
-				"url": server.URL + "/page/" + path, "wide": look, "dark": dark, "screens": t.ArtifactDir(), "name": fmt.Sprintf("%.5s-%d", "x"+path, look),
+				"url": server.URL + "/page/" + path, "wide": look, "dark": dark, "screens": t.ArtifactDir(), "name": fmt.Sprintf("%s-%d", strings.NewReplacer("?", "-", "=", "-").Replace("busy-"+path), look),
 			}, &now)
 			if now.Wide > look || len(now.Charts) < want {
 				t.Errorf("%s at %d: %d points wide, %d charts", path, look, now.Wide, len(now.Charts))
