@@ -80,6 +80,10 @@ type Mailbox struct {
 	Quota       Size     `yaml:"quota" min:"1MiB" example:"128MiB"`
 	MaxActivity Size     `yaml:"max_activity" min:"1MiB" max:"64MiB" example:"1MiB"`
 
+	// Unenrolled is what becomes of what other servers send to people who never published a key package
+	// here nor signed in: nobody could read it.
+	Unenrolled string `yaml:"unenrolled" oneof:"drop,keep" example:"keep"`
+
 	Requests  Requests  `yaml:"requests"`
 	Strangers Strangers `yaml:"strangers"`
 }

@@ -25,7 +25,7 @@ func Default() Config {
 		TLS:     TLS{Mode: "off", ACME: ACME{Path: "./data/acme"}},
 		Storage: Storage{Engine: "badger", Path: "./data/store", EncryptionKey: NewSecret("file:./data/store.key")},
 		Mailbox: Mailbox{
-			Retention: Duration(30 * day), Quota: 128 << 20, MaxActivity: 1 << 20,
+			Retention: Duration(30 * day), Quota: 128 << 20, MaxActivity: 1 << 20, Unenrolled: "drop",
 			Requests: Requests{Max: 1024, Size: 16 << 20, Keep: Duration(14 * day)}, Strangers: Strangers{Messages: 256, Size: 1 << 20},
 		},
 		KeyPackages: KeyPackages{

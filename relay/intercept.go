@@ -105,6 +105,9 @@ func (r *Relay) take(ctx *fasthttp.RequestCtx, a *activity.Activity, body []byte
 	if err != nil {
 		return err
 	}
+	if to.owners, err = r.whoCanRead(work, to.owners, signer.Actor); err != nil {
+		return err
+	}
 	ruling, err := r.intake.Judge(work, inbox.Delivery{Signer: signer.Actor, Activity: a, Owners: to.owners})
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}, []string{"reason"}),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "sealgate_mls_unaddressed_total",
-			Help: "MLS activities answered 202 and dropped, because nobody here was addressed.",
+			Help: "MLS activities answered 202 and dropped, because nobody here was addressed, or nobody who is enrolled.",
 		}),
 		routes: map[route]*routeMetrics{},
 	}

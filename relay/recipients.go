@@ -49,6 +49,28 @@ func (r *Relay) recipients(ctx context.Context, a *activity.Activity, path []byt
 	return to, nil
 }
 
+// Enrolled says whether somebody has ever published a key package here, or is signed in: nobody else has a device
+// that could read anything.
+type Enrolled func(context.Context, inbox.Owner) (bool, error)
+
+// whoCanRead leaves out who is not enrolled. The gateway's own test messages go to everybody.
+func (r *Relay) whoCanRead(ctx context.Context, owners []inbox.Owner, signer string) ([]inbox.Owner, error) {
+	if r.enrolled == nil || signer == OwnActor(r.base) {
+		return owners, nil
+	}
+	var able []inbox.Owner
+	for _, o := range owners {
+		is, err := r.enrolled(ctx, o)
+		if err != nil {
+			return nil, fmt.Errorf("find out who can read: %w", err)
+		}
+		if is {
+			able = append(able, o)
+		}
+	}
+	return able, nil
+}
+
 func (r *Relay) localIDs(a *activity.Activity) []string {
 	return slices.DeleteFunc(a.Recipients(), func(id string) bool {
 		return activity.IsPublic(id) || !r.isLocal(id)

@@ -60,6 +60,7 @@ type Options struct {
 	Reporter    Reporter         // nil: no Flag can be posted
 	Published   func() Published // nil: /e2ee/policy does not exist
 	Key         *rsa.PublicKey   // of the gateway's own actor; nil: /e2ee/actor does not exist
+	Enrolled    Enrolled         // nil: everybody is
 	Limits      activity.Limits  // limits.json_depth, limits.json_keys
 	MaxActivity int64            // mailbox.max_activity in bytes; 0: 1 MiB
 	MaxHeld     int64            // of bodies that are read whole, together; 0: 64 MiB
@@ -92,6 +93,7 @@ type Relay struct {
 	outbox         *outbox.Outbox
 	keys           *inbox.Directory
 	intake         *intake.Intake
+	enrolled       Enrolled
 	reporter       Reporter
 	published      func() Published
 	policyHTML     *template.Template
@@ -126,7 +128,7 @@ func New(o Options) (*Relay, error) {
 	r := &Relay{
 		domain: strings.ToLower(o.Domain), base: strings.TrimSuffix(o.Base, "/"),
 		web: o.Web, streaming: o.Streaming,
-		gate: o.Gate, inbox: o.Inbox, people: o.People, outbox: o.Outbox, keys: o.Keys, intake: o.Intake,
+		gate: o.Gate, inbox: o.Inbox, people: o.People, outbox: o.Outbox, keys: o.Keys, intake: o.Intake, enrolled: o.Enrolled,
 		reporter: o.Reporter, published: o.Published, policyHTML: newPolicyPage(),
 		limits: o.Limits, maxActivity: o.MaxActivity, quota: o.Quota,
 		heartbeat: o.Heartbeat, streams: newStreams(o), push: o.Push,

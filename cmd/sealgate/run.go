@@ -188,7 +188,7 @@ func (g *gateway) openFront() error {
 	g.relay, err = relay.New(relay.Options{
 		Domain: g.config.Domain, Base: publicBase(g.config), Web: web, Streaming: streaming,
 		Gate: g.gate, Inbox: g.inbox, People: g.people, Outbox: g.outbox, Keys: g.packages, Intake: g.intake,
-		Reporter: g.known, Published: g.published, Key: &own.PublicKey,
+		Reporter: g.known, Published: g.published, Key: &own.PublicKey, Enrolled: g.enrolled(),
 		Limits:      activity.Limits{Depth: g.config.Limits.JSONDepth, Keys: g.config.Limits.JSONKeys},
 		MaxActivity: int64(g.config.Mailbox.MaxActivity), MaxHeld: int64(g.config.Memory) / 8, Quota: int64(g.config.Mailbox.Quota),
 		Leaving: g.leaving.Load, Push: pusher, SignIn: g.signIn, Outside: outside, Internal: g.internal(),

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -23,6 +24,9 @@ func markOf(text string) mark {
 func markOfHost(host string) mark { return markOf(asciiHost(host)) }
 
 func asciiHost(host string) string {
+	if !strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf || r >= 'A' && r <= 'Z' }) {
+		return host
+	}
 	if name, err := idna.Lookup.ToASCII(host); err == nil {
 		return name
 	}

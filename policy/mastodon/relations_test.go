@@ -72,7 +72,7 @@ func everything() rules.Inherit {
 	return rules.Inherit{DomainBlocks: true, UserBlocks: true, NotificationPolicy: true}
 }
 
-func newTown(t *testing.T) *town {
+func newTown(t testing.TB) *town {
 	t.Helper()
 	w := &town{
 		sample: instance.New(instance.Options{Origin: "https://" + domain}), names: map[string]string{},
@@ -97,7 +97,7 @@ func newTown(t *testing.T) *town {
 }
 
 // start is a gateway that starts, with what an earlier one kept.
-func (w *town) start(t *testing.T) {
+func (w *town) start(t testing.TB) {
 	t.Helper()
 	i, err := mastodon.New(mastodon.Options{Domain: domain, Web: w.server.URL, Clock: w.clock.time})
 	if err != nil {
@@ -111,7 +111,7 @@ func (w *town) start(t *testing.T) {
 }
 
 // connect is alice's client showing its token, and the questions that follow. Run does nothing but them.
-func (w *town) connect(t *testing.T) {
+func (w *town) connect(t testing.TB) {
 	t.Helper()
 	if _, err := w.CallerWithin(t.Context(), w.token, 0); err != nil && !w.away.Load() {
 		t.Fatal(err)
@@ -423,5 +423,19 @@ func TestReportsWhatTheInstanceAnswers(t *testing.T) {
 	f(w.token, "https://other.example/users/x", "words", mastodon.ErrUnavailable)
 	if got := w.sample.Reports(); len(got) != 1 || got[0].Comment != "words" || got[0].AccountID != zoe.Account {
 		t.Errorf("%+v", got)
+	}
+}
+
+// BenchmarkRelation asks about somebody whom the instance was asked about just now.
+func BenchmarkRelation(b *testing.B) {
+	w := newTown(b)
+	friend := w.know("friend.example", instance.Tie{Following: true, FollowedBy: true})
+	w.connect(b)
+	w.RefreshDomains(b.Context())
+	b.ReportAllocs()
+	for b.Loop() {
+		if rel := w.Relation(b.Context(), w.alice.Account, friend.Actor, everything()); rel != rules.Mutual {
+			b.Fatal(rel)
+		}
 	}
 }

@@ -101,6 +101,7 @@ listen: {listen}
 upstream: {web: "{upstream}"}
 policy: {preset: open} # the people of the demonstration are strangers to each other
 storage: {path: ./store, encryption_key: "file:./store.key"}
+mailbox: {unenrolled: keep} # who receives in benchmarks has no keys
 signing: {signing}
 federation: {allow_plain_http: true, allow_networks: [127.0.0.0/8]}
 admin: {listen: "{admin}", socket: ./admin.sock}

@@ -26,7 +26,8 @@ func TestOperatorsCharts(t *testing.T) {
 	server := httptest.NewServer(busyPage(t).Socket())
 	t.Cleanup(server.Close)
 	browser := startPeer(t, new(struct{}), "adminpage.mjs")
-	charts := map[string]int{"": 1, "rules": 0, "domains": 0, "domain?name=fresh1.example": 0, "requests": 4, "deliveries": 0,
+	charts := map[string]int{
+		"": 1, "rules": 0, "domains": 0, "domain?name=fresh1.example": 0, "requests": 4, "deliveries": 0,
 		"explain?id=d10": 0, "preset?name=quiet": 0, "changes": 0, "public": 0,
 	}
 	for look, dark := range map[int]bool{390: false, 1280: true} {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -25,16 +26,19 @@ func (noShelf) KeptAnswer(context.Context, string, string) ([]byte, error) {
 	return nil, mastodon.ErrNotKept
 }
 
-// counted passes everything on to an instance and counts what it was asked, and what it answered 404.
+// counted passes everything on to an instance, each request by a connection of its own, since snac ends them without a
+// word, and counts what it was asked, and what it answered 404.
 type counted struct {
 	mu     sync.Mutex
 	asked  map[string]int
 	absent map[string]int
 }
 
-func (c *counted) before(t *testing.T, address string) (front string) {
+// at is where it listens.
+func (c *counted) at(t *testing.T, domain, address string) {
 	t.Helper()
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
+	proxy.Transport = &http.Transport{DisableKeepAlives: true}
 	proxy.ModifyResponse = func(r *http.Response) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -44,9 +48,19 @@ func (c *counted) before(t *testing.T, address string) (front string) {
 		}
 		return nil
 	}
-	server := httptest.NewServer(proxy)
+	l, err := net.Listen("tcp", domain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: proxy}}
+	server.Start()
 	t.Cleanup(server.Close)
-	return server.URL
+}
+
+func (c *counted) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked, c.absent = map[string]int{}, map[string]int{}
 }
 
 func (c *counted) times(path string) (asked, absent int) {
@@ -61,8 +75,12 @@ func TestSnacsRelations(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the real peers are left out by -short")
 	}
-	here, there := startSnac(t, "", "bob"), startSnac(t, "", "zoe", "fan", "troll", "idol", "nobody")
-	bob, base := "http://"+here.address+"/bob", "http://"+here.address
+	domain := freeAddress(t)
+	here, there := startSnac(t, domain, "bob"), startSnac(t, "", "zoe", "fan", "troll", "idol", "nobody")
+	var c counted
+	c.reset()
+	c.at(t, domain, here.address)
+	bob, base := "http://"+domain+"/bob", "http://"+domain
 	actor := func(name string) string { return "http://" + there.address + "/" + name }
 	token := here.token(t, base, "bob")
 	for _, name := range []string{"zoe", "fan", "troll"} {
@@ -85,8 +103,8 @@ func TestSnacsRelations(t *testing.T) {
 		t.Fatalf("block: %d %s", answer.status, answer.body)
 	}
 
-	c := &counted{asked: map[string]int{}, absent: map[string]int{}}
-	i, err := mastodon.New(mastodon.Options{Domain: here.address, Web: c.before(t, here.address), Software: mastodon.SoftwareAuto})
+	c.reset()
+	i, err := mastodon.New(mastodon.Options{Domain: domain, Web: base, Software: mastodon.SoftwareAuto})
 	if err != nil {
 		t.Fatal(err)
 	}
