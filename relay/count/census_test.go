@@ -1,17 +1,19 @@
-package count
+package count_test
 
 import (
 	"net/netip"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealgate/sealgate/relay/count"
 )
 
 // TestCensus: an IPv6 /64 is one client, however an IPv4 address is written it is the same, and nobody is never refused.
 func TestCensus(t *testing.T) {
 	f := func(first, second string, together bool) {
 		t.Helper()
-		c := Census{Limit: 1}
+		c := count.Census{Limit: 1}
 		a, b := netip.MustParseAddr(first), netip.MustParseAddr(second)
 		if !c.Enter(a) {
 			t.Fatalf("%s was refused", a)
@@ -31,7 +33,7 @@ func TestCensus(t *testing.T) {
 	f("fe80::1%eth0", "fe80::2%eth1", true)
 	f("2001:db8::1", "2001:db8:0:1::1", false)
 
-	c := Census{Limit: 1}
+	c := count.Census{Limit: 1}
 	for range 3 {
 		if !c.Enter(netip.Addr{}) {
 			t.Error("nobody was refused")
@@ -43,7 +45,7 @@ func TestCensus(t *testing.T) {
 // TestCounter: who asks later counts in the same family.
 func TestCounter(t *testing.T) {
 	r := prometheus.NewRegistry()
-	first, second := Exceeded(r), Exceeded(r)
+	first, second := count.Exceeded(r), count.Exceeded(r)
 	first.WithLabelValues("connections").Inc()
 	second.WithLabelValues("connections").Inc()
 	families, err := r.Gather()
@@ -53,5 +55,5 @@ func TestCounter(t *testing.T) {
 	if n := families[0].GetMetric()[0].GetCounter().GetValue(); n != 2 {
 		t.Errorf("counted %v, want 2", n)
 	}
-	Exceeded(nil).WithLabelValues("connections").Inc()
+	count.Exceeded(nil).WithLabelValues("connections").Inc()
 }
