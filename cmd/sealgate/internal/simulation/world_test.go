@@ -534,12 +534,14 @@ func (w *world) settle() {
 
 // empty has p read everything, and give it back once the model has seen it; it says whether there was something.
 func (w *world) empty(p *person) bool {
-	read := p.read(w)
+	h := w.net.hosts[p.host]
+	p.read(w)
+	used, err := h.disk.mail.Usage(context.Background(), p.owner())
+	w.fail(errors.Join(err, w.look(h, p)))
 	if p.cursor != "" {
-		w.fail(w.look(w.net.hosts[p.host], p))
 		p.giveBack(w)
 	}
-	return len(read) > 0
+	return used.Total > 0
 }
 
 // asked has everybody who was asked accept, and says whether anybody was, or had something, behind which more may wait
