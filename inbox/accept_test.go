@@ -31,6 +31,30 @@ func newInbox() (*inbox.Inbox, *prometheus.Registry) {
 	return inbox.New(inbox.Options{Store: &inboxtest.Memory{}, Metrics: r}), r
 }
 
+// TestKindOfSeveralObjects: the first object names the kind, unless one is a Welcome; a commit names the group.
+func TestKindOfSeveralObjects(t *testing.T) {
+	framed := func(group string, kind byte) activity.Object {
+		return activity.Object{Content: []byte("\x00\x01\x00\x02\x04" + group + "\x00\x00\x00\x00\x00\x00\x00\x05" + string(kind) + "\x00\x03abc\x03xyz")}
+	}
+	application, commit, welcome := framed("room", 1), framed("hall", 3), activity.Object{Content: inboxtest.Welcome([]byte("ref"))}
+	in, _ := newInbox()
+	f := func(kind, group string, commits bool, objects ...activity.Object) {
+		t.Helper()
+		a := create("https://peer.example/1")
+		a.Objects = objects
+		ms, err := in.Letters(inbox.Delivery{Signer: alice, Activity: a, Owners: []inbox.Owner{"1"}})
+		if err != nil || len(ms) != 1 || ms[0].Kind != kind || string(ms[0].Group) != group || ms[0].Commit != commits {
+			t.Errorf("%+v, %v, want %s of %q", ms, err, kind, group)
+		}
+	}
+	f("application", "room", false, application)
+	f("application", "hall", true, application, commit)
+	f("commit", "hall", true, commit, application)
+	f("welcome", "room", false, application, welcome)
+	f("welcome", "room", false, welcome, application)
+	f("", "", false, activity.Object{})
+}
+
 func TestAcceptKeepsOncePerOwner(t *testing.T) {
 	in, metrics := newInbox()
 	d := inbox.Delivery{Signer: alice, Activity: create("https://peer.example/1"), Owners: []inbox.Owner{"1", "2"}}

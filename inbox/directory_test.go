@@ -1,8 +1,10 @@
 package inbox_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -119,6 +121,43 @@ func TestPublishLists(t *testing.T) {
 	if err != nil || string(content) != "{}" || one.ID != all[1].ID {
 		t.Errorf("Item: %+v %q %v", one, content, err)
 	}
+}
+
+// TestOwnerIsTold: of what a change makes known, once, and of nothing that was not kept.
+func TestOwnerIsTold(t *testing.T) {
+	var told []string
+	store := &broken{KeyStore: &inboxtest.KeyMemory{}}
+	d := inbox.NewDirectory(inbox.DirectoryOptions{
+		Store: store, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)),
+		Tell: func(o inbox.Owner, n inbox.Notice) { told = append(told, fmt.Sprint(o, " ", n.Kind)) },
+	})
+	publish := func() error {
+		_, err := d.Publish(t.Context(), publication(upload(inboxtest.NewClient(bobID, d.Now()))))
+		return err
+	}
+	if err := publish(); err != nil || len(told) != 0 {
+		t.Fatalf("the first device: %q, %v", told, err)
+	}
+	if err := publish(); err != nil || len(told) != 1 || told[0] != "2 new_device" {
+		t.Errorf("the second device: %q, %v", told, err)
+	}
+	store.err = inbox.ErrUnavailable
+	if err := publish(); !errors.Is(err, inbox.ErrUnavailable) || len(told) != 1 {
+		t.Errorf("a third, not kept: %q, %v", told, err)
+	}
+}
+
+// broken is a KeyStore that keeps nothing once err is set.
+type broken struct {
+	inbox.KeyStore
+	err error
+}
+
+func (s *broken) ChangePool(ctx context.Context, o inbox.Owner, f func(*inbox.Change) error) error {
+	if err := s.KeyStore.ChangePool(ctx, o, f); err != nil {
+		return err
+	}
+	return s.err
 }
 
 func TestPublishAgainIsTheSame(t *testing.T) {

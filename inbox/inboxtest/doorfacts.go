@@ -358,6 +358,36 @@ func testLessonLetsGo(t *testing.T, b *bench) {
 	b.delivered(t, own)
 }
 
+// testLessonNamesConversation: what a person's own device calls its group leads others' messages to a joined one.
+func testLessonNamesConversation(t *testing.T, b *bench) {
+	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("g"), Context: "uri:uuid:1"})
+	m := letter("bob", stranger, "commit", "g after a fork", 1)
+	m.Context = "uri:uuid:1"
+	b.delivered(t, m)
+	for name, want := range map[string]bool{"g after a fork": true, "another": false} {
+		if s, err := b.Inbox.Standing(t.Context(), "bob", []byte(name), stranger); err != nil || s.Joined != want {
+			t.Errorf("%s: %+v, %v", name, s, err)
+		}
+	}
+}
+
+// testUsedGroupStays: a group is forgotten after more than a year without use; writing and reading in it are use.
+func testUsedGroupStays(t *testing.T, b *bench) {
+	lesson := inbox.Lesson{Owner: "bob", Group: []byte("g"), Members: []string{friend}}
+	b.learn(t, lesson)
+	for n, use := range []func(){
+		func() { b.learn(t, lesson) },
+		func() { b.delivered(t, letter("bob", friend, "application", "g", 1)) },
+		func() { b.learn(t, lesson) },
+	} {
+		b.clock.Advance(300 * 24 * time.Hour)
+		if s, err := b.Inbox.Standing(t.Context(), "bob", []byte("g"), friend); err != nil || s != (inbox.Standing{Joined: true, Seen: true}) {
+			t.Fatalf("before use %d: %+v, %v", n, s, err)
+		}
+		use()
+	}
+}
+
 // What waits only as long as its group is not joined leaves no request behind.
 func testLessonEmptiesRequest(t *testing.T, b *bench) {
 	for n := range door.Messages {

@@ -60,6 +60,8 @@ func Run(t *testing.T, open func(t *testing.T, s Setup) inbox.Store) {
 		{"ConversationIsJoined", testConversationIsJoined},
 		{"LessonLetsGo", testLessonLetsGo},
 		{"LessonEmptiesRequest", testLessonEmptiesRequest},
+		{"LessonNamesConversation", testLessonNamesConversation},
+		{"UsedGroupStays", testUsedGroupStays},
 		{"AllowedWelcomeLetsGo", testAllowedWelcomeLetsGo},
 		{"SlowGroupKeepsOrder", testSlowGroupKeepsOrder},
 		{"GroupsAreBounded", testGroupsAreBounded},
