@@ -48,3 +48,17 @@ tests:
 		}
 	}
 }
+
+// TestSentences: what a rule looks at is said when it looks at something.
+func TestSentences(t *testing.T) {
+	f := func(want, rule string) {
+		t.Helper()
+		all := parse(t, "version: 1\nlimits: {l: {max: 1, every: 1h, per: [actor]}}\nrules: [{name: a, at: contact, "+rule+", then: hold}]").Public()
+		if len(all) != 1 || all[0].Sentence() != want {
+			t.Errorf("%+v", all)
+		}
+	}
+	const plain = "Invitations and requests for keys may have to wait until the recipient accepts them"
+	f(plain+".", "when: 'true'")
+	f(plain+", depending on how often it happens.", "limit: l")
+}
