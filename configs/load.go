@@ -97,11 +97,12 @@ func read(path string) ([]byte, string, error) {
 		text, err := readFile(path)
 		return text, path, err
 	}
-	for _, path := range searchPath {
-		text, err := readFile(path)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
+	for i, path := range searchPath {
+		_, err := os.Stat(path)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) && i == 0 {
+			continue // under sudo -u the working directory may be closed: nobody knows what is in it
 		}
+		text, err := readFile(path)
 		return text, path, err
 	}
 	return nil, "", nil

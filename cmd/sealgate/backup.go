@@ -233,6 +233,9 @@ func restore(ctx context.Context, config configs.Config, path string, told stora
 	if err != nil {
 		return storage.Amount{}, err
 	}
+	if err := isOurs(config.Storage.Path); err != nil {
+		return storage.Amount{}, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return storage.Amount{}, err

@@ -84,19 +84,38 @@ func newBattered(t *testing.T) *battered {
 // newBatteredBehind has what the gateway asks the instance go through front.
 func newBatteredBehind(t *testing.T, front func(home http.Handler) http.Handler) *battered {
 	t.Helper()
+	return newBatteredAt(t, freeAddress(t), front)
+}
+
+func newBatteredAt(t *testing.T, listen string, front func(home http.Handler) http.Handler) *battered {
+	t.Helper()
 	t.Setenv("SEALGATE_POLICY_PRESET", "open") // what policy holds back is no loss, and not looked at here
 	dir := t.TempDir()
-	b := &battered{t: t, tokens: map[*instance.Person]string{}}
-	b.client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16, DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}}
-	b.ledger.took, b.ledger.claimed = map[string][]string{}, map[string]string{}
 	binary := buildGateway(t)
-	listen := freeAddress(t)
-	b.home = instance.New(instance.Options{Origin: "http://" + listen, IDs: instance.Numeric})
-	upstream := httptest.NewServer(front(b.home))
-	t.Cleanup(upstream.Close)
-	b.alice, b.bob = b.person(b.home, "alice"), b.person(b.home, "bob")
+	b, upstream := neighbours(t, listen, front)
 	b.writeKey(dir, b.alice)
 	b.writeKey(dir, b.bob)
+	b.options = runner.Options{Binary: binary, Directory: dir, Listen: listen, Upstream: upstream, Keys: dir}
+	b.start()
+	b.join()
+	t.Cleanup(func() {
+		if b.process != nil {
+			_ = syscall.Kill(b.process.PID, syscall.SIGKILL)
+		}
+	})
+	return b
+}
+
+// neighbours are the two instances and their people around a gateway that is to listen there, and does not run yet.
+func neighbours(t *testing.T, listen string, front func(home http.Handler) http.Handler) (b *battered, upstream string) {
+	t.Helper()
+	b = &battered{t: t, tokens: map[*instance.Person]string{}}
+	b.client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16, DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}}
+	b.ledger.took, b.ledger.claimed = map[string][]string{}, map[string]string{}
+	b.home = instance.New(instance.Options{Origin: "http://" + listen, IDs: instance.Numeric})
+	web := httptest.NewServer(front(b.home))
+	t.Cleanup(web.Close)
+	b.alice, b.bob = b.person(b.home, "alice"), b.person(b.home, "bob")
 
 	server := httptest.NewUnstartedServer(nil)
 	b.away = instance.New(instance.Options{Origin: "http://" + server.Listener.Addr().String()})
@@ -106,15 +125,7 @@ func newBatteredBehind(t *testing.T, front func(home http.Handler) http.Handler)
 	for i := range otherPeople {
 		b.others = append(b.others, b.person(b.away, fmt.Sprint("other", i)))
 	}
-	b.options = runner.Options{Binary: binary, Directory: dir, Listen: listen, Upstream: upstream.URL, Keys: dir}
-	b.start()
-	b.join()
-	t.Cleanup(func() {
-		if b.process != nil {
-			_ = syscall.Kill(b.process.PID, syscall.SIGKILL)
-		}
-	})
-	return b
+	return b, web.URL
 }
 
 func (b *battered) person(i *instance.Instance, name string) *instance.Person {

@@ -273,19 +273,11 @@ func (c *checker) storeAtRest() {
 		c.note("store", "there is none yet at "+c.config.Storage.Path, "the first start makes it")
 		return
 	}
-	if err := c.openStore(); err != nil {
+	if err := atRest(c.config, func(*storage.Store) error { return nil }); err != nil {
 		c.wrong("store", err.Error(), "")
 		return
 	}
 	c.ok("store", "it opens with storage.encryption_key")
-}
-
-func (c *checker) openStore() error {
-	s, err := openStore(c.config, storeOptions(c.config))
-	if err != nil {
-		return err
-	}
-	return s.Close()
 }
 
 // storeVerified reads all of it, in the running gateway or here.

@@ -73,7 +73,7 @@ func (e endpoints) close() error { return closeAll(append(e.front, e.plain...)) 
 
 // listenPublic opens listen and tls.http, with inherited sockets where there are any.
 func (g *gateway) listenPublic(ctx context.Context) (e endpoints, err error) {
-	open := opener{ctx: ctx}
+	open := opener{ctx: ctx, patience: 2 * time.Duration(g.config.Limits.WriteTimeout)}
 	if open.inherited, err = edge.Inherit(os.Getpid(), os.LookupEnv); err != nil { //nolint:forbidigo // a protocol of processes, not a setting
 		return e, err
 	}
@@ -103,9 +103,21 @@ func (g *gateway) listenPublic(ctx context.Context) (e endpoints, err error) {
 type opener struct {
 	ctx       context.Context //nolint:containedctx // of one call of listenPublic
 	inherited *edge.Inherited
+	patience  time.Duration // with clients that acknowledge nothing
 }
 
 func (o *opener) open(key, address string) (net.Listener, error) {
+	l, err := o.find(key, address)
+	if err != nil {
+		return nil, err
+	}
+	if err := forward.LoseSilent(l, o.patience); err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on %s (%s): %w", address, key, err), l.Close())
+	}
+	return l, nil
+}
+
+func (o *opener) find(key, address string) (net.Listener, error) {
 	if l, ok := o.inherited.Take(key, address); ok {
 		return l, nil
 	}

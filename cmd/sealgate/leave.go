@@ -19,6 +19,14 @@ const (
 	lookEvery   = 500 * time.Millisecond
 )
 
+const leftBehind = `what stays behind when the gateway is taken away (docs/operations.md, "Leaving"):
+- mailboxes: readable while it runs, until mailbox.retention ends; nobody's afterwards
+- copies of actor documents on other servers: the keyPackages and messages they name are 404 then
+- the gateway's application at the instance, and people's grants to it (their "Authorized apps")
+- people's places in groups with others, until a member removes them
+- backups, and former keys beside storage.encryption_key
+`
+
 func leaveCommand() *cobra.Command {
 	var s settings
 	var undo bool
@@ -77,7 +85,8 @@ func leave(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) 
 			}
 		}
 		if last = n; n == 0 {
-			return nil
+			_, err := io.WriteString(w, leftBehind)
+			return err
 		}
 		select {
 		case <-tick.C:

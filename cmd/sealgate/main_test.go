@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("SEALGATE_MAILBOX_UNENROLLED", "keep"); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"sealgate": main})
+	testscript.Main(m, map[string]func(){"sealgate": main, "assault": assaultMain})
 }
 
 // buildGateway builds the program as it is in the working tree, where the next test finds it built.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/sealgate/sealgate/configs"
@@ -88,6 +89,9 @@ func atRest(config configs.Config, do func(*storage.Store) error) (err error) {
 	if _, err := os.Stat(config.Storage.Path); err != nil {
 		return fmt.Errorf("there is no store (storage.path): %w", err)
 	}
+	if err := isOurs(config.Storage.Path); err != nil {
+		return err
+	}
 	if _, err := existingKey(config.Storage); err != nil {
 		return err
 	}
@@ -97,6 +101,22 @@ func atRest(config configs.Config, do func(*storage.Store) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	return do(s)
+}
+
+// isOurs refuses root where the store belongs to somebody else, who could not open what root writes there.
+func isOurs(store string) error {
+	about, err := os.Stat(filepath.Dir(store))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at the directory of storage.path: %w", err)
+	}
+	owner, ok := about.Sys().(*syscall.Stat_t)
+	if !ok || os.Geteuid() != 0 || owner.Uid == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s (storage.path) belongs to user %d, who could not read what root writes there: run this as that user (sudo -u sealgate …)", filepath.Dir(store), owner.Uid)
 }
 
 // openStore opens it with storage.encryption_key, which a first start makes when it is a file.

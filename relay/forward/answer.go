@@ -26,6 +26,9 @@ func (c *client) attach(b io.Closer) {
 	c.behind = b
 }
 
+func (c *client) listens() (stop func()) { return c.g.listen(c.sever) }
+func (c *client) left() bool             { return c.g.left.Load() }
+
 // interim passes a 1xx reply on.
 func (c *client) interim(h *head) error {
 	c.told100 = c.told100 || h.status == 100

@@ -16,9 +16,12 @@ func (h *hop) failed(err error) error {
 	fault := h.fault.Load() // before lose makes the upload fail
 	slow := h.l != nil && h.l.g.readOut.Load()
 	h.lose()
-	if fault {
+	switch {
+	case fault:
 		err = h.upErr
-	} else {
+	case h.x.left():
+		err = toClient(err)
+	default:
 		err = h.blame(err, slow)
 	}
 	if h.status != 0 {

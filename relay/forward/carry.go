@@ -17,6 +17,7 @@ func (h *hop) carry() error {
 	h.l.in.patience = h.u.o.StallTimeout
 	if is(hd.value("content-type"), "text/event-stream") {
 		h.l.in.patience = 0
+		defer h.x.listens()()
 	}
 	h.l.in.start(f, hd.length)
 	var err error

@@ -12,6 +12,10 @@ type exchange interface {
 	answerer
 	// attach names what to close when the client is cut; nil: nothing.
 	attach(c io.Closer)
+	// listens has what attach named closed when the client leaves, even if nothing is written to it; stop ends that.
+	listens() (stop func())
+	// left reports whether the client has gone, so that what failed is not the upstream's fault.
+	left() bool
 	// hijack hands over the connection after a 101 was flushed, with the bytes read ahead.
 	hijack() (net.Conn, []byte)
 }

@@ -265,5 +265,10 @@ func (x *stream2) sever() {
 	}
 }
 
+// listens has nothing to do: from start on a client that goes ends the exchange.
+func (x *stream2) listens() (stop func()) { return func() {} }
+
+func (x *stream2) left() bool { return x.r.Context().Err() != nil }
+
 // hijack is never called: a request without Upgrade gets no 101.
 func (x *stream2) hijack() (net.Conn, []byte) { panic("bug: HTTP/2 has no upgrades") }

@@ -18,6 +18,7 @@ import (
 // connect to it is up to the permissions of its directory.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	var c net.ListenConfig
+	c.SetMultipathTCP(false) // it knows no TCP_USER_TIMEOUT: see LoseSilent
 	path, ok := strings.CutPrefix(address, "unix:")
 	if !ok {
 		return c.Listen(ctx, "tcp", address)

@@ -3,6 +3,8 @@ package forward_test
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -163,5 +165,84 @@ func TestALiveReplyThatPanicsIsNotWhole(t *testing.T) {
 	all, _ := io.ReadAll(c)
 	if bytes.HasSuffix(all, []byte("0\r\n\r\n")) {
 		t.Errorf("%q ends as if it were whole", all)
+	}
+}
+
+// silentStream is an upstream whose event streams say one thing and go on; left gets one for each whose reader has closed.
+func silentStream(t *testing.T) (l net.Listener, left chan struct{}) {
+	t.Helper()
+	left = make(chan struct{}, 16)
+	return serveScript(t, "tcp", func(c net.Conn, _ int) {
+		defer c.Close()
+		_ = c.SetDeadline(time.Time{})
+		if _, err := readHead(c); err != nil {
+			return
+		}
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n:)\n\n")
+		_, _ = io.Copy(io.Discard, c)
+		left <- struct{}{}
+	}), left
+}
+
+// TestAnIdleStreamIsLeft: clients that close or reset their connections while the upstream says nothing are noticed, whatever else
+// they had sent, and are no fault of the upstream's; one that stays is left alone.
+func TestAnIdleStreamIsLeft(t *testing.T) {
+	t.Parallel()
+	l, left := silentStream(t)
+	plain := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
+	secure := openSecure(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
+	begin := func(c net.Conn, more string) net.Conn {
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"+more)
+		if head, err := readHead(c); err != nil || !strings.HasPrefix(head, "HTTP/1.1 200") {
+			t.Fatalf("%q %v", head, err)
+		}
+		return c
+	}
+	stays := begin(dial(t, plain.address), "")
+	for _, more := range []string{"", next} {
+		_ = begin(dial(t, plain.address), more).Close()
+		_ = begin(dial(t, plain.address), more).(*net.TCPConn).CloseWrite()
+		reset := begin(dial(t, plain.address), more)
+		_ = reset.(*net.TCPConn).SetLinger(0)
+		_ = reset.Close()
+		_ = begin(tls.Client(dial(t, secure.address), anyone("http/1.1")), more).Close()
+	}
+	over2, err := client2(t).Get("https://" + secure.address + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = over2.Body.Close()
+	for n := range 9 {
+		select {
+		case <-left:
+		case <-time.After(patience):
+			t.Fatalf("%d of 9 are noticed", n)
+		}
+	}
+	for _, g := range []*gateway{plain, secure} {
+		if n := metric(t, g, "sealgate_upstream_errors_total", "truncated"); n != 0 {
+			t.Errorf("%v are called the upstream's fault", n)
+		}
+	}
+	if b, same := readN(stays, ":)\n\n"); !same || len(left) > 0 {
+		t.Errorf("who stays reads %q", b)
+	}
+}
+
+// TestAnIdleStreamDoesNotHoldAStop: one whose client has left does not count as being served.
+func TestAnIdleStreamDoesNotHoldAStop(t *testing.T) {
+	t.Parallel()
+	l, _ := silentStream(t)
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
+	c := dial(t, g.address)
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	if _, err := readHead(c); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := g.server.Shutdown(ctx); err != nil {
+		t.Errorf("the stop: %v", err)
 	}
 }

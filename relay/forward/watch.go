@@ -4,6 +4,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -21,6 +22,9 @@ type watch struct {
 	ended chan struct{}
 }
 
+// leftEvery is how often to look whether a client to which nothing is said is still there.
+const leftEvery = 2 * time.Second
+
 // guard is one connection's limits. Zero means unlimited.
 type guard struct {
 	conn     net.Conn
@@ -30,6 +34,11 @@ type guard struct {
 	writeBy  atomic.Int64
 	readOut  atomic.Bool // the read limit fired
 	writeOut atomic.Bool
+
+	lookBy atomic.Int64 // when to look whether the other side has left; raw and cut are set
+	left   atomic.Bool  // it has
+	raw    syscall.RawConn
+	cut    func() // ends what is done for it
 }
 
 // tickFor returns how often to look so that limits of d are kept well.
@@ -102,6 +111,21 @@ func (g *guard) look(now int64) {
 		g.writeOut.Store(true)
 		_ = g.conn.SetWriteDeadline(past)
 	}
+	if by := g.lookBy.Load(); by != 0 && now > by && g.lookBy.CompareAndSwap(by, g.by(leftEvery)) && hungUp(g.raw) {
+		g.lookBy.Store(0)
+		g.left.Store(true)
+		g.cut()
+	}
+}
+
+// listen has cut called when the other side has left, until stop.
+func (g *guard) listen(cut func()) (stop func()) {
+	if g.raw = rawOf(g.conn); g.raw == nil {
+		return func() {}
+	}
+	g.cut = cut
+	g.lookBy.Store(g.by(leftEvery))
+	return func() { g.lookBy.Store(0) }
 }
 
 // read limits reads from now on; zero lifts the limit.
