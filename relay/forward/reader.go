@@ -44,7 +44,7 @@ func (r *reader) consume(n int) { r.r += n }
 func (r *reader) fill(limit int) error {
 	if r.onWait != nil {
 		if err := r.onWait.flush(); err != nil {
-			return err
+			return toClient(err)
 		}
 	}
 	if err := r.room(limit); err != nil {
