@@ -98,14 +98,14 @@ func assaultMain() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "hostile clients:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:revive // deep-exit: it is a main
 	}
-	fmt.Println("done") //nolint:forbidigo // to who started it
+	fmt.Println("done") // to who started it
 	_, _ = in.ReadString('\n')
 	for _, c := range held {
 		reset(c)
 	}
-	fmt.Println("left") //nolint:forbidigo // as above
+	fmt.Println("left")
 	_, _ = in.ReadString('\n')
 }
 

@@ -104,6 +104,29 @@ func (s *served) refusesOthers(t *testing.T, v *visitor, method, path string, fo
 	}
 }
 
+// TestDevicesAreTheirOwnersAlone: nobody else sees or ends them.
+func TestDevicesAreTheirOwnersAlone(t *testing.T) {
+	s := serveHere(t)
+	v := newVisitor(t, s.base)
+	v.openSession(t, "/")
+	own := v.devices(t)
+	eve, err := s.sample.AddPerson("eve")
+	if err != nil || len(own) != 1 {
+		t.Fatalf("%q, %v", own, err)
+	}
+	for authorization, want := range map[string]int{"": http.StatusUnauthorized, "Bearer " + s.sample.Token(eve, "read", "write"): http.StatusNotFound} {
+		for _, ask := range []string{"GET /e2ee/users/bob/devices", "DELETE /e2ee/users/bob/devices/" + own[0], "DELETE /e2ee/users/eve/devices/" + own[0]} {
+			method, path, _ := strings.Cut(ask, " ")
+			if got := newVisitor(t, s.base).send(t, method, path, nil, "Authorization", authorization); got.status != want || strings.Contains(got.body, own[0]) {
+				t.Errorf("%s with %q: %d %s, want %d", ask, authorization, got.status, got.body, want)
+			}
+		}
+	}
+	if left := v.devices(t); len(left) != 1 || left[0] != own[0] {
+		t.Errorf("%q are left of %q", left, own)
+	}
+}
+
 // TestSessionEnds: signing in again replaces it; it is revoked like a device, and by signing out.
 func TestSessionEnds(t *testing.T) {
 	s := serveHere(t)

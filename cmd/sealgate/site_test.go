@@ -68,7 +68,7 @@ func (s *site) configuration() string {
 	config, _, _ := strings.Cut(after, "```")
 	config = strings.NewReplacer("social.example ", s.home.Host()+" ", "127.0.0.1:8420", s.home.Host(), "127.0.0.1:3000", s.upstream,
 		"127.0.0.1:4000", s.upstream, "127.0.0.1:9420", s.admin).Replace(config)
-	return config + "signing: {source: file, file: /var/lib/sealgate/keys}\npolicy: {preset: open}\n" +
+	return config + "signing: {source: file, file: /var/lib/sealgate/keys}\npolicy: {preset: open}\nmailbox: {unenrolled: keep}\n" +
 		"federation: {allow_plain_http: true, allow_networks: [127.0.0.0/8]}\n"
 }
 

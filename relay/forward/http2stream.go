@@ -169,7 +169,7 @@ func (x *stream2) handle() {
 			x.refuse(rejection{500, "The gateway failed."})
 		}
 	}()
-	if err := x.w.parse(x); err != nil {
+	if err := x.m.s.parse(x.w, x); err != nil {
 		x.reject(err)
 		return
 	}

@@ -24,6 +24,7 @@ type Server struct {
 
 	heads   buffers // of client readers
 	works   sync.Pool
+	parsers sync.Pool // *bufio.Reader: of heads
 	census  count.Census
 	watch   func() *watch
 	closing atomic.Bool

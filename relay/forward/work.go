@@ -20,7 +20,6 @@ type work struct {
 
 	plainHead []byte // raw without Trailer lines
 	bytes     bytes.Reader
-	br        *bufio.Reader
 	bw        *bufio.Writer
 }
 
@@ -31,7 +30,6 @@ func (s *Server) takeWork() *work {
 		return w
 	}
 	w := &work{out: make([]byte, 0, outSize)}
-	w.br = bufio.NewReaderSize(&w.bytes, s.limits.HeaderBytes)
 	w.bw = bufio.NewWriterSize(io.Discard, outSize)
 	return w
 }
@@ -56,10 +54,17 @@ func (w *work) begin(c net.Conn) {
 
 // parse fills fasthttp's view of the head. The hop has checked it already; what fasthttp refuses beyond
 // that is refused.
-func (w *work) parse(up reading) error {
+func (s *Server) parse(w *work, up reading) error {
 	w.bytes.Reset(w.withoutTrailer())
-	w.br.Reset(&w.bytes)
-	if err := w.ctx.Request.Header.Read(w.br); err != nil {
+	br, ok := s.parsers.Get().(*bufio.Reader) // not w's: a request may go on for hours
+	if !ok {
+		br = bufio.NewReaderSize(nil, s.limits.HeaderBytes)
+	}
+	br.Reset(&w.bytes)
+	err := w.ctx.Request.Header.Read(br)
+	br.Reset(nil)
+	s.parsers.Put(br)
+	if err != nil {
 		return err
 	}
 	if w.head.chunked || w.head.length > 0 {
@@ -146,7 +151,7 @@ func (c *client) handle() {
 			c.writeOwn()
 		}
 	}()
-	if err := c.w.parse(c); err != nil {
+	if err := c.s.parse(c.w, c); err != nil {
 		c.reject(err)
 		c.replied, c.keep = true, false
 		return
