@@ -12,14 +12,14 @@ import (
 
 var errDisk = errors.New("the disk")
 
-// faulty is a Ledger whose calls fail once left is used up.
+// faulty is a Ledger of which one call fails: the one after left of them.
 type faulty struct {
 	inbox.Ledger
 	left *int
 }
 
 func (f faulty) next() error {
-	if *f.left--; *f.left < 0 {
+	if *f.left--; *f.left == -1 {
 		return errDisk
 	}
 	return nil
@@ -60,7 +60,7 @@ func (f faulty) Room(o inbox.Owner) (int64, error) {
 	return f.Ledger.Room(o)
 }
 
-// flaky is a store whose Ledgers fail once so many of their calls were answered.
+// flaky is a store of whose Ledgers' calls one fails, after so many.
 type flaky struct {
 	*inboxtest.Memory
 	left int

@@ -109,3 +109,40 @@ func testSenderHasAShare(t *testing.T, b *bench) {
 	b.clock.Advance(retention + retention/10)
 	b.delivered(t, m(friend, 4, quota/2))
 }
+
+// testBytesAreCountedOut: whatever has become of a request, its bytes are free for others.
+func testBytesAreCountedOut(t *testing.T, b *bench) {
+	sized := func(o inbox.Owner, actor, kind string, size int64) inbox.Message {
+		m := letter(o, actor, kind, "g", 1)
+		m.Activity = make([]byte, size)
+		return m
+	}
+	id := inbox.RequestID(stranger)
+	for name, f := range map[inbox.Owner]func(o inbox.Owner) error{
+		"accepted": func(o inbox.Owner) error { return b.Inbox.AcceptRequest(t.Context(), o, id) },
+		"dropped":  func(o inbox.Owner) error { return b.Inbox.DropRequest(t.Context(), o, id) },
+		"learned": func(o inbox.Owner) error {
+			b.learn(t, inbox.Lesson{Owner: o, Group: []byte("g"), Members: []string{stranger}})
+			return nil
+		},
+		"overflown": func(o inbox.Owner) error {
+			m := sized(o, stranger, "application", 100)
+			m.Firm = true
+			return b.enter(t, m).Err
+		},
+	} {
+		b.waits(t, sized(name, stranger, "welcome", 10))
+		b.waits(t, sized(name, stranger, "commit", door.RequestBytes-10))
+		if err := f(name); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		b.letGo(t)
+		before := len(b.requests(t, name))
+		for n, size := range []int64{door.RequestBytes - 10, door.RequestBytes, door.RequestBytes, door.RequestBytes} {
+			b.waits(t, sized(name, fmt.Sprintf("https://h%d.example/users/x", n), "welcome", size))
+		}
+		if got := len(b.requests(t, name)); got != before+4 {
+			t.Errorf("%s: %d of 4 are left", name, got-before)
+		}
+	}
+}

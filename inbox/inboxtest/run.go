@@ -55,6 +55,7 @@ func Run(t *testing.T, open func(t *testing.T, s Setup) inbox.Store) {
 		{"OverflownRequest", testOverflownRequest},
 		{"RequestExpires", testRequestExpires},
 		{"RequestsAreBounded", testRequestsAreBounded},
+		{"BytesAreCountedOut", testBytesAreCountedOut},
 		{"Allowance", testAllowance},
 		{"MemberNeverWaits", testMemberNeverWaits},
 		{"ConversationIsJoined", testConversationIsJoined},
