@@ -66,6 +66,9 @@ func (i *Instance) Person(ctx context.Context, id string) (Person, error) {
 		return a.result()
 	}
 	return once(ctx, i, "person "+s.key(), func(ctx context.Context) (Person, error) {
+		if a, ok := i.persons.GetIfPresent(s.key()); ok && a.fresh(i.clock()) {
+			return a.result() // it was answered since
+		}
 		return i.refresh(ctx, s)
 	})
 }
