@@ -50,6 +50,34 @@ func TestStrangersLeavePlacesToTheKnown(t *testing.T) {
 	})
 }
 
+// With one verifier, as on two processors, a known one does not wait for the stranger in it, and has one place.
+func TestTheOnlyVerifierIsNotTheStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		known, strangers := policy.NewLanes(1, 100)
+		gate := make(chan struct{})
+		waits := func() error { <-gate; return nil }
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() { _ = strangers(t.Context(), waits) })
+		}
+		synctest.Wait()
+		begin := time.Now()
+		if err := known(t.Context(), func() error { return nil }); err != nil || time.Since(begin) != 0 {
+			t.Errorf("one who is known: %v after %v", err, time.Since(begin))
+		}
+		running := 0
+		for range 3 {
+			wg.Go(func() { _ = known(t.Context(), func() error { running++; return waits() }) })
+		}
+		synctest.Wait()
+		if running != 1 {
+			t.Errorf("%d who are known at once", running)
+		}
+		close(gate)
+		wg.Wait()
+	})
+}
+
 // BenchmarkHonestUnderFlood measures what a peer whose signatures hold waits while others send signatures that do
 // not, from ever new addresses, each as soon as the one before is answered.
 func BenchmarkHonestUnderFlood(b *testing.B) {

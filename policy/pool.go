@@ -37,10 +37,12 @@ func newPool(verifiers, queue int) *pool {
 	if queue < 1 {
 		queue = 1024
 	}
-	p := &pool{places: make(chan struct{}, verifiers)}
+	strangers := max(1, verifiers/2)
+	p := &pool{places: make(chan struct{}, max(verifiers, strangers+1))} // one is always left, also on two processors
 	p.known.pool, p.known.queue = p, int64(queue)
+	p.known.places = make(chan struct{}, verifiers)
 	p.strangers.pool, p.strangers.queue = p, int64(queue)
-	p.strangers.places = make(chan struct{}, max(1, verifiers/2))
+	p.strangers.places = make(chan struct{}, strangers)
 	return p
 }
 
