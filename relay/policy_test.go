@@ -40,9 +40,23 @@ func (g *ruled) Decide(_ context.Context, q policy.Question) policy.Decision {
 	return policy.Decision{ID: "decision1", Action: v.Action, Rule: v.Rule, RetryAfter: v.RetryAfter, Limit: v.Limit}
 }
 
+// balky is a store that can be told not to write.
+type balky struct {
+	*inboxtest.Memory
+	balks bool
+}
+
+func (b *balky) Append(ctx context.Context, ms []inbox.Message) ([]inbox.Result, error) {
+	if b.balks {
+		return nil, inbox.ErrUnavailable
+	}
+	return b.Memory.Append(ctx, ms)
+}
+
 // guarded is a world with a policy, a clock, and alice's key packages.
 type guarded struct {
 	*world
+	disk  *balky
 	gate  *ruled
 	clock *inboxtest.Clock
 	refs  [][]byte
@@ -61,7 +75,8 @@ func guardWith(t *testing.T, text []byte, places *intake.Places) *guarded {
 		t.Fatal(err)
 	}
 	g := &guarded{clock: clock, gate: &ruled{policy: p, clock: clock}}
-	store := &inboxtest.Memory{Clock: clock.Now}
+	store := &balky{Memory: &inboxtest.Memory{Clock: clock.Now}}
+	g.disk = store
 	keys := inboxtest.NewDirectory(&inboxtest.KeyMemory{Clock: clock.Now}, clock.Now)
 	for _, one := range inboxtest.Fill(t, keys, "1", inboxtest.NewClient(alice, clock.Now()), 60) {
 		g.refs = append(g.refs, one.Ref)
@@ -145,11 +160,19 @@ var senders = []software{
 	{"Pleroma", func(s int) bool { return s >= 400 }, 5, time.Hour, []int{404, 410}},
 }
 
-// deliver sends as the software does and tells whether it believes to be done.
-func (s software) deliver(t *testing.T, g *guarded, post func() answer) bool {
+// deliver sends as the software does, the n-th time of these, and tells whether it believes to be done. The first try of
+// some meets a store that cannot write, or its answer is lost on the way, with what a proxy says then.
+func (s software) deliver(t *testing.T, g *guarded, n int, post func() answer) bool {
 	t.Helper()
-	for range s.attempts {
+	for attempt := range s.attempts {
+		g.disk.balks = attempt == 0 && n%16 == 1
 		a := post()
+		if g.disk.balks && a.status != http.StatusServiceUnavailable {
+			t.Fatalf("a store that cannot write: %+v", a)
+		}
+		if attempt == 0 && n%16 == 3 {
+			a.status = []int{http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout}[n/16%3]
+		}
 		switch {
 		case a.status < 300:
 			return true
@@ -165,7 +188,7 @@ func (s software) deliver(t *testing.T, g *guarded, post func() answer) bool {
 }
 
 // TestNoSenderLosesACommit has every software send to alice what members of a group
-// send, under every preset, whoever the sender is to her: each commit arrives, in order.
+// send, under every preset, whoever the sender is to her, through 503, 500, 502 and 504: each commit arrives once, in order.
 func TestNoSenderLosesACommit(t *testing.T) {
 	for _, name := range []string{"open", "normal", "quiet"} {
 		t.Run(name, func(t *testing.T) {
@@ -190,13 +213,13 @@ func (g *guarded) conversation(t *testing.T, s software, rel rules.Rel) {
 		for range n {
 			want++
 			epoch := uint64(want)
-			done := s.deliver(t, g, func() answer { return g.post(t, actor, fmt.Sprint(epoch), commit(group, epoch)) })
+			done := s.deliver(t, g, want, func() answer { return g.post(t, actor, fmt.Sprint(epoch), commit(group, epoch)) })
 			if !done {
 				t.Fatalf("%s gives up commit %d of one who is %s", s.name, epoch, rel)
 			}
 		}
 	}
-	invited := s.deliver(t, g, func() answer { return g.invite(t, actor, "welcome") })
+	invited := s.deliver(t, g, 0, func() answer { return g.invite(t, actor, "welcome") })
 	if !invited {
 		t.Fatalf("%s gives up the invitation of one who is %s", s.name, rel)
 	}

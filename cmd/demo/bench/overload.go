@@ -73,7 +73,7 @@ func (o *options) pin(directory string) error {
 	}
 	script := filepath.Join(directory, "pinned")
 	text := fmt.Sprintf("#!/bin/sh\nexec taskset -c %s %s \"$@\"\n", o.processors, o.binary)
-	if err := os.WriteFile(script, []byte(text), 0o700); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
 		return fmt.Errorf("write how the gateway is started: %w", err)
 	}
 	o.binary = script
