@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sealgate/sealgate/inbox"
@@ -13,10 +15,19 @@ import (
 // TestWhoIsNotEnrolled: what comes for people who could not read it is answered 202, dropped and counted; the others have
 // it, and nothing is dropped while that cannot be told.
 func TestWhoIsNotEnrolled(t *testing.T) {
-	able := map[inbox.Owner]bool{"1": true}
-	var away error
+	var (
+		able sync.Map // inbox.Owner
+		away atomic.Bool
+	)
+	able.Store(inbox.Owner("1"), true)
 	w := newWorldWith(t, memory(), gate{}, func(o *relay.Options) {
-		o.Enrolled = func(_ context.Context, who inbox.Owner) (bool, error) { return able[who], away }
+		o.Enrolled = func(_ context.Context, who inbox.Owner) (bool, error) {
+			if away.Load() {
+				return false, fmt.Errorf("the disk: %w", inbox.ErrUnavailable)
+			}
+			_, is := able.Load(who)
+			return is, nil
+		}
 	})
 	f := func(status, alices, bobs int, dropped float64, to ...string) {
 		t.Helper()
@@ -30,8 +41,8 @@ func TestWhoIsNotEnrolled(t *testing.T) {
 	}
 	f(http.StatusAccepted, 0, 0, 1, bob)
 	f(http.StatusAccepted, 1, 0, 1, alice, bob)
-	able["2"] = true
+	able.Store(inbox.Owner("2"), true)
 	f(http.StatusAccepted, 1, 1, 1, bob)
-	away = fmt.Errorf("the disk: %w", inbox.ErrUnavailable)
+	away.Store(true)
 	f(http.StatusServiceUnavailable, 1, 1, 1, bob)
 }

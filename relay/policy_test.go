@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,11 +44,11 @@ func (g *ruled) Decide(_ context.Context, q policy.Question) policy.Decision {
 // balky is a store that can be told not to write.
 type balky struct {
 	*inboxtest.Memory
-	balks bool
+	balks atomic.Bool
 }
 
 func (b *balky) Append(ctx context.Context, ms []inbox.Message) ([]inbox.Result, error) {
-	if b.balks {
+	if b.balks.Load() {
 		return nil, inbox.ErrUnavailable
 	}
 	return b.Memory.Append(ctx, ms)
@@ -165,9 +166,10 @@ var senders = []software{
 func (s software) deliver(t *testing.T, g *guarded, n int, post func() answer) bool {
 	t.Helper()
 	for attempt := range s.attempts {
-		g.disk.balks = attempt == 0 && n%16 == 1
+		balks := attempt == 0 && n%16 == 1
+		g.disk.balks.Store(balks)
 		a := post()
-		if g.disk.balks && a.status != http.StatusServiceUnavailable {
+		if balks && a.status != http.StatusServiceUnavailable {
 			t.Fatalf("a store that cannot write: %+v", a)
 		}
 		if attempt == 0 && n%16 == 3 {
