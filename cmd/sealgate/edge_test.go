@@ -106,8 +106,10 @@ admin: {listen: %[4]q}
 func getWhenReady(t *testing.T, c *http.Client, url string) *http.Response {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
+	patient := *c
+	patient.Timeout = 20 * time.Second // the listener may be there, and nobody behind it
 	for tick := time.NewTicker(10 * time.Millisecond); ; {
-		resp, err := c.Get(url)
+		resp, err := patient.Get(url)
 		if err == nil {
 			return resp
 		}

@@ -41,7 +41,8 @@ func hungUp(raw syscall.RawConn) bool {
 }
 
 // LoseSilent has the connections that l accepts fail when the other side acknowledges nothing for so long, neither bytes nor
-// keep-alive probes: a client that vanished without a word. What takes the bytes and does not read them counts as well.
+// keep-alive probes: a client that vanished without a word. What takes the bytes and does not read them counts as well. A
+// socket of multipath TCP, which may have been inherited, knows no such limit and stays as it is.
 func LoseSilent(l net.Listener, after time.Duration) error {
 	c, ok := l.(*net.TCPListener)
 	if !ok {
@@ -55,5 +56,8 @@ func LoseSilent(l net.Listener, after time.Duration) error {
 	err = raw.Control(func(fd uintptr) { // on Linux accepted connections have what their listener has
 		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(after.Milliseconds()))
 	})
+	if errors.Is(failed, unix.ENOPROTOOPT) {
+		failed = nil
+	}
 	return errors.Join(err, failed)
 }
