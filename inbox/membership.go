@@ -152,3 +152,12 @@ func forgetGroups(l Ledger, o Owner) (left int, err error) {
 	}
 	return left, nil
 }
+
+// readGroup gives what is known of a group, new when that is nothing.
+func readGroup(l Ledger, o Owner, group []byte) (*membership, error) {
+	name := groupName(group)
+	g := &membership{}
+	known, err := read(l, groupRowOf(o, name), g)
+	g.Name, g.isNew = []byte(name), !known
+	return g, err
+}

@@ -104,3 +104,34 @@ func crowded(hosts map[string][]*Waiting) *Waiting {
 	hosts[most] = list[1:]
 	return list[0]
 }
+
+// discount counts a request out that is gone; a queue is in no sums.
+func discount(l Ledger, w *Waiting) error {
+	if w.Actor == "" {
+		return nil
+	}
+	return countOut(l, w.Owner, 1, w.Bytes)
+}
+
+// discountMoved counts out what has left a request, which had so many bytes before.
+func discountMoved(l Ledger, w *Waiting, before int64) error {
+	if w.Actor == "" {
+		return nil
+	}
+	requests := 0
+	if w.First == w.Next && !w.Dropped {
+		requests = 1
+	}
+	return countOut(l, w.Owner, requests, before-w.Bytes)
+}
+
+// countOut takes requests and bytes out of a person's sums.
+func countOut(l Ledger, o Owner, requests int, bytes int64) error {
+	var sums tally
+	row := Row{Kind: tallyRow, Owner: o}
+	if known, err := read(l, row, &sums); !known || err != nil {
+		return err
+	}
+	sums.Requests, sums.Bytes = max(0, sums.Requests-requests), max(0, sums.Bytes-bytes)
+	return write(l, row, &sums, 0)
+}

@@ -196,18 +196,7 @@ func (v *visit) overflow(w *Waiting) error {
 	if err := write(v.l, headRowOf(w.Owner, w.ID), w, w.Ends.Sub(v.now)); err != nil {
 		return err
 	}
-	return addBytes(v.l, w.Owner, -bytes)
-}
-
-// addBytes changes how much waits in a person's requests.
-func addBytes(l Ledger, o Owner, n int64) error {
-	var sums tally
-	row := Row{Kind: tallyRow, Owner: o}
-	if known, err := read(l, row, &sums); !known || err != nil {
-		return err
-	}
-	sums.Bytes = max(0, sums.Bytes+n)
-	return write(l, row, &sums, 0)
+	return countOut(v.l, w.Owner, 0, bytes)
 }
 
 // life is how long rows of w are kept; what is let go is removed when it has arrived.
@@ -266,16 +255,6 @@ func (v *visit) remove(w *Waiting) error {
 		return err
 	}
 	return discount(v.l, w)
-}
-
-func discount(l Ledger, w *Waiting) error {
-	var sums tally
-	row := Row{Kind: tallyRow, Owner: w.Owner}
-	if known, err := read(l, row, &sums); !known || err != nil || w.Actor == "" {
-		return err
-	}
-	sums.Requests, sums.Bytes = max(0, sums.Requests-1), max(0, sums.Bytes-w.Bytes)
-	return write(l, row, &sums, 0)
 }
 
 // empty forgets what waits in a request, but lets go what is of others who have become known since.

@@ -1,0 +1,168 @@
+package inbox
+
+import (
+	"encoding/hex"
+	"time"
+)
+
+const (
+	moveBytes = 1 << 20     // of activities that one transaction lets go, or little more
+	retryMove = time.Minute // when a mailbox had no room
+)
+
+// moving lets messages that waited go into the mailbox.
+type moving struct {
+	l     Ledger
+	now   time.Time
+	w     *Waiting
+	whole bool  // all that there is room for in this transaction
+	room  int64 // that is left in the mailbox
+	moved int64 // bytes
+	out   []Entry
+}
+
+// begins tells whether there is room for the first message.
+func (m *moving) begins() (bool, error) {
+	room, err := m.l.Room(m.w.Owner)
+	for n := m.w.First; n < m.w.Next && err == nil; n++ {
+		var one *Message
+		if one, err = readMessage(m.l, m.w, n); one != nil {
+			return int64(len(one.Activity)) <= room, err
+		}
+	}
+	return true, err
+}
+
+// move delivers what waits in w, in order, and before it what a queue has to take out
+// of requests. What finds no room waits on.
+func (m *moving) move() (err error) {
+	if m.room, err = m.l.Room(m.w.Owner); err != nil {
+		return err
+	}
+	for len(m.w.From) > 0 {
+		if again, err := m.takeOut(m.w.From[0]); err != nil || !again.IsZero() {
+			return errorOr(err, release(m.l, m.w, again))
+		}
+		m.w.From = m.w.From[1:]
+	}
+	n, again, err := m.each(m.w, "")
+	if err != nil {
+		return err
+	}
+	m.w.First = n
+	if !again.IsZero() {
+		return release(m.l, m.w, again)
+	}
+	return erase(m.l, m.w)
+}
+
+// takeOut delivers what waits of the queue's group in a request, which waits on with
+// the rest. again is when there is more to do.
+func (m *moving) takeOut(id string) (again time.Time, err error) {
+	w, err := readWaiting(m.l, m.w.Owner, id, m.now)
+	if w == nil || err != nil {
+		return again, err
+	}
+	before := w.Bytes
+	if _, again, err = m.each(w, m.w.Group); err != nil {
+		return again, err
+	}
+	if w.Messages == 0 {
+		w.First = w.Next
+		err = erase(m.l, w)
+	} else {
+		err = write(m.l, headRowOf(w.Owner, w.ID), w, w.left(m.now))
+	}
+	return again, errorOr(err, discountMoved(m.l, w, before))
+}
+
+// each delivers the messages of w, or those of one group, in order. When there is no
+// room, or it was enough for one transaction, n is the first that is left and again when
+// to go on.
+func (m *moving) each(w *Waiting, group string) (n uint64, again time.Time, err error) {
+	for n = w.First; n < w.Next; n++ {
+		one, err := readMessage(m.l, w, n)
+		if err != nil {
+			return n, again, err
+		}
+		if one == nil || group != "" && !one.isOf(group) {
+			continue
+		}
+		size := int64(len(one.Activity))
+		if size > m.room {
+			return n, m.now.Add(retryMove), nil
+		}
+		if m.moved > 0 && m.moved+size > moveBytes && !m.whole {
+			return n, m.now, nil
+		}
+		m.room, m.moved = m.room-size, m.moved+size
+		if err := m.one(w, n, one); err != nil {
+			return n, again, err
+		}
+	}
+	return n, again, nil
+}
+
+// readMessage is the n-th message of w, nil when the store has forgotten it: it expired,
+// or was taken out.
+func readMessage(l Ledger, w *Waiting, n uint64) (*Message, error) {
+	value, err := l.Row(w.row(n))
+	if value == nil || err != nil {
+		return nil, err
+	}
+	one, err := DecodeWaiting(w.Owner, value)
+	return &one, err
+}
+
+// isOf tells whether the message belongs to the group with that queue, and is no
+// invitation: these wait for their own acceptance.
+func (m *Message) isOf(group string) bool {
+	return m.Group != nil && m.Kind != "welcome" && hex.EncodeToString([]byte(groupName(m.Group))) == group
+}
+
+// one delivers a message and notes what its delivery shows.
+func (m *moving) one(w *Waiting, n uint64, one *Message) error {
+	result, err := m.l.Deliver(one)
+	if err == nil {
+		err = result.Err
+	}
+	if err != nil {
+		return err
+	}
+	m.out = append(m.out, Entry{Position: result.Position, Message: *one})
+	w.Messages, w.Bytes = w.Messages-1, w.Bytes-int64(len(one.Activity))
+	if err := m.l.SetRow(w.row(n), nil, 0); err != nil {
+		return err
+	}
+	if one.Kind == "welcome" {
+		return welcomed(m.l, one, m.now)
+	}
+	return m.meet(w, one)
+}
+
+// meet notes the sender of a delivered message in its group.
+func (m *moving) meet(w *Waiting, one *Message) error {
+	if one.Group == nil {
+		return nil
+	}
+	g, err := readGroup(m.l, one.Owner, one.Group)
+	if err != nil {
+		return err
+	}
+	changed := g.meet(one.Actor)
+	if w.Accepted && g.Joined < joined {
+		g.Joined, changed = joined, true
+	}
+	if !changed {
+		return nil
+	}
+	g.Used = m.now
+	return keepGroup(m.l, one.Owner, g)
+}
+
+func errorOr(err, other error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}
