@@ -105,6 +105,8 @@ missing_packages() {
 	command -v redis-server >/dev/null 2>&1 || echo redis-server
 	command -v chromium >/dev/null 2>&1 || echo chromium fonts-liberation
 	command -v strace >/dev/null 2>&1 || echo strace
+	[ -x /lib/systemd/systemd ] || echo systemd
+	command -v ip >/dev/null 2>&1 || echo iproute2
 }
 
 install_packages() {

@@ -58,7 +58,7 @@ func (b *Book) Changes(ctx context.Context) ([]Change, error) {
 }
 
 // ErrNoChange means that the change log has no such change, or not what was loaded with it.
-var ErrNoChange = errors.New("policy: no such change, or its policy is not kept")
+var ErrNoChange = errors.New("policy: no such change, or its policy is not kept (sealgate policy history lists them)")
 
 // Text is the policy that was loaded with a change; "" is the one in force.
 func (b *Book) Text(ctx context.Context, change string) ([]byte, error) {

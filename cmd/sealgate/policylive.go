@@ -65,7 +65,7 @@ func (l liveCommand[T]) run(ctx context.Context, w io.Writer, config configs.Con
 	var v T
 	found, err := ask(ctx, config, q, &v)
 	if err != nil {
-		return fmt.Errorf("policy: %w", err)
+		return err
 	}
 	switch {
 	case asJSON && !found:

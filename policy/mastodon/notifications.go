@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -73,7 +74,7 @@ func (r *Relations) askNotifications(ctx context.Context, account, token string,
 		return nil
 	}
 	var page []notification
-	q := question{path: "/api/v1/notifications/requests", query: url.Values{"limit": {"80"}}, token: token, most: maxListAnswer}
+	q := question{path: "/api/v1/notifications/requests", query: url.Values{"limit": {strconv.Itoa(maxWaiting)}}, token: token, most: maxListAnswer}
 	if err := r.askOne(ctx, account, q, &page); err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func (d *domains) addLines(text []byte) error {
 	return nil
 }
 
-var errLong = fmt.Errorf("has more than %d domains", maxDomains)
+var errLong = fmt.Errorf("has more than %d domains: divide it into several lists", maxDomains)
 
 // listed is a list at one moment, as CEL sees it.
 type listed struct{ *domains }

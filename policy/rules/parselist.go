@@ -75,7 +75,7 @@ func (p *parsing) opened(n ast.Node, read func([]byte) error) {
 	text, err := p.source.Open(path)
 	switch {
 	case err != nil:
-		p.wrongf(n, "read a list: %v", err)
+		p.wrongf(n, "read a list (a relative file is beside the policy): %v", err)
 		return
 	case len(text) > maxListBytes:
 		p.wrongf(n, "%s is over %d MiB", path, maxListBytes>>20)
