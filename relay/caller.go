@@ -3,6 +3,8 @@ package relay
 import (
 	"context"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/policy/oauth"
 )
@@ -14,4 +16,22 @@ func (r *Relay) caller(ctx context.Context, token string) (mastodon.Caller, erro
 		return r.signIn.server.Caller(ctx, token)
 	}
 	return r.people.Caller(ctx, token)
+}
+
+// asker is the caller by the token that a request shows.
+func (r *Relay) asker(work context.Context, ctx *fasthttp.RequestCtx) (mastodon.Caller, error) {
+	token, ok := r.shown(ctx)
+	if !ok {
+		return mastodon.Caller{}, errNoToken
+	}
+	return r.caller(work, token)
+}
+
+// reader is an asker whose token may read.
+func (r *Relay) reader(work context.Context, ctx *fasthttp.RequestCtx) (mastodon.Caller, error) {
+	caller, err := r.asker(work, ctx)
+	if err != nil {
+		return caller, err
+	}
+	return caller, caller.MayRead()
 }

@@ -15,37 +15,30 @@ const threadPage = 200
 // conversation answers GET /e2ee/conversations/{id}: the ids of its activities in the order of
 // acceptance, as far as who asks has sent or got them; nothing to everybody else. A short one is
 // answered whole; ?from= is a page of a longer one.
-func (r *Relay) conversation(work context.Context, ctx *fasthttp.RequestCtx, id string) {
-	body, err := r.viewConversation(work, ctx, id)
-	if err != nil {
-		r.fail(ctx, err)
-		return
-	}
-	writeActivity(ctx, "private, no-store", body)
-}
-
-func (r *Relay) viewConversation(work context.Context, ctx *fasthttp.RequestCtx, id string) ([]byte, error) {
+func (r *Relay) conversation(work context.Context, ctx *fasthttp.RequestCtx, id string) error {
 	if r.outbox == nil {
-		return nil, errNotOwner
+		return errNotOwner
 	}
 	reader, err := r.participant(work, ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	from, isPage := string(ctx.QueryArgs().Peek("from")), ctx.QueryArgs().Has("from")
 	behind, err := strconv.ParseUint(from, 10, 64)
 	if isPage && err != nil {
-		return nil, errBadPage
+		return errBadPage
 	}
 	lines, total, err := r.outbox.Thread(work, id, reader, behind, threadPage+1)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t := thread{r.base + "/e2ee/conversations/" + id, lines}
+	body := t.whole(total)
 	if isPage {
-		return t.page(from), nil
+		body = t.page(from)
 	}
-	return t.whole(total), nil
+	writeActivity(ctx, "private, no-store", body)
+	return nil
 }
 
 // thread is a conversation while it is answered.
@@ -63,7 +56,7 @@ func (t thread) whole(total int) []byte {
 		d.text("first", t.from("0"))
 		return d.end()
 	}
-	d.lines(t.lines)
+	d.texts("orderedItems", t.ids())
 	return d.end()
 }
 
@@ -74,17 +67,14 @@ func (t thread) page(from string) []byte {
 		t.lines = t.lines[:threadPage]
 		d.text("next", t.from(strconv.FormatUint(t.lines[threadPage-1].Seq, 10)))
 	}
-	d.lines(t.lines)
+	d.texts("orderedItems", t.ids())
 	return d.end()
 }
 
-func (d *document) lines(lines []inbox.Line) {
-	d.WriteString(`,"orderedItems":[`)
-	for i, l := range lines {
-		if i > 0 {
-			d.WriteByte(',')
-		}
-		d.Write(quote(l.ActivityID))
+func (t thread) ids() []string {
+	var ids []string
+	for _, l := range t.lines {
+		ids = append(ids, l.ActivityID)
 	}
-	d.WriteByte(']')
+	return ids
 }

@@ -1,9 +1,13 @@
 package relay
 
-import "github.com/valyala/fasthttp"
+import (
+	"slices"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+)
 
 const (
-	readMethods    = "GET, HEAD, OPTIONS"
 	allowedHeaders = "Authorization, Content-Type, Accept, Cache-Control, Pragma, Last-Event-ID"
 	exposedHeaders = "Location, X-Activity-Id, Retry-After"
 )
@@ -16,11 +20,27 @@ func allowOrigin(ctx *fasthttp.RequestCtx) {
 }
 
 // preflight answers a browser's question before the request itself.
-func preflight(ctx *fasthttp.RequestCtx) {
+func preflight(ctx *fasthttp.RequestCtx, methods string) {
 	h := &ctx.Response.Header
-	h.Set(fasthttp.HeaderAccessControlAllowMethods, readMethods)
+	h.Set(fasthttp.HeaderAccessControlAllowMethods, methods)
 	h.Set(fasthttp.HeaderAccessControlAllowHeaders, allowedHeaders)
 	h.Set(fasthttp.HeaderAccessControlMaxAge, "86400")
-	h.Set(fasthttp.HeaderAllow, readMethods)
+	h.Set(fasthttp.HeaderAllow, methods)
 	writeEmpty(ctx, fasthttp.StatusNoContent)
+}
+
+// only answers preflights and wrong methods; true: go on.
+func (r *Relay) only(ctx *fasthttp.RequestCtx, methods string) bool {
+	allowOrigin(ctx)
+	method := string(ctx.Method())
+	if method == fasthttp.MethodOptions {
+		preflight(ctx, methods+", OPTIONS")
+		return false
+	}
+	if slices.Contains(strings.Split(methods, ", "), method) {
+		return true
+	}
+	ctx.Response.Header.Set(fasthttp.HeaderAllow, methods+", OPTIONS")
+	r.refuse(ctx, problem{Status: fasthttp.StatusMethodNotAllowed, Detail: "This address takes " + methods + "."})
+	return false
 }

@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"errors"
-	"net/url"
 	"strings"
 	"time"
 
@@ -28,23 +27,15 @@ type deviceDocument struct {
 var errNoDevice = errors.New("relay: no such device")
 
 // devices answers GET and DELETE of /e2ee/users/{name}/devices and …/devices/{id}.
-func (r *Relay) devices(ctx *fasthttp.RequestCtx, d destination) {
-	work, cancel := context.WithTimeout(context.Background(), workTimeout)
-	defer cancel()
-	if !r.only(ctx, "GET, HEAD, DELETE") {
-		return
+func (r *Relay) devices(work context.Context, ctx *fasthttp.RequestCtx, name string) error {
+	caller, err := r.owner(work, ctx, name)
+	switch isReading := isRead(ctx.Method()); {
+	case !isReading && (err == nil || errors.Is(err, mastodon.ErrScope)):
+		return r.signOut(work, ctx, caller)
+	case err != nil:
+		return err
 	}
-	caller, err := r.owner(work, ctx, string(d.name))
-	if isRead(ctx.Method()) {
-		if err == nil {
-			err = r.listDevices(work, ctx, caller)
-		}
-	} else if err == nil || errors.Is(err, mastodon.ErrScope) {
-		err = r.signOut(work, ctx, caller)
-	}
-	if err != nil {
-		r.fail(ctx, err)
-	}
+	return r.listDevices(work, ctx, caller)
 }
 
 func (r *Relay) listDevices(work context.Context, ctx *fasthttp.RequestCtx, c mastodon.Caller) error {
@@ -101,9 +92,5 @@ func (r *Relay) thisDevice(work context.Context, ctx *fasthttp.RequestCtx) strin
 // deviceOf is what follows /devices/ in a path.
 func deviceOf(path []byte) string {
 	_, id, _ := strings.Cut(string(path), "/devices/")
-	text, err := url.PathUnescape(id)
-	if err != nil {
-		return id
-	}
-	return text
+	return unescaped(id)
 }

@@ -9,25 +9,6 @@ import (
 	"github.com/sealgate/sealgate/inbox"
 )
 
-// mailboxRequest answers for /e2ee/users/{name}/messages: reading, and saying what
-// a device is done with.
-func (r *Relay) mailboxRequest(ctx *fasthttp.RequestCtx, d destination) {
-	if !r.only(ctx, "GET, HEAD, DELETE") {
-		return
-	}
-	work, cancel := context.WithTimeout(context.Background(), workTimeout)
-	defer cancel()
-	if isRead(ctx.Method()) {
-		r.messages(work, ctx, string(d.name))
-		return
-	}
-	if err := r.done(work, ctx, string(d.name)); err != nil {
-		r.fail(ctx, err)
-		return
-	}
-	writeEmpty(ctx, fasthttp.StatusNoContent)
-}
-
 // done is DELETE …/messages?through=<id>: this device needs nothing up to that
 // activity any more.
 func (r *Relay) done(work context.Context, ctx *fasthttp.RequestCtx, name string) error {
@@ -54,7 +35,11 @@ func (r *Relay) done(work context.Context, ctx *fasthttp.RequestCtx, name string
 	if err != nil {
 		return err
 	}
-	return r.inbox.Done(work, owner, reader, through)
+	if err := r.inbox.Done(work, owner, reader, through); err != nil {
+		return err
+	}
+	writeEmpty(ctx, fasthttp.StatusNoContent)
+	return nil
 }
 
 // opened is a person's mailbox as the device with this token sees it: without what

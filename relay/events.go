@@ -41,29 +41,25 @@ type stream struct {
 // events answers GET /e2ee/users/{name}/events with what happens in the mailbox
 // from the client's cursor on: a Server-Sent Event for every message, until the
 // client leaves or its token ends.
-func (r *Relay) events(work context.Context, ctx *fasthttp.RequestCtx, name string) {
+func (r *Relay) events(work context.Context, ctx *fasthttp.RequestCtx, name string) error {
 	token, ok := r.streamToken(ctx)
 	if !ok {
-		r.fail(ctx, errNoToken)
-		return
+		return errNoToken
 	}
 	caller, err := r.ownerWith(work, token, name)
 	if err != nil {
-		r.fail(ctx, err)
-		return
+		return err
 	}
 	s := &stream{r: r, token: token, person: caller.Person}
 	if s.box, err = r.opened(work, r.mailboxOf(caller.Person), token); err != nil {
-		r.fail(ctx, err)
-		return
+		return err
 	}
-	if s.at, err = s.cursor(work, ctx); err == nil && r.streams.full() {
+	if s.at, err = s.cursor(work, ctx); err != nil {
+		return err
+	}
+	if r.streams.full() {
 		r.metrics.streamsFull.Inc()
-		err = errStreamsFull
-	}
-	if err != nil {
-		r.fail(ctx, err)
-		return
+		return errStreamsFull
 	}
 	s.at = max(s.at, s.box.floor)
 	h := &ctx.Response.Header
@@ -71,6 +67,7 @@ func (r *Relay) events(work context.Context, ctx *fasthttp.RequestCtx, name stri
 	h.Set(fasthttp.HeaderCacheControl, "no-store, no-transform")
 	h.Set("X-Accel-Buffering", "no")
 	forward.GoLive(ctx, s.run)
+	return nil
 }
 
 // streamToken is access_token in the query when there is no Bearer token (RFC 6750

@@ -3,9 +3,7 @@ package relay
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"net/url"
 	"strings"
 	"time"
@@ -20,7 +18,7 @@ func (r *Relay) oauthMetadata(ctx *fasthttp.RequestCtx) {
 	if !r.only(ctx, "GET, HEAD") {
 		return
 	}
-	body, err := json.Marshal(map[string]any{
+	body := jsonOf(map[string]any{
 		"issuer":                                         r.signIn.server.Issuer(),
 		"authorization_endpoint":                         r.base + authorizePath,
 		"token_endpoint":                                 r.base + tokenPath,
@@ -35,9 +33,6 @@ func (r *Relay) oauthMetadata(ctx *fasthttp.RequestCtx) {
 		"authorization_response_iss_parameter_supported": true,
 		"client_id_metadata_document_supported":          true,
 	})
-	if err != nil {
-		panic("bug: the metadata are not JSON: " + err.Error())
-	}
 	write(ctx, reply{status: fasthttp.StatusOK, kind: "application/json", cache: "public, max-age=300", body: body})
 }
 
@@ -60,17 +55,10 @@ func (r *Relay) tokenRequest(work context.Context, ctx *fasthttp.RequestCtx, pat
 }
 
 // tokenAtRoot reads a token request on its way to the instance. What is not for us goes on, byte for
-// byte; one too large or of unknown length goes on unread.
+// byte.
 func (r *Relay) tokenAtRoot(work context.Context, ctx *fasthttp.RequestCtx) {
-	size, stream := ctx.Request.Header.ContentLength(), ctx.RequestBodyStream()
-	if stream == nil || size <= 0 || size > maxForm {
-		r.web.Pass(ctx)
-		return
-	}
-	body, err := io.ReadAll(io.LimitReader(stream, maxForm))
-	if err != nil {
-		ctx.SetConnectionClose()
-		r.fail(ctx, errTruncated)
+	body, ok := r.readOrPass(ctx, maxForm)
+	if !ok {
 		return
 	}
 	form, err := once(string(body))

@@ -21,10 +21,6 @@ import (
 func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
 	read, err := r.readActivity(ctx)
 	if err != nil {
-		if errors.Is(err, errTooLarge) {
-			r.metrics.tooLarge.Inc()
-		}
-		ctx.SetConnectionClose() // the rest of the body is not waited for
 		r.fail(ctx, err)
 		return
 	}
@@ -58,9 +54,21 @@ func (r *Relay) classify(body []byte) (*activity.Activity, error) {
 }
 
 // readActivity reads the body up to mailbox.max_activity into memory of its own.
-// A coded body is refused unread: nobody could say what is in it.
-// Whoever gets it puts or drops it.
+// Whoever gets it puts or drops it. After an error the connection closes: the rest of
+// the body is not waited for.
 func (r *Relay) readActivity(ctx *fasthttp.RequestCtx) (*body, error) {
+	b, err := r.readBody(ctx)
+	if err != nil {
+		ctx.SetConnectionClose()
+	}
+	if errors.Is(err, errTooLarge) {
+		r.metrics.tooLarge.Inc()
+	}
+	return b, err
+}
+
+// readBody refuses a coded body unread: nobody could say what is in it.
+func (r *Relay) readBody(ctx *fasthttp.RequestCtx) (*body, error) {
 	if isCoded(&ctx.Request.Header) {
 		return nil, errCoded
 	}

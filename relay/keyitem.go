@@ -27,40 +27,32 @@ var ownMembers = []string{
 
 // keyPackage answers GET /e2ee/users/{name}/keyPackages/{id}: a listed package to
 // anybody, a proposed one to its owner.
-func (r *Relay) keyPackage(work context.Context, ctx *fasthttp.RequestCtx, name, id string) {
-	body, err := r.viewItem(work, ctx, name, id)
-	if err != nil {
-		r.fail(ctx, err)
-		return
-	}
-	writeActivity(ctx, "no-cache", body)
-}
-
-func (r *Relay) viewItem(work context.Context, ctx *fasthttp.RequestCtx, name, id string) ([]byte, error) {
+func (r *Relay) keyPackage(work context.Context, ctx *fasthttp.RequestCtx, name, id string) error {
 	p, err := r.people.Person(work, unescaped(name))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if r.keys == nil {
-		return nil, errNoItem
+		return errNoItem
 	}
-	one, content, err := r.keys.Item(work, inbox.Owner(p.Account), id)
+	shelf := r.shelfOf(p)
+	one, content, err := r.keys.Item(work, shelf.owner, id)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	shelf := keyShelf{owner: inbox.Owner(p.Account), url: r.personURL(p.Name, "keyPackages"), person: p}
 	to := "as:Public"
 	if one.State == inbox.Proposed {
 		token, ok := r.shown(ctx)
 		if !ok {
-			return nil, errNoItem
+			return errNoItem
 		}
 		if who, err := r.askerWith(work, token, p); err != nil || !who.owner {
-			return nil, errNoItem
+			return errNoItem
 		}
 		to = p.Actor
 	}
-	return shelf.document(one.ID, to, content), nil
+	writeActivity(ctx, "no-cache", shelf.document(one.ID, to, content))
+	return nil
 }
 
 // document completes what was kept about an item with what its place says.

@@ -31,9 +31,10 @@ func toldAs(n inbox.Notice) toldNotice {
 	return toldNotice{n.Kind, n.Device, n.Package, n.At.Unix()}
 }
 
-// tellNotices sends what is new: what was told just now, and what is
-// kept of key packages and deliveries for who comes later, and what has begun to expire. A stream tells of a thing
-// once; the next stream tells of it again, until its owner has done something about it.
+// tellNotices sends what is new: what was told just now, what is kept of key
+// packages and deliveries for who comes later, and what has begun to expire. A
+// stream tells of a thing once; the next stream tells of it again, until its owner
+// has done something about it.
 func (s *stream) tellNotices(ctx context.Context) error {
 	notices := s.watch.Notices()
 	kept, err := s.keptNotices(ctx)
@@ -47,7 +48,7 @@ func (s *stream) tellNotices(ctx context.Context) error {
 			}
 			s.keyNews.told[toldAs(n)] = true
 		}
-		if err := s.write(appendNotice(nil, n)); err != nil {
+		if err := s.write(noticeOf(n).event()); err != nil {
 			return err
 		}
 	}

@@ -101,5 +101,3 @@ type accepted struct {
 	location, activity string
 	body               []byte
 }
-
-func ownerOf(p mastodon.Person) inbox.Owner { return inbox.Owner(p.Account) }

@@ -23,13 +23,12 @@ const logPage = 5000
 // keyPackages answers GET /e2ee/users/{name}/keyPackages: to the owner with all
 // there is to know, to an inviter with one package per device and suite, reserved
 // for them, to anybody else with what is valid now.
-func (r *Relay) keyPackages(work context.Context, ctx *fasthttp.RequestCtx, raw string) {
+func (r *Relay) keyPackages(work context.Context, ctx *fasthttp.RequestCtx, raw string) error {
 	body, err := r.viewKeys(work, ctx, raw)
-	if err != nil {
-		r.fail(ctx, err)
-		return
+	if err == nil {
+		writeActivity(ctx, "no-store", body)
 	}
-	writeActivity(ctx, "no-store", body)
+	return err
 }
 
 func (r *Relay) viewKeys(work context.Context, ctx *fasthttp.RequestCtx, raw string) ([]byte, error) {
@@ -37,7 +36,7 @@ func (r *Relay) viewKeys(work context.Context, ctx *fasthttp.RequestCtx, raw str
 	if err != nil {
 		return nil, err
 	}
-	shelf := keyShelf{owner: inbox.Owner(p.Account), url: r.personURL(p.Name, "keyPackages"), person: p}
+	shelf := r.shelfOf(p)
 	if r.keys == nil {
 		return shelf.collection(nil).end(), nil
 	}
@@ -124,33 +123,31 @@ type keyShelf struct {
 	person mastodon.Person
 }
 
+func (r *Relay) shelfOf(p mastodon.Person) keyShelf {
+	return keyShelf{owner: inbox.Owner(p.Account), url: r.personURL(p.Name, "keyPackages"), person: p}
+}
+
 func (s keyShelf) item(id string) string { return s.url + "/" + id }
 
 func (s keyShelf) collection(packages []inbox.Package) *document {
 	d := begin(s.url, "Collection")
 	d.number("totalItems", len(packages))
-	d.WriteString(`,"items":`)
-	d.ids(s, packages)
+	d.texts("items", s.urls(packages))
 	return d
 }
 
-func (d *document) ids(s keyShelf, packages []inbox.Package) {
-	d.WriteByte('[')
-	for i, p := range packages {
-		if i > 0 {
-			d.WriteByte(',')
-		}
-		d.Write(quote(s.item(p.ID)))
+func (s keyShelf) urls(packages []inbox.Package) []string {
+	var urls []string
+	for _, p := range packages {
+		urls = append(urls, s.item(p.ID))
 	}
-	d.WriteByte(']')
+	return urls
 }
 
 // raw adds a member that marshals to JSON.
-func (d *document) raw(name string, value any) error {
-	b, err := json.Marshal(value)
+func (d *document) raw(name string, value any) {
 	d.WriteString(`,"` + name + `":`)
-	d.Write(b)
-	return err
+	d.Write(jsonOf(value))
 }
 
 // keyDeviceJSON is a device as its owner sees it.
@@ -172,20 +169,15 @@ func (r *Relay) viewOwnKeys(work context.Context, shelf keyShelf) ([]byte, error
 	}
 	now := r.keys.Now()
 	d := shelf.collection(r.unheldFirst(pool))
-	d.WriteString(`,"proposals":`)
-	d.ids(shelf, slices.DeleteFunc(slices.Clone(pool.Packages), func(p inbox.Package) bool {
+	d.texts("proposals", shelf.urls(slices.DeleteFunc(slices.Clone(pool.Packages), func(p inbox.Package) bool {
 		return p.State != inbox.Proposed || !p.Valid(now)
-	}))
-	if err := d.raw("devices", r.keyDevices(&pool, now)); err != nil {
-		return nil, err
-	}
+	})))
+	d.raw("devices", r.keyDevices(&pool, now))
 	notices := []noticeJSON{}
 	for _, n := range pool.News(now) {
-		notices = append(notices, keyNotice(n))
+		notices = append(notices, noticeOf(n))
 	}
-	if err := d.raw("notices", notices); err != nil {
-		return nil, err
-	}
+	d.raw("notices", notices)
 	d.text("history", shelf.url+"?history=1")
 	return d.end(), nil
 }
@@ -199,14 +191,6 @@ func (r *Relay) keyDevices(pool *inbox.Pool, now time.Time) []keyDeviceJSON {
 		out = append(out, j)
 	}
 	return out
-}
-
-func keyNotice(n inbox.Notice) noticeJSON {
-	j := noticeJSON{Type: "Notice", Kind: string(n.Kind), Device: n.Device, Name: n.Name, KeyPackage: n.Package, Others: n.Others}
-	if !n.At.IsZero() {
-		j.Published = n.At.UTC().Format(time.RFC3339)
-	}
-	return j
 }
 
 // viewLog is the signed log, or the part after an entry.

@@ -36,7 +36,6 @@ func isKeyPackage(o activity.Object) bool {
 // keyPost is one activity about key packages, on its way through.
 type keyPost struct {
 	r        *Relay
-	person   mastodon.Person
 	shelf    keyShelf
 	activity string // the last part of its URL
 	*posted
@@ -53,8 +52,7 @@ func (r *Relay) keyPost(ctx context.Context, p mastodon.Person, a *activity.Acti
 	if err != nil {
 		return nil, err
 	}
-	k := &keyPost{r: r, person: p, activity: inbox.NewID(), posted: what}
-	k.shelf = keyShelf{owner: ownerOf(p), url: r.personURL(p.Name, "keyPackages"), person: p}
+	k := &keyPost{r: r, shelf: r.shelfOf(p), activity: inbox.NewID(), posted: what}
 	if a == nil {
 		if isOurs, err := k.isOurs(ctx); err != nil || !isOurs {
 			return nil, err
@@ -102,9 +100,9 @@ func (k *keyPost) carryOut(ctx context.Context, a *activity.Activity) (accepted,
 	case "Update":
 		return k.update(ctx, a)
 	case "Add":
-		return k.each(func(id string) error { return k.r.keys.List(ctx, k.shelf.owner, k.person.Actor, id) })
+		return k.each(func(id string) error { return k.r.keys.List(ctx, k.shelf.owner, k.shelf.person.Actor, id) })
 	case "Remove", "Delete":
-		return k.each(func(id string) error { return k.r.keys.Remove(ctx, k.shelf.owner, k.person.Actor, id) })
+		return k.each(func(id string) error { return k.r.keys.Remove(ctx, k.shelf.owner, k.shelf.person.Actor, id) })
 	}
 	return accepted{}, fmt.Errorf("%w: key packages are published with Create, Add, Update, Remove and Delete, not %q", errPosted, k.kind)
 }
@@ -119,11 +117,7 @@ func (k *keyPost) create(ctx context.Context, a *activity.Activity) (accepted, e
 		return accepted{}, err
 	}
 	k.again(kept)
-	var urls []string
-	for _, one := range kept {
-		urls = append(urls, k.shelf.item(one.ID))
-	}
-	done := k.answer(urls)
+	done := k.answer(k.shelf.urls(kept))
 	return done, k.copyToOwner(ctx, kept, done.body)
 }
 
@@ -202,7 +196,7 @@ func (r *Relay) activityURL(id string) string { return r.base + "/e2ee/activitie
 
 // publication reads what a Create or an Update carries.
 func (k *keyPost) publication(ctx context.Context, a *activity.Activity) (inbox.Publication, error) {
-	p := inbox.Publication{Owner: k.shelf.owner, Actor: k.person.Actor, Activity: k.activity}
+	p := inbox.Publication{Owner: k.shelf.owner, Actor: k.shelf.person.Actor, Activity: k.activity}
 	if a == nil || len(a.Objects) != len(k.objects) {
 		return p, fmt.Errorf("%w: its key packages stand where this server does not look for them: "+
 			"put one, a list or a Collection of them in object", errPosted)
@@ -210,13 +204,13 @@ func (k *keyPost) publication(ctx context.Context, a *activity.Activity) (inbox.
 	isPublic := slices.ContainsFunc(a.Recipients(), activity.IsPublic)
 	now := k.r.clock()
 	for i, o := range a.Objects {
-		if o.AttributedTo != "" && !k.r.isOwn(ctx, o.AttributedTo, k.person) {
+		if o.AttributedTo != "" && !k.r.isOwn(ctx, o.AttributedTo, k.shelf.person) {
 			return p, fmt.Errorf("%w: object %d is attributed to %q", errOthers, i+1, o.AttributedTo)
 		}
 		list := k.objects[i].list
 		u := inbox.Upload{
 			ID: inbox.NewID(), Aliases: []string{a.ID, o.ID}, Name: deviceName(k.doc, list, o, a), Package: o.Content,
-			Content: itemOf(k.doc, list, o, k.person.Actor, now),
+			Content: itemOf(k.doc, list, o, k.shelf.person.Actor, now),
 			Public:  slices.ContainsFunc(o.To, activity.IsPublic) || len(o.To) == 0 && isPublic,
 		}
 		if a.Type == "Update" {
@@ -238,7 +232,7 @@ func (k *keyPost) id(name string) (string, error) {
 		return name, nil
 	}
 	whose, id, ok := strings.Cut(rest, "/keyPackages/")
-	if !ok || !strings.EqualFold(unescaped(whose), k.person.Name) {
+	if !ok || !strings.EqualFold(unescaped(whose), k.shelf.person.Name) {
 		return "", fmt.Errorf("%w: %q is no key package of yours", errOthers, name)
 	}
 	return id, nil

@@ -28,33 +28,29 @@ type mailbox struct {
 
 // messages answers GET /e2ee/users/{name}/messages: to the owner alone, and to
 // everybody else as if there were no such mailbox.
-func (r *Relay) messages(work context.Context, ctx *fasthttp.RequestCtx, name string) {
+func (r *Relay) messages(work context.Context, ctx *fasthttp.RequestCtx, name string) error {
 	caller, err := r.owner(work, ctx, name)
 	if err != nil {
-		r.fail(ctx, err)
-		return
+		return err
 	}
-	r.showMailbox(work, ctx, caller.Person)
+	return r.showMailbox(work, ctx, caller.Person)
 }
 
 // showMailbox answers with the part of a mailbox that the query asks for.
-func (r *Relay) showMailbox(work context.Context, ctx *fasthttp.RequestCtx, p mastodon.Person) {
+func (r *Relay) showMailbox(work context.Context, ctx *fasthttp.RequestCtx, p mastodon.Person) error {
 	token, _ := r.shown(ctx)
 	box, err := r.opened(work, r.mailboxOf(p), token)
 	if err != nil {
-		r.fail(ctx, err)
-		return
+		return err
 	}
 	if id, ok := soughtItem(ctx.QueryArgs()); ok {
-		r.seekItem(work, ctx, box, id)
-		return
+		return r.seekItem(work, ctx, box, id)
 	}
 	body, err := r.view(work, box, ctx.QueryArgs())
-	if err != nil {
-		r.fail(ctx, err)
-		return
+	if err == nil {
+		writeActivity(ctx, "private, no-store", body)
 	}
-	writeActivity(ctx, "private, no-store", body)
+	return err
 }
 
 func (r *Relay) mailboxOf(p mastodon.Person) mailbox {
@@ -87,19 +83,18 @@ func (r *Relay) ownerWith(work context.Context, token, name string) (mastodon.Ca
 // ownInbox answers an owner's GET of their inbox as it would their messages: what
 // a client finds who knows only ActivityPub. Everybody else's is the instance's
 // to answer.
-func (r *Relay) ownInbox(work context.Context, ctx *fasthttp.RequestCtx) {
-	token, ok := r.shown(ctx)
-	if !ok {
-		r.web.Pass(ctx)
-		return
-	}
-	caller, err := r.caller(work, token)
-	if err != nil || caller.MayRead() != nil || !r.isInboxOf(work, ctx, caller.Person) {
+func (r *Relay) ownInbox(ctx *fasthttp.RequestCtx) {
+	work, cancel := context.WithTimeout(context.Background(), workTimeout)
+	defer cancel()
+	caller, err := r.reader(work, ctx)
+	if err != nil || !r.isInboxOf(work, ctx, caller.Person) {
 		r.web.Pass(ctx)
 		return
 	}
 	allowOrigin(ctx)
-	r.showMailbox(work, ctx, caller.Person)
+	if err := r.showMailbox(work, ctx, caller.Person); err != nil {
+		r.fail(ctx, err)
+	}
 }
 
 func (r *Relay) isInboxOf(work context.Context, ctx *fasthttp.RequestCtx, p mastodon.Person) bool {
@@ -259,19 +254,28 @@ func (d *document) items(entries []inbox.Entry) {
 	d.hidden(entries)
 }
 
+func (d *document) texts(name string, list []string) {
+	d.WriteString(`,"` + name + `":[`)
+	for i, text := range list {
+		if i > 0 {
+			d.WriteByte(',')
+		}
+		d.Write(quote(text))
+	}
+	d.WriteByte(']')
+}
+
 // hidden names the activities that policy asks clients not to show. It stands beside
 // the items, whose bytes stay as they came; who does not know it shows them.
 func (d *document) hidden(entries []inbox.Entry) {
-	before := `,"hidden":[`
+	var ids []string
 	for _, e := range entries {
 		if e.Hidden {
-			d.WriteString(before)
-			d.Write(quote(e.ActivityID))
-			before = ","
+			ids = append(ids, e.ActivityID)
 		}
 	}
-	if before == "," {
-		d.WriteByte(']')
+	if ids != nil {
+		d.texts("hidden", ids)
 	}
 }
 

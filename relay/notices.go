@@ -2,8 +2,8 @@ package relay
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sealgate/sealgate/inbox"
@@ -27,27 +27,24 @@ type noticeJSON struct {
 	Request    string   `json:"request,omitempty"`  // the request's URL, less what the gateway's own begin with
 }
 
-func appendNotice(dst []byte, n inbox.Notice) []byte {
-	j := noticeJSON{Kind: string(n.Kind), Device: n.Device, Name: n.Name, KeyPackage: n.Package, Others: n.Others, Host: n.Host, Activity: n.Activity, Actor: n.Actor}
+func noticeOf(n inbox.Notice) noticeJSON {
+	j := noticeJSON{
+		Type: "Notice", Kind: string(n.Kind), Device: n.Device, Name: n.Name, KeyPackage: n.Package, Others: n.Others,
+		Host: n.Host, Activity: n.Activity, Actor: n.Actor,
+	}
 	if n.Request != "" {
 		j.Request = "/e2ee/requests/" + n.Request
 	}
 	if !n.At.IsZero() {
 		j.Published = n.At.UTC().Format(time.RFC3339)
 	}
-	return j.appendEvent(dst)
+	return j
 }
 
-// appendEvent writes the notice as an event without id: it is no place in the
-// mailbox, and a client that resumes does not see it again.
-func (j noticeJSON) appendEvent(dst []byte) []byte {
-	j.Type = "Notice"
-	body, err := json.Marshal(map[string]any{"type": "Announce", "object": j})
-	if err != nil {
-		panic("bug: a notice is not JSON: " + err.Error())
-	}
-	dst = append(append(dst, "data: "...), body...)
-	return append(dst, "\n\n"...)
+// event is the notice as an event without id: it is no place in the mailbox, and a
+// client that resumes does not see it again.
+func (j noticeJSON) event() []byte {
+	return slices.Concat([]byte("data: "), jsonOf(map[string]any{"type": "Announce", "object": j}), []byte("\n\n"))
 }
 
 // filling watches how full the mailbox of one stream is.
@@ -74,7 +71,7 @@ func (s *stream) warnFilling(ctx context.Context) error {
 	s.fill.known, s.fill.used = true, u.Bytes
 	full := u.Bytes >= limit
 	if full && !s.fill.warned {
-		err = s.write(s.r.fillingNotice(u).appendEvent(nil))
+		err = s.write(s.r.fillingNotice(u).event())
 	}
 	s.fill.warned = full
 	return err
@@ -82,7 +79,7 @@ func (s *stream) warnFilling(ctx context.Context) error {
 
 func (r *Relay) fillingNotice(u inbox.Usage) noticeJSON {
 	return noticeJSON{
-		Kind: string(inbox.Filling), Used: u.Bytes, Quota: r.quota, Published: r.clock().UTC().Format(time.RFC3339),
+		Type: "Notice", Kind: string(inbox.Filling), Used: u.Bytes, Quota: r.quota, Published: r.clock().UTC().Format(time.RFC3339),
 		Summary: fmt.Sprintf("The mailbox is %d %% full (mailbox.quota): messages that are done with should be deleted, "+
 			"or new ones will be refused.", u.Bytes*100/r.quota),
 	}

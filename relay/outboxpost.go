@@ -16,8 +16,6 @@ import (
 	"github.com/sealgate/sealgate/relay/outbox"
 )
 
-const postMethods = "GET, HEAD, POST, OPTIONS"
-
 var (
 	errNotOurs  = errors.New("relay: what was posted is not MLS")
 	errNoOutbox = errors.New("relay: no outbox")
@@ -27,51 +25,29 @@ var (
 // is ours; reading it is the instance's.
 func isOutbox(path []byte) bool { return bytes.HasSuffix(path, []byte("/outbox")) }
 
-// outboxPost answers a POST to a person's outbox, or a browser's question before
-// it (ActivityPub §6).
-func (r *Relay) outboxPost(ctx *fasthttp.RequestCtx) {
-	allowOrigin(ctx)
-	if string(ctx.Method()) == fasthttp.MethodOptions {
-		preflight(ctx)
-		ctx.Response.Header.Set(fasthttp.HeaderAccessControlAllowMethods, postMethods)
-		ctx.Response.Header.Set(fasthttp.HeaderAllow, postMethods)
-		return
-	}
-	work, cancel := context.WithTimeout(context.Background(), workTimeout)
-	defer cancel()
+// outboxPost answers a POST to a person's outbox (ActivityPub §6).
+func (r *Relay) outboxPost(work context.Context, ctx *fasthttp.RequestCtx) error {
 	body, err := r.readActivity(ctx)
 	if err != nil {
-		if errors.Is(err, errTooLarge) {
-			r.metrics.tooLarge.Inc()
-		}
-		ctx.SetConnectionClose() // the rest of the body is not waited for
-		r.fail(ctx, err)
-		return
+		return err
 	}
 	defer r.bodies.put(body) // Submit keeps nothing of it
 	who, err := r.poster(work, ctx)
-	if err == nil && r.leaving() {
-		err = errLeaving
-	}
-	if err == nil {
-		err = r.meetPoster(work, ctx, who)
-	}
-	if err == nil {
-		err = r.submitInTurn(work, ctx, who, body.Bytes())
-	}
 	if err != nil {
-		r.fail(ctx, err)
+		return err
 	}
-}
-
-// submitInTurn is submit, when there is a place.
-func (r *Relay) submitInTurn(work context.Context, ctx *fasthttp.RequestCtx, who mastodon.Caller, body []byte) error {
-	leave, err := r.intake.Enter(rules.Group, forward.ClientAddr(ctx), len(body))
+	if r.leaving() {
+		return errLeaving
+	}
+	if err := r.meetPoster(work, ctx, who); err != nil {
+		return err
+	}
+	leave, err := r.intake.Enter(rules.Group, forward.ClientAddr(ctx), body.Len())
 	if err != nil {
 		return err
 	}
 	defer leave()
-	return r.submit(work, ctx, who, body)
+	return r.submit(work, ctx, who, body.Bytes())
 }
 
 // meetPoster has messages wait for the device that posts: one that publishes a key
@@ -84,11 +60,7 @@ func (r *Relay) meetPoster(work context.Context, ctx *fasthttp.RequestCtx, who m
 
 // poster is the caller, when the outbox is theirs and the token may write.
 func (r *Relay) poster(work context.Context, ctx *fasthttp.RequestCtx) (mastodon.Caller, error) {
-	token, ok := r.shown(ctx)
-	if !ok {
-		return mastodon.Caller{}, errNoToken
-	}
-	caller, err := r.caller(work, token)
+	caller, err := r.asker(work, ctx)
 	if err != nil {
 		return caller, err
 	}
@@ -149,36 +121,30 @@ func created(ctx *fasthttp.RequestCtx, location, id string, body []byte) {
 
 // sentDocument answers GET /e2ee/activities/{id} and /e2ee/objects/{id}: to the
 // sender and the recipients, by token or signature; there is nothing for others.
-func (r *Relay) sentDocument(work context.Context, ctx *fasthttp.RequestCtx, d destination) {
+func (r *Relay) sentDocument(work context.Context, ctx *fasthttp.RequestCtx, d destination) error {
 	if r.outbox == nil {
-		r.fail(ctx, errNotOwner)
-		return
+		return errNotOwner
 	}
 	reader, err := r.participant(work, ctx)
 	if err != nil {
-		r.fail(ctx, err)
-		return
+		return err
 	}
 	find := r.outbox.Activity
 	if d.route == routeObjects {
 		find = r.outbox.Object
 	}
 	doc, err := find(work, string(d.name), reader)
-	if err != nil {
-		r.fail(ctx, err)
-		return
+	if err == nil {
+		writeActivity(ctx, "private, no-store", doc)
 	}
-	writeActivity(ctx, "private, no-store", doc)
+	return err
 }
 
 // participant is who asks. Nobody in particular is not told whether there is
 // something to be asked for.
 func (r *Relay) participant(work context.Context, ctx *fasthttp.RequestCtx) (outbox.Reader, error) {
-	if token, ok := r.shown(ctx); ok {
-		caller, err := r.caller(work, token)
-		if err == nil {
-			err = caller.MayRead()
-		}
+	if _, ok := r.shown(ctx); ok {
+		caller, err := r.reader(work, ctx)
 		return outbox.Reader{Owner: inbox.Owner(caller.Account), Actor: caller.Actor}, err
 	}
 	if !isSigned(&ctx.Request.Header) {

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/sealgate/sealgate/policy/actorkey"
 )
 
 // Bounds of what is fetched for others.
@@ -48,29 +50,13 @@ func (o *Outside) document(ctx context.Context, address string) ([]byte, error) 
 	q := question{address: address, accept: activityJSON + ", " + linkedJSON, max: maxFetched}
 	body, err := fetch(ctx, o.Client, q)
 	if errors.Is(err, errWhoAsks) && o.Sign != nil {
-		client := *o.Client
-		client.Transport = signer{o.Client.Transport, o.Sign}
-		body, err = fetch(ctx, &client, q)
+		body, err = fetch(ctx, actorkey.Signing(o.Client, o.Sign), q)
 	}
 	return body, err
 }
 
 // errWhoAsks is an errOutside that a signature may cure.
 var errWhoAsks = fmt.Errorf("%w: the other server wants to know who asks", errOutside)
-
-// signer signs every request of a fetch, redirected ones too, for the address it really goes to.
-type signer struct {
-	next http.RoundTripper
-	sign func(*http.Request) error
-}
-
-func (s signer) RoundTrip(req *http.Request) (*http.Response, error) {
-	signed := req.Clone(req.Context())
-	if err := s.sign(signed); err != nil {
-		return nil, fmt.Errorf("sign the request: %w", err)
-	}
-	return s.next.RoundTrip(signed)
-}
 
 // question is one GET and how much of its answer is read.
 type question struct {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 
 	"github.com/valyala/fasthttp"
@@ -38,7 +37,7 @@ func (r *Relay) describeOwnActor(key *rsa.PublicKey) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(struct {
+	return jsonOf(struct {
 		Context   []string  `json:"@context"`
 		ID        string    `json:"id"`
 		Type      string    `json:"type"`
@@ -58,7 +57,7 @@ func (r *Relay) describeOwnActor(key *rsa.PublicKey) ([]byte, error) {
 			ID: OwnKeyID(r.base), Owner: OwnActor(r.base),
 			PEM: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})),
 		},
-	})
+	}), nil
 }
 
 func (r *Relay) serveOwnActor(ctx *fasthttp.RequestCtx) {
@@ -83,7 +82,7 @@ func (r *Relay) webFinger(ctx *fasthttp.RequestCtx) {
 		Type string `json:"type"`
 		Href string `json:"href"`
 	}
-	body, err := json.Marshal(struct {
+	body := jsonOf(struct {
 		Subject string   `json:"subject"`
 		Aliases []string `json:"aliases"`
 		Links   []link   `json:"links"`
@@ -92,9 +91,6 @@ func (r *Relay) webFinger(ctx *fasthttp.RequestCtx) {
 		Aliases: []string{OwnActor(r.base)},
 		Links:   []link{{"self", activityJSON, OwnActor(r.base)}},
 	})
-	if err != nil {
-		panic("bug: a WebFinger answer is not JSON: " + err.Error())
-	}
 	allowOrigin(ctx)
 	write(ctx, reply{status: fasthttp.StatusOK, kind: "application/jrd+json", cache: "public, max-age=180", body: body})
 }

@@ -116,13 +116,18 @@ func (r *Relay) showPage(ctx *fasthttp.RequestCtx, p page) {
 		panic("bug: a page cannot be written: " + err.Error())
 	}
 	pageHeaders(ctx)
-	style := sha256.Sum256([]byte(pageStyle))
-	ctx.Response.Header.Set(fasthttp.HeaderContentSecurityPolicy, "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; "+
-		"style-src 'sha256-"+base64.StdEncoding.EncodeToString(style[:])+"'; form-action 'self' "+p.leadsTo)
+	ctx.Response.Header.Set(fasthttp.HeaderContentSecurityPolicy, pagePolicy()+"; form-action 'self' "+p.leadsTo)
 	if p.status == fasthttp.StatusServiceUnavailable {
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, seconds(0))
 	}
 	write(ctx, reply{status: p.status, kind: "text/html; charset=utf-8", cache: "no-store", body: b.Bytes()})
+}
+
+// pagePolicy is the Content-Security-Policy of a page without forms: pageStyle and nothing else.
+func pagePolicy() string {
+	style := sha256.Sum256([]byte(pageStyle))
+	return "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; " +
+		"style-src 'sha256-" + base64.StdEncoding.EncodeToString(style[:]) + "'"
 }
 
 // pageHeaders keep a page out of frames, and its address from other sites. The referrer stays within

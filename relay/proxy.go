@@ -41,42 +41,24 @@ var (
 
 // lookUp answers POST /e2ee/proxy: one document, for the person who asks and nobody else. Nothing
 // is kept, so that nobody learns from an answer's speed what others looked at.
-func (r *Relay) lookUp(ctx *fasthttp.RequestCtx) {
-	work, cancel := context.WithTimeout(context.Background(), workTimeout)
-	defer cancel()
-	if !r.only(ctx, "POST") {
-		return
-	}
+func (r *Relay) lookUp(work context.Context, ctx *fasthttp.RequestCtx) error {
 	target, err := r.lookedFor(work, ctx)
-	if err == nil && r.isLocal(target.String()) {
-		r.lookInside(work, ctx, target)
-		return
-	}
-	var body []byte
-	if err == nil {
-		body, err = r.looking.outside.document(work, target.String())
-	}
-	r.showFetched(ctx, body, err)
-}
-
-func (r *Relay) showFetched(ctx *fasthttp.RequestCtx, body []byte, err error) {
 	if err != nil {
-		r.fail(ctx, err)
-		return
+		return err
 	}
-	writeActivity(ctx, "private, no-store", body)
+	if r.isLocal(target.String()) {
+		return r.lookInside(work, ctx, target)
+	}
+	body, err := r.looking.outside.document(work, target.String())
+	if err == nil {
+		writeActivity(ctx, "private, no-store", body)
+	}
+	return err
 }
 
 // lookedFor is the address to fetch, for a caller who may and has not asked too often.
 func (r *Relay) lookedFor(work context.Context, ctx *fasthttp.RequestCtx) (*url.URL, error) {
-	token, ok := r.shown(ctx)
-	if !ok {
-		return nil, errNoToken
-	}
-	caller, err := r.caller(work, token)
-	if err == nil {
-		err = caller.MayRead()
-	}
+	caller, err := r.reader(work, ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -122,27 +104,29 @@ func hostPort(u *url.URL) string {
 
 // lookInside answers for our own URLs without going through the network: ours with the caller's
 // rights, as if they had been asked for, the instance's as anybody may see them.
-func (r *Relay) lookInside(work context.Context, ctx *fasthttp.RequestCtx, target *url.URL) {
+func (r *Relay) lookInside(work context.Context, ctx *fasthttp.RequestCtx, target *url.URL) error {
 	uri := target.RequestURI()
 	if d := r.routeOf([]byte(http.MethodGet), []byte(uri)); isCollection(d.route) {
 		ctx.Request.Header.SetMethod(http.MethodGet)
 		ctx.Request.SetRequestURI(uri)
 		ctx.Request.Header.Set(fasthttp.HeaderAccept, activityJSON)
-		r.serve(ctx, d)
-		return
+		return r.answer(work, ctx, d)
 	}
 	if strings.HasPrefix(target.Path, "/e2ee/") {
-		r.fail(ctx, errNotThere)
-		return
+		return errNotThere
 	}
 	body, err := r.people.Document(work, uri, r.looking.outside.Sign)
-	if err == nil && !looksLikeObject(body) {
-		err = errNotThere
+	if err != nil {
+		return err
 	}
-	if edited, ok := r.editActor(body); err == nil && ok {
+	if len(body) == 0 || body[0] != '{' {
+		return errNotThere
+	}
+	if edited, ok := r.editActor(body); ok {
 		body = edited
 	}
-	r.showFetched(ctx, body, err)
+	writeActivity(ctx, "private, no-store", body)
+	return nil
 }
 
 // isCollection tells which of our own routes are documents to be read.
@@ -153,5 +137,3 @@ func isCollection(name route) bool {
 	}
 	return false
 }
-
-func looksLikeObject(body []byte) bool { return len(body) > 0 && body[0] == '{' }

@@ -26,18 +26,7 @@ type pushDocument struct {
 	Subscriptions        []push.Subscription `json:"subscriptions"`
 }
 
-// pushRequest answers GET, POST and DELETE of /e2ee/users/{name}/push.
-func (r *Relay) pushRequest(ctx *fasthttp.RequestCtx, d destination) {
-	if !r.only(ctx, "GET, HEAD, POST, DELETE") {
-		return
-	}
-	work, cancel := context.WithTimeout(context.Background(), workTimeout)
-	defer cancel()
-	if err := r.pushes(work, ctx, string(d.name)); err != nil {
-		r.fail(ctx, err)
-	}
-}
-
+// pushes answers GET, POST and DELETE of /e2ee/users/{name}/push.
 func (r *Relay) pushes(work context.Context, ctx *fasthttp.RequestCtx, name string) error {
 	caller, err := r.owner(work, ctx, name)
 	if err == nil && !isRead(ctx.Method()) {

@@ -9,6 +9,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"errors"
@@ -126,39 +127,28 @@ func New(o Options) (*Relay, error) {
 		return nil, err
 	}
 	r := &Relay{
-		domain: strings.ToLower(o.Domain), base: strings.TrimSuffix(o.Base, "/"),
+		domain: strings.ToLower(o.Domain), base: cmp.Or(strings.TrimSuffix(o.Base, "/"), "https://"+strings.ToLower(o.Domain)),
 		web: o.Web, streaming: o.Streaming,
 		gate: o.Gate, inbox: o.Inbox, people: o.People, outbox: o.Outbox, keys: o.Keys, intake: o.Intake, enrolled: o.Enrolled,
 		reporter: o.Reporter, published: o.Published, policyHTML: newPolicyPage(),
-		limits: o.Limits, maxActivity: o.MaxActivity, quota: o.Quota,
-		heartbeat: o.Heartbeat, streams: newStreams(o), push: o.Push,
+		limits: o.Limits, maxActivity: cmp.Or(o.MaxActivity, 1<<20), quota: o.Quota,
+		heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery), streams: newStreams(o), push: o.Push,
 		clock: o.Clock, log: o.Log, metrics: newMetrics(o.Metrics), leaving: o.Leaving,
 		turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	if r.leaving == nil {
 		r.leaving = func() bool { return false }
 	}
-	r.edit.Document = r.editReply
+	// Mastodon says the origin for /users/… and forgets it for /ap/users/…: a client in a browser must read it.
+	r.edit = forward.Edit{Document: r.editReply, Origin: "*"}
+	r.bodies.most = cmp.Or(o.MaxHeld, 64<<20)
 	if r.intake == nil {
 		r.intake = intake.New(intake.Options{Inbox: o.Inbox})
 	}
 	if o.Keys != nil {
 		o.Inbox.OnRelease(o.Keys.ConsumeReleased)
 	}
-	r.edit.Origin = "*" // Mastodon says it for /users/… and forgets it for /ap/users/…: a client in a browser must read it
-	if r.base == "" {
-		r.base = "https://" + r.domain
-	}
 	r.signIn, r.looking, r.endpoints = newSignIn(o.SignIn, r.base, o.Metrics), newLooking(o.Outside, o.Internal), o.offered()
-	if r.maxActivity == 0 {
-		r.maxActivity = 1 << 20
-	}
-	if r.bodies.most = o.MaxHeld; o.MaxHeld == 0 {
-		r.bodies.most = 64 << 20
-	}
-	if r.heartbeat == 0 {
-		r.heartbeat = heartbeatEvery
-	}
 	if r.clock == nil {
 		r.clock = time.Now
 	}
@@ -209,60 +199,64 @@ func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
 		r.revoke(ctx)
 	case routeAuthorize, routeToken, routeMetadata:
 		r.serveSignIn(ctx, d)
-	case routeDevices:
-		r.devices(ctx, d)
-	case routeProxy:
-		r.lookUp(ctx)
-	case routeOutbox:
-		r.outboxPost(ctx)
-	case routeMessages:
-		r.mailboxRequest(ctx, d)
-	case routePush:
-		r.pushRequest(ctx, d)
-	case routeRequests, routeRequest:
-		r.requests(ctx, d)
-	case routeActivities, routeObjects, routeThread, routeOwnInbox, routeEvents, routeKeyPackages, routeKeyPackage, routeOwnActor, routePolicy:
-		r.own(ctx, d)
-	default:
+	case routeOwnInbox:
+		r.ownInbox(ctx)
+	case routeForward:
 		r.web.Pass(ctx)
 		r.forgetRefused(ctx)
+	default:
+		r.own(ctx, d)
 	}
 }
 
-// own answers for a URL of the gateway's own: preflight, then reading.
+// own answers for a URL of the gateway's own: preflights, wrong methods, then the
+// request itself.
 func (r *Relay) own(ctx *fasthttp.RequestCtx, d destination) {
+	if !r.only(ctx, d.route.methods()) {
+		return
+	}
 	work, cancel := context.WithTimeout(context.Background(), workTimeout)
 	defer cancel()
-	if d.route == routeOwnInbox { // ours for its owner alone
-		r.ownInbox(work, ctx)
-		return
+	if err := r.answer(work, ctx, d); err != nil {
+		r.fail(ctx, err)
 	}
-	allowOrigin(ctx)
-	switch method := string(ctx.Method()); {
-	case method == fasthttp.MethodOptions:
-		preflight(ctx)
-		return
-	case !isRead(ctx.Method()):
-		ctx.Response.Header.Set(fasthttp.HeaderAllow, readMethods)
-		r.refuse(ctx, problem{Status: fasthttp.StatusMethodNotAllowed, Detail: "This address can only be read."})
-		return
-	}
+}
+
+// answer writes what a route of the gateway's own has to say; an error is for fail.
+func (r *Relay) answer(work context.Context, ctx *fasthttp.RequestCtx, d destination) error {
+	name := string(d.name)
 	switch d.route {
 	case routeMessages:
-		r.messages(work, ctx, string(d.name))
+		if isRead(ctx.Method()) {
+			return r.messages(work, ctx, name)
+		}
+		return r.done(work, ctx, name)
 	case routeEvents:
-		r.events(work, ctx, string(d.name))
-	case routeActivities, routeObjects:
-		r.sentDocument(work, ctx, d)
-	case routeThread:
-		r.conversation(work, ctx, string(d.name))
+		return r.events(work, ctx, name)
+	case routePush:
+		return r.pushes(work, ctx, name)
+	case routeDevices:
+		return r.devices(work, ctx, name)
 	case routeKeyPackages:
-		r.keyPackages(work, ctx, string(d.name))
+		return r.keyPackages(work, ctx, name)
 	case routeKeyPackage:
-		r.keyPackage(work, ctx, string(d.name), string(d.item))
+		return r.keyPackage(work, ctx, name, string(d.item))
+	case routeOutbox:
+		return r.outboxPost(work, ctx)
+	case routeActivities, routeObjects:
+		return r.sentDocument(work, ctx, d)
+	case routeThread:
+		return r.conversation(work, ctx, name)
+	case routeRequests, routeRequest:
+		return r.requests(work, ctx, d)
+	case routeProxy:
+		return r.lookUp(work, ctx)
 	case routePolicy:
 		r.policyPage(ctx)
-	default:
+	case routeOwnActor:
 		r.serveOwnActor(ctx)
+	default:
+		panic("bug: nobody answers for the route " + string(d.route))
 	}
+	return nil
 }

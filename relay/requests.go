@@ -41,43 +41,17 @@ type requestsJSON struct {
 }
 
 // requests answers GET and POST /e2ee/requests and POST /e2ee/requests/{id} for whose token it is.
-func (r *Relay) requests(ctx *fasthttp.RequestCtx, d destination) {
-	work, cancel := context.WithTimeout(context.Background(), workTimeout)
-	defer cancel()
-	methods := "GET, HEAD, POST"
-	if d.route == routeRequest {
-		methods = "POST"
+func (r *Relay) requests(work context.Context, ctx *fasthttp.RequestCtx, d destination) error {
+	caller, err := r.reader(work, ctx)
+	switch {
+	case err != nil:
+		return err
+	case d.route == routeRequest:
+		return r.decide(work, ctx, caller, string(d.item))
+	case ctx.IsPost():
+		return r.sever(work, ctx, caller)
 	}
-	if !r.only(ctx, methods) {
-		return
-	}
-	caller, err := r.requester(work, ctx)
-	if err == nil {
-		switch {
-		case d.route == routeRequest:
-			err = r.decide(work, ctx, caller, string(d.item))
-		case ctx.IsPost():
-			err = r.sever(work, ctx, caller)
-		default:
-			err = r.listRequests(work, ctx, caller)
-		}
-	}
-	if err != nil {
-		r.fail(ctx, err)
-	}
-}
-
-// requester is the caller, whose requests are the ones there are.
-func (r *Relay) requester(work context.Context, ctx *fasthttp.RequestCtx) (mastodon.Caller, error) {
-	token, ok := r.shown(ctx)
-	if !ok {
-		return mastodon.Caller{}, errNoToken
-	}
-	caller, err := r.caller(work, token)
-	if err == nil {
-		err = caller.MayRead()
-	}
-	return caller, err
+	return r.listRequests(work, ctx, caller)
 }
 
 func (r *Relay) listRequests(work context.Context, ctx *fasthttp.RequestCtx, c mastodon.Caller) error {

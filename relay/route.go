@@ -33,6 +33,21 @@ const (
 	routeRequest     route = "request"      // one of them, to be decided about
 )
 
+// methods are those that a route of the gateway's own takes, besides OPTIONS.
+func (r route) methods() string {
+	switch r {
+	case routeMessages, routeDevices:
+		return "GET, HEAD, DELETE"
+	case routePush:
+		return "GET, HEAD, POST, DELETE"
+	case routeOutbox, routeRequests:
+		return "GET, HEAD, POST" // reading an outbox is the instance's
+	case routeRequest, routeProxy:
+		return "POST"
+	}
+	return "GET, HEAD"
+}
+
 // destination is a route with what the path said. name and item borrow the request.
 type destination struct {
 	route route

@@ -25,16 +25,16 @@ func soughtItem(query *fasthttp.Args) (string, bool) {
 
 // seekItem redirects to the page that holds an activity. What is absent and what
 // is somebody else's look alike.
-func (r *Relay) seekItem(work context.Context, ctx *fasthttp.RequestCtx, box mailbox, id string) {
+func (r *Relay) seekItem(work context.Context, ctx *fasthttp.RequestCtx, box mailbox, id string) error {
 	p, err := r.place(work, box, id)
 	if errors.Is(err, inbox.ErrNotFound) || err == nil && p <= box.floor {
-		err = errNoItem
+		return errNoItem
 	}
 	if err != nil {
-		r.fail(ctx, err)
-		return
+		return err
 	}
 	writeEmpty(ctx, fasthttp.StatusPermanentRedirect)
 	ctx.Response.Header.Set(fasthttp.HeaderLocation, box.page(pageOf(p)))
 	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "private, no-store")
+	return nil
 }

@@ -2,13 +2,11 @@ package relay
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
 	"io"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -104,12 +102,12 @@ func (s *signIn) count(step string, err error) {
 
 // resultOf is an error in one word, for the metrics.
 func resultOf(err error) string {
-	var refusal *oauth.Refusal
+	if refusal, ok := errors.AsType[*oauth.Refusal](err); ok {
+		return refusal.Code
+	}
 	switch {
 	case err == nil:
 		return "ok"
-	case errors.As(err, &refusal):
-		return refusal.Code
 	case errors.Is(err, oauth.ErrClient):
 		return "client"
 	case errors.Is(err, oauth.ErrBrowser):
@@ -127,7 +125,7 @@ var (
 	errForm     = errors.New("relay: the form cannot be read")
 )
 
-// admit counts one request of a client address.
+// admitSignIn counts one request of a client address.
 func (r *Relay) admitSignIn(ctx *fasthttp.RequestCtx) error {
 	if wait := r.signIn.asks.Take(r.signIn.asks.OfAddr(forward.ClientAddr(ctx)), r.clock()); wait > 0 {
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, seconds(wait))
@@ -166,33 +164,4 @@ func once(text string) (url.Values, error) {
 		}
 	}
 	return form, nil
-}
-
-// writeJSON answers with a JSON document that nobody may keep.
-func writeJSON(ctx *fasthttp.RequestCtx, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		panic("bug: an answer is not JSON: " + err.Error())
-	}
-	write(ctx, reply{status: status, kind: "application/json", cache: "no-store", body: body})
-}
-
-// only answers preflights and wrong methods; true: go on.
-func (r *Relay) only(ctx *fasthttp.RequestCtx, methods string) bool {
-	allowOrigin(ctx)
-	method := string(ctx.Method())
-	if method == fasthttp.MethodOptions {
-		preflight(ctx)
-		ctx.Response.Header.Set(fasthttp.HeaderAccessControlAllowMethods, methods+", OPTIONS")
-		ctx.Response.Header.Set(fasthttp.HeaderAllow, methods+", OPTIONS")
-		return false
-	}
-	for allowed := range strings.SplitSeq(methods, ", ") {
-		if method == allowed {
-			return true
-		}
-	}
-	ctx.Response.Header.Set(fasthttp.HeaderAllow, methods+", OPTIONS")
-	r.refuse(ctx, problem{Status: fasthttp.StatusMethodNotAllowed, Detail: "This address takes " + methods + "."})
-	return false
 }

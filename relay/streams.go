@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -27,16 +28,11 @@ type streams struct {
 
 func newStreams(o Options) *streams {
 	s := &streams{
-		limit: o.Streams, perOwner: o.StreamsPerOwner, owners: map[inbox.Owner][]*stream{},
+		limit: cmp.Or(o.Streams, maxStreams), perOwner: cmp.Or(o.StreamsPerOwner, maxStreamsPerOwner),
+		owners: map[inbox.Owner][]*stream{},
 		clients: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "sealgate_sse_clients", Help: "Event streams that are open.",
 		}),
-	}
-	if s.limit == 0 {
-		s.limit = maxStreams
-	}
-	if s.perOwner == 0 {
-		s.perOwner = maxStreamsPerOwner
 	}
 	if o.Metrics != nil {
 		o.Metrics.MustRegister(s.clients)

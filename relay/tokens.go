@@ -12,8 +12,7 @@ import (
 )
 
 // maxRevocation bounds the body of a POST to /oauth/revoke that is read on its
-// way; a larger or unmeasured one passes unread, and the token is asked about
-// again within a minute anyway.
+// way; the token of one that passes unread is asked about again within a minute anyway.
 const maxRevocation = 16 << 10
 
 // bearer is the token of RFC 6750 §2.1.
@@ -26,16 +25,8 @@ func bearer(ctx *fasthttp.RequestCtx) (string, bool) {
 // revoke passes a revocation on and forgets the token it names, whatever the
 // instance answers: to ask once too often is safe.
 func (r *Relay) revoke(ctx *fasthttp.RequestCtx) {
-	size := ctx.Request.Header.ContentLength()
-	stream := ctx.RequestBodyStream()
-	if stream == nil || size <= 0 || size > maxRevocation {
-		r.web.Pass(ctx)
-		return
-	}
-	body, err := io.ReadAll(io.LimitReader(stream, maxRevocation))
-	if err != nil {
-		ctx.SetConnectionClose()
-		r.fail(ctx, errTruncated)
+	body, ok := r.readOrPass(ctx, maxRevocation)
+	if !ok {
 		return
 	}
 	token := revoked(ctx.Request.Header.ContentType(), body)
@@ -47,6 +38,24 @@ func (r *Relay) revoke(ctx *fasthttp.RequestCtx) {
 	if token != "" {
 		r.people.Forget(token)
 	}
+}
+
+// readOrPass reads a small body on its way to the instance. A larger one, or one of
+// unknown length, it passes on unread; then, and when the body is cut short, the
+// request is answered and there is nothing left to do: false.
+func (r *Relay) readOrPass(ctx *fasthttp.RequestCtx, limit int) ([]byte, bool) {
+	size, stream := ctx.Request.Header.ContentLength(), ctx.RequestBodyStream()
+	if stream == nil || size <= 0 || size > limit {
+		r.web.Pass(ctx)
+		return nil, false
+	}
+	body, err := io.ReadAll(io.LimitReader(stream, int64(limit)))
+	if err != nil {
+		ctx.SetConnectionClose()
+		r.fail(ctx, errTruncated)
+		return nil, false
+	}
+	return body, true
 }
 
 // revoked is the token in the body of a revocation (RFC 7009 §2.1), which

@@ -2,8 +2,6 @@ package relay
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"html/template"
 
@@ -53,9 +51,7 @@ func (r *Relay) policyPage(ctx *fasthttp.RequestCtx) {
 	if containsFold(wanted(&ctx.Request.Header), "text/html") {
 		kind = "text/html; charset=utf-8"
 		pageHeaders(ctx)
-		style := sha256.Sum256([]byte(pageStyle))
-		ctx.Response.Header.Set(fasthttp.HeaderContentSecurityPolicy, "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; "+
-			"style-src 'sha256-"+base64.StdEncoding.EncodeToString(style[:])+"'")
+		ctx.Response.Header.Set(fasthttp.HeaderContentSecurityPolicy, pagePolicy())
 		if err := r.policyHTML.Execute(&body, struct {
 			Published
 			Domain string

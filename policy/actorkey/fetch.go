@@ -84,9 +84,9 @@ func (f *fetcher) get(ctx context.Context, url string, sign func(*http.Request) 
 		return document{}, fmt.Errorf("%w: %w", ErrNoKey, err)
 	}
 	req.Header.Set("Accept", accept)
-	client := *f.client
+	client := f.client
 	if sign != nil {
-		client.Transport = signing{next: client.Transport, sign: sign}
+		client = Signing(client, sign)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -104,24 +104,6 @@ func (f *fetcher) get(ctx context.Context, url string, sign func(*http.Request) 
 		return document{}, fmt.Errorf("%w: document of more than %d bytes", ErrNoKey, f.max)
 	}
 	return readDocument(body)
-}
-
-// signing signs every request of a fetch, redirected ones too, each for the
-// URL it really goes to.
-type signing struct {
-	next http.RoundTripper
-	sign func(*http.Request) error
-}
-
-func (s signing) RoundTrip(req *http.Request) (*http.Response, error) {
-	signed := req.Clone(req.Context())
-	if err := s.sign(signed); err != nil {
-		return nil, fmt.Errorf("sign the fetch: %w", err)
-	}
-	if s.next == nil {
-		return nil, errors.New("bug: a client without a transport")
-	}
-	return s.next.RoundTrip(signed)
 }
 
 // errForbidden is an ErrUnavailable that a signature may cure.
