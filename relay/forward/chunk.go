@@ -3,6 +3,7 @@ package forward
 import (
 	"bytes"
 	"io"
+	"strconv"
 )
 
 const (
@@ -135,13 +136,5 @@ func (b *body) keepTrailer(line []byte) error {
 
 // appendChunkSize writes n as a chunk-size line.
 func appendChunkSize(dst []byte, n int) []byte {
-	const digits = "0123456789abcdef"
-	shift := 0
-	for n>>shift > 15 {
-		shift += 4
-	}
-	for ; shift >= 0; shift -= 4 {
-		dst = append(dst, digits[n>>shift&15])
-	}
-	return append(dst, '\r', '\n')
+	return append(strconv.AppendUint(dst, uint64(n), 16), crlf...)
 }

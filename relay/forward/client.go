@@ -214,10 +214,7 @@ func (c *client) startBody(h *head) {
 
 // admit counts a request that a trusted proxy brought against the client it names.
 func (c *client) admit() bool {
-	if !c.from.trusted || c.w.head.lastFor < 0 || c.clientAddr() == c.from.peer {
-		return true
-	}
-	if c.s.census.Enter(c.clientAddr()) {
+	if !c.counted() || c.s.census.Enter(c.clientAddr()) {
 		return true
 	}
 	c.s.excess.WithLabelValues("connections_per_client").Inc()
@@ -226,9 +223,14 @@ func (c *client) admit() bool {
 }
 
 func (c *client) discharge() {
-	if c.from.trusted && c.w.head.lastFor >= 0 && c.clientAddr() != c.from.peer {
+	if c.counted() {
 		c.s.census.Leave(c.clientAddr())
 	}
+}
+
+// counted reports whether the request has a client of its own, behind a trusted proxy.
+func (c *client) counted() bool {
+	return c.from.trusted && c.w.head.lastFor >= 0 && c.clientAddr() != c.from.peer
 }
 
 func (c *client) clientAddr() netip.Addr {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"strconv"
 
 	"github.com/valyala/fasthttp"
 )
@@ -17,9 +18,7 @@ const maxDocument = 1 << 20
 // e.MaxBytes, and one that e.Document declines, pass as they are. A changed one gets its own
 // Content-Length and a strong ETag made from its bytes, by which If-None-Match is answered.
 func (u *Upstream) PassEdited(ctx *fasthttp.RequestCtx, e Edit) {
-	if e.MaxBytes <= 0 {
-		e.MaxBytes = maxDocument
-	}
+	e.MaxBytes = positive(e.MaxBytes, maxDocument)
 	u.serve(ctx, manner{edit: e})
 }
 
@@ -145,7 +144,7 @@ func appendEditedHead(dst []byte, hd *head, e edit) []byte {
 		dst = append(append(append(dst, "Access-Control-Allow-Origin: "...), e.origin...), crlf...)
 	}
 	if !measured {
-		dst = append(appendInt(append(dst, "Content-Length: "...), e.length), crlf...)
+		dst = append(strconv.AppendInt(append(dst, "Content-Length: "...), e.length, 10), crlf...)
 	}
 	if !tagged {
 		dst = append(append(append(dst, "ETag: "...), e.etag...), crlf...)
@@ -159,7 +158,7 @@ func appendLength(dst []byte, hd *head, f *field, n int64) []byte {
 	} else {
 		dst = append(dst, "Content-Length: "...)
 	}
-	return append(appendInt(dst, n), crlf...)
+	return append(strconv.AppendInt(dst, n, 10), crlf...)
 }
 
 // etagOf returns a strong entity tag made from the bytes of doc.

@@ -44,58 +44,11 @@ func kindOf(name []byte) kind {
 }
 
 func dashedKind(name []byte) kind {
-	switch len(name) {
-	case 2:
-		return pick(name, "te", te)
-	case 4:
-		return pick(name, "host", host)
-	case 6:
-		if k := pick(name, "cookie", cookie); k != plain {
-			return k
-		}
-		return pick(name, "expect", expect)
-	case 7:
-		if k := pick(name, "upgrade", upgrade); k != plain {
-			return k
-		}
-		return pick(name, "trailer", trailer)
-	case 9:
-		if k := pick(name, "x-real-ip", realIP); k != plain {
-			return k
-		}
-		return pick(name, "forwarded", forwarded)
-	case 10:
-		if k := pick(name, "connection", connection); k != plain {
-			return k
-		}
-		return pick(name, "keep-alive", hopByHop)
-	}
-	return longKind(name)
-}
-
-func longKind(name []byte) kind {
-	switch len(name) {
-	case 14:
-		if k := pick(name, "content-length", contentLength); k != plain {
-			return k
-		}
-		if k := pick(name, "http2-settings", http2Settings); k != plain {
-			return k
-		}
-	case 15:
-		if k := pick(name, "x-forwarded-for", forwardedFor); k != plain {
-			return k
-		}
-	case 16:
-		if k := pick(name, "proxy-connection", hopByHop); k != plain {
-			return k
-		}
-	case 17:
-		if k := pick(name, "transfer-encoding", transferEncoding); k != plain {
-			return k
-		}
-		if k := pick(name, "x-forwarded-proto", forwardedProto); k != plain {
-			return k
+	if len(name) < len(known) {
+		for _, k := range known[len(name)] {
+			if is(name, k.lower) {
+				return k.kind
+			}
 		}
 	}
 	if len(name) > 12 && is(name[:12], "x-forwarded-") {
@@ -104,9 +57,32 @@ func longKind(name []byte) kind {
 	return plain
 }
 
-func pick(name []byte, lower string, k kind) kind {
-	if is(name, lower) {
-		return k
-	}
-	return plain
+type knownName struct {
+	lower string
+	kind  kind
 }
+
+// known holds the names that mean something to a hop, by their length.
+var known = func() (t [18][]knownName) { //nolint:gochecknoglobals // a table, never written
+	for _, k := range []knownName{
+		{"te", te},
+		{"host", host},
+		{"cookie", cookie},
+		{"expect", expect},
+		{"upgrade", upgrade},
+		{"trailer", trailer},
+		{"x-real-ip", realIP},
+		{"forwarded", forwarded},
+		{"connection", connection},
+		{"keep-alive", hopByHop},
+		{"content-length", contentLength},
+		{"http2-settings", http2Settings},
+		{"x-forwarded-for", forwardedFor},
+		{"proxy-connection", hopByHop},
+		{"transfer-encoding", transferEncoding},
+		{"x-forwarded-proto", forwardedProto},
+	} {
+		t[len(k.lower)] = append(t[len(k.lower)], k)
+	}
+	return t
+}()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"strconv"
 	"sync"
 
 	"github.com/valyala/fasthttp"
@@ -143,8 +142,7 @@ func (c *client) sendUnit(p []byte) error {
 		return c.send(p)
 	}
 	var size [10]byte
-	head := append(strconv.AppendUint(size[:0], uint64(len(p)), 16), crlf...)
-	c.vec = [3][]byte{head, p, crlf}
+	c.vec = [3][]byte{appendChunkSize(size[:0], len(p)), p, crlf}
 	c.bufs = net.Buffers(c.vec[:])
 	c.g.write(c.s.limits.WriteTimeout)
 	_, err := c.bufs.WriteTo(c.Conn)

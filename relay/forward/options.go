@@ -22,28 +22,41 @@ type ServerOptions struct {
 	Metrics        prometheus.Registerer // nil: not registered
 }
 
-// Limits bound what one client may take. Zero values mean the defaults of DefaultLimits.
+// Limits bound what one client may take. What is not positive means the default.
 type Limits struct {
-	HeaderTimeout        time.Duration // limits.header_timeout: from the first byte of a head to its last, and for the first head of a connection
-	IdleTimeout          time.Duration // limits.idle_timeout: a kept-alive connection without a request
+	HeaderTimeout        time.Duration // from the first byte of a head to its last, and for the first head of a connection
+	IdleTimeout          time.Duration // a kept-alive connection without a request
 	BodyTimeout          time.Duration // the time in which MinProgress bytes of a request body must arrive
 	WriteTimeout         time.Duration // the time in which a client must take one buffer (at most 32 KiB)
 	MinProgress          int           // bytes
 	HeaderBytes          int           // request line and header lines together
 	HeaderFields         int           // header lines
 	TargetBytes          int           // the request target
-	ConnectionsPerClient int           // limits.connections_per_client: per client address (IPv6: per /64), never per trusted proxy
+	ConnectionsPerClient int           // per client address (IPv6: per /64), never per trusted proxy
 	Connections          int           // all clients together
 }
 
-// DefaultLimits returns the limits used where Limits is silent.
-func DefaultLimits() Limits {
+func (l Limits) orDefault() Limits {
 	return Limits{
-		HeaderTimeout: 10 * time.Second, IdleTimeout: 60 * time.Second,
-		BodyTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, MinProgress: 1 << 10,
-		HeaderBytes: 32 << 10, HeaderFields: 128, TargetBytes: 16 << 10,
-		ConnectionsPerClient: 256, Connections: 65536,
+		HeaderTimeout:        positive(l.HeaderTimeout, 10*time.Second),
+		IdleTimeout:          positive(l.IdleTimeout, 60*time.Second),
+		BodyTimeout:          positive(l.BodyTimeout, 30*time.Second),
+		WriteTimeout:         positive(l.WriteTimeout, 60*time.Second),
+		MinProgress:          positive(l.MinProgress, 1<<10),
+		HeaderBytes:          positive(l.HeaderBytes, 32<<10),
+		HeaderFields:         positive(l.HeaderFields, 128),
+		TargetBytes:          positive(l.TargetBytes, 16<<10),
+		ConnectionsPerClient: positive(l.ConnectionsPerClient, 256),
+		Connections:          positive(l.Connections, 65536),
 	}
+}
+
+// positive is v, or where that says nothing, the default.
+func positive[T int | time.Duration](v, otherwise T) T {
+	if v > 0 {
+		return v
+	}
+	return otherwise
 }
 
 // UpstreamOptions names an upstream and how long to wait for it.

@@ -209,15 +209,3 @@ func appendCookie(dst []byte, h *head, f *field, hide string) []byte {
 	}
 	return append(dst, '\r', '\n')
 }
-
-func appendInt(dst []byte, n int64) []byte {
-	var digits [20]byte
-	i := len(digits)
-	for {
-		i--
-		digits[i] = byte('0' + n%10)
-		if n /= 10; n == 0 {
-			return append(dst, digits[i:]...)
-		}
-	}
-}

@@ -170,31 +170,3 @@ func (s *Server) part(k *client) {
 	defer s.mu.Unlock()
 	delete(s.clients, k)
 }
-
-// orDefault fills the zero values of l.
-func (l Limits) orDefault() Limits {
-	d := DefaultLimits()
-	for _, p := range []struct{ have, want *time.Duration }{
-		{&l.HeaderTimeout, &d.HeaderTimeout},
-		{&l.IdleTimeout, &d.IdleTimeout},
-		{&l.BodyTimeout, &d.BodyTimeout},
-		{&l.WriteTimeout, &d.WriteTimeout},
-	} {
-		if *p.have <= 0 {
-			*p.have = *p.want
-		}
-	}
-	for _, p := range []struct{ have, want *int }{
-		{&l.MinProgress, &d.MinProgress},
-		{&l.HeaderBytes, &d.HeaderBytes},
-		{&l.HeaderFields, &d.HeaderFields},
-		{&l.TargetBytes, &d.TargetBytes},
-		{&l.ConnectionsPerClient, &d.ConnectionsPerClient},
-		{&l.Connections, &d.Connections},
-	} {
-		if *p.have <= 0 {
-			*p.have = *p.want
-		}
-	}
-	return l
-}

@@ -53,25 +53,12 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 }
 
 func (o UpstreamOptions) orDefault() UpstreamOptions {
-	for _, p := range []struct {
-		have *time.Duration
-		want time.Duration
-	}{
-		{&o.DialTimeout, 5 * time.Second},
-		{&o.HeaderTimeout, 60 * time.Second},
-		{&o.StallTimeout, 5 * time.Minute},
-		{&o.IdleTimeout, 15 * time.Second},
-	} {
-		if *p.have <= 0 {
-			*p.have = p.want
-		}
-	}
-	if o.MaxIdle <= 0 {
-		o.MaxIdle = 256
-	}
-	if o.HeaderBytes <= 0 {
-		o.HeaderBytes = 256 << 10
-	}
+	o.DialTimeout = positive(o.DialTimeout, 5*time.Second)
+	o.HeaderTimeout = positive(o.HeaderTimeout, 60*time.Second)
+	o.StallTimeout = positive(o.StallTimeout, 5*time.Minute)
+	o.IdleTimeout = positive(o.IdleTimeout, 15*time.Second)
+	o.MaxIdle = positive(o.MaxIdle, 256)
+	o.HeaderBytes = positive(o.HeaderBytes, 256<<10)
 	return o
 }
 
