@@ -90,7 +90,7 @@ var answers = []struct {
 	{outbox.ErrForbidden, 403, "An activity can only be posted in one's own name.", true},
 	{outbox.ErrNotSent, 404, "There is nothing here for you.", false},
 	{outbox.ErrReceiveOnly, 503, "This gateway only receives: it cannot sign messages to other servers until its operator " +
-		"sets signing.source (file, mastodon-database). Messages to people on this server can be sent.", false},
+		"sets signing.source. Messages to people on this server can be sent.", false},
 	{outbox.ErrNoKey, 503, "The sender's key cannot be read, so nothing can be signed (signing.source).", false},
 	{errNotOurs, 501, "This outbox sends end-to-end encrypted messages (MLS) and reports (Flag) only; nothing was posted. " +
 		"Post everything else with the instance's own API.", false},
