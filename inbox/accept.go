@@ -30,7 +30,7 @@ type Delivery struct {
 // are its duplicate. Accept keeps no reference to d.
 func (in *Inbox) Accept(ctx context.Context, d Delivery) ([]Result, error) {
 	ms, err := in.Letters(d)
-	if err != nil || len(ms) == 0 {
+	if err != nil {
 		return nil, err
 	}
 	return in.Keep(ctx, ms)

@@ -3,6 +3,7 @@ package inbox_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,6 +51,8 @@ func TestKindOfSeveralObjects(t *testing.T) {
 	f("application", "room", false, application)
 	f("application", "hall", true, application, commit)
 	f("commit", "hall", true, commit, application)
+	f("application", "room", false, application, framed("hall", 1))
+	f("commit", "hall", true, commit, framed("room", 3))
 	f("welcome", "room", false, application, welcome)
 	f("welcome", "room", false, welcome, application)
 	f("", "", false, activity.Object{})
@@ -74,13 +77,43 @@ func TestAcceptKeepsOncePerOwner(t *testing.T) {
 	if m.Kind != "application" || string(m.Group) != "room" || m.Epoch != 5 || m.Actor != alice || string(m.Activity) != string(d.Activity.Raw) {
 		t.Errorf("%+v", m)
 	}
-	if n := counted(t, metrics); n != 2 {
-		t.Errorf("%v messages counted, want 2", n)
+	d.Owners = append(d.Owners, "3")
+	w := in.Watch("1")
+	defer w.Close()
+	if _, err := in.Accept(t.Context(), d); err != nil || woken(w) {
+		t.Errorf("%v, or the second time wakes", err)
+	}
+	if n := counted(t, metrics, "sealgate_mls_messages_total", "application"); n != 3 {
+		t.Errorf("%v messages counted, want 3", n)
+	}
+	d.Activity = create("https://peer.example/2")
+	if _, err := in.Accept(t.Context(), d); err != nil || !woken(w) {
+		t.Errorf("%v, or nobody was woken", err)
 	}
 }
 
-// counted reads sealgate_mls_messages_total{direction="in",kind="application"}.
-func counted(t *testing.T, r *prometheus.Registry) float64 {
+// TestRequestIsTold: who asks is told of once, and counted.
+func TestRequestIsTold(t *testing.T) {
+	in, metrics := newInbox()
+	w := in.Watch("bob")
+	defer w.Close()
+	for n, kind := range []string{"welcome", "commit"} {
+		m := inboxtest.Sample("bob", n)
+		m.Kind, m.Group, m.Fate = kind, nil, inbox.Await
+		if _, err := in.Keep(t.Context(), []inbox.Message{m}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all := w.Notices(); len(all) != 1 || all[0].Kind != inbox.MessageRequest || all[0].Request == "" || all[0].Actor != alice {
+		t.Errorf("%+v", all)
+	}
+	if n := counted(t, metrics, "sealgate_message_requests_total", "opened"); n != 1 {
+		t.Errorf("%v requests counted", n)
+	}
+}
+
+// counted reads one counter, by its last label.
+func counted(t *testing.T, r *prometheus.Registry, name, last string) float64 {
 	t.Helper()
 	families, err := r.Gather()
 	if err != nil {
@@ -88,8 +121,7 @@ func counted(t *testing.T, r *prometheus.Registry) float64 {
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			l := m.GetLabel()
-			if f.GetName() == "sealgate_mls_messages_total" && l[0].GetValue() == "in" && l[1].GetValue() == "application" {
+			if l := m.GetLabel(); f.GetName() == name && l[len(l)-1].GetValue() == last {
 				return m.GetCounter().GetValue()
 			}
 		}
@@ -135,7 +167,7 @@ func TestAcceptRefuses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			in, _ := newInbox()
 			rs, err := in.Accept(t.Context(), inbox.Delivery{Signer: alice, Activity: c.a, Owners: []inbox.Owner{"1"}})
-			if !errors.Is(err, c.want) || rs != nil {
+			if !errors.Is(err, c.want) || rs != nil || strings.Contains(c.name, "second") && !strings.Contains(err.Error(), "object 2") {
 				t.Errorf("%+v, %v, want %v", rs, err, c.want)
 			}
 			if u, _ := in.Usage(t.Context(), "1"); u != (inbox.Usage{}) {

@@ -43,7 +43,7 @@ func TestNoticesWaitBounded(t *testing.T) {
 	for range 1000 {
 		in.Tell("bob", inbox.Notice{Kind: inbox.LowWater})
 	}
-	if n := len(w.Notices()); n == 0 || n > 100 {
+	if n := len(w.Notices()); n != 8 {
 		t.Errorf("%d notices wait", n)
 	}
 	if n := len(w.Notices()); n != 0 {

@@ -40,11 +40,10 @@ func (d Door) Learn(l Ledger, now time.Time, lesson Lesson) error {
 			holders = append(holders, RequestID(actor))
 		}
 	}
-	queue, err := letGroupGo(l, lesson.Owner, g, now, holders...)
-	if err != nil {
+	if _, err := letGroupGo(l, lesson.Owner, g, now, holders...); err != nil {
 		return err
 	}
-	if changed || queue != nil {
+	if changed { // it is when there are holders
 		if err := keepGroup(l, lesson.Owner, g); err != nil {
 			return err
 		}

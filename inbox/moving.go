@@ -117,7 +117,7 @@ func readMessage(l Ledger, w *Waiting, n uint64) (*Message, error) {
 // isOf tells whether the message belongs to the group with that queue, and is no
 // invitation: these wait for their own acceptance.
 func (m *Message) isOf(group string) bool {
-	return m.Group != nil && m.Kind != "welcome" && hex.EncodeToString([]byte(groupName(m.Group))) == group
+	return m.Kind != "welcome" && hex.EncodeToString([]byte(groupName(m.Group))) == group
 }
 
 // one delivers a message and notes what its delivery shows.

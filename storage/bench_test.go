@@ -3,6 +3,7 @@ package storage_test
 import (
 	"crypto/rand"
 	"fmt"
+	rng "math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -99,4 +100,55 @@ func BenchmarkAfter(b *testing.B) {
 			b.Fatal(len(es), err)
 		}
 	}
+}
+
+// BenchmarkReadOne reads single messages of 4 KiB, and key packages, at random out of a store many times as large as
+// its caches: what the size of a block costs. The files are in the page cache.
+func BenchmarkReadOne(b *testing.B) {
+	const people, each = 1000, 75
+	o := options(b.TempDir())
+	o.Quota = 1 << 40
+	s, err := storage.Open(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	for owner := range people {
+		ms := make([]inbox.Message, each)
+		for i := range ms {
+			ms[i] = inboxtest.Sample(inbox.Owner(fmt.Sprint(owner)), i)
+			ms[i].Activity = make([]byte, benchSize)
+			rand.Read(ms[i].Activity)
+		}
+		if _, err := s.Append(b.Context(), ms); err != nil {
+			b.Fatal(err)
+		}
+	}
+	fillPools(b, s, people)
+	s.WaitIdle()
+	pools := make([]inbox.Pool, people)
+	for i := range pools {
+		if pools[i], err = s.Pool(b.Context(), inbox.Owner(fmt.Sprint(i))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("message", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			es, err := s.After(b.Context(), inbox.Owner(fmt.Sprint(rng.IntN(people))), inbox.Position(rng.IntN(each)), 1)
+			if err != nil || len(es) != 1 {
+				b.Fatal(len(es), err)
+			}
+		}
+	})
+	b.Run("package", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			i := rng.IntN(people)
+			id := pools[i].Packages[rng.IntN(packagesEach)].ID
+			if _, err := s.Content(b.Context(), inbox.Owner(fmt.Sprint(i)), id); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -27,7 +27,7 @@ func BenchmarkMillion(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		fillPools(b, s)
+		fillPools(b, s, millionPeople)
 		if err := s.Close(); err != nil {
 			b.Fatal(err)
 		}
@@ -48,12 +48,12 @@ func BenchmarkMillion(b *testing.B) {
 }
 
 // fillPools writes what publishing would, but for the mathematics.
-func fillPools(b *testing.B, s *storage.Store) {
+func fillPools(b *testing.B, s *storage.Store, people int) {
 	b.Helper()
 	errs := make(chan error, benchWriters)
 	for w := range benchWriters {
 		go func() {
-			for i := w; i < millionPeople; i += benchWriters {
+			for i := w; i < people; i += benchWriters {
 				owner := inbox.Owner(fmt.Sprint(i))
 				if err := s.ChangePool(b.Context(), owner, func(c *inbox.Change) error { fillPool(c, owner); return nil }); err != nil {
 					errs <- err

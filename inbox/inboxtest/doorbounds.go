@@ -59,6 +59,85 @@ func testAllowance(t *testing.T, b *bench) {
 	b.waits(t, big)
 	b.accept(t, "bob", stranger)
 	b.delivered(t, letter("bob", stranger, "commit", "g", 2))
+	for n, size := range []int64{door.MessageBytes / 2, door.MessageBytes / 2, 1} {
+		m := letter("carol", stranger, "application", "g", n)
+		m.Activity = make([]byte, size)
+		if r := b.enter(t, m); r.Delivered() != (n < 2) || r.Waits != (n == 2) {
+			t.Errorf("message %d: %+v", n, r)
+		}
+	}
+}
+
+// testEvictsToSevenEighths: the request that is too much, by number or by bytes, drives out so many that an eighth is free.
+func testEvictsToSevenEighths(t *testing.T, b *bench) {
+	for o, c := range map[inbox.Owner]struct {
+		size      int64
+		fit, left int
+	}{"number": {100, door.Requests, door.Requests * 7 / 8}, "bytes": {door.Bytes / 8, 8, 7}} {
+		for n := range c.fit + 1 {
+			m := letter(o, fmt.Sprintf("https://h%d.example/users/x", n), "welcome", "", 1)
+			m.Activity = make([]byte, c.size)
+			r, want := b.waits(t, m), [2]int{n + 1, 0}
+			if n == c.fit {
+				want = [2]int{c.left, n + 1 - c.left}
+			}
+			if all := b.requests(t, o); len(all) != want[0] || r.Evicted != want[1] {
+				t.Errorf("%s, request %d: %d are left, %d evicted, want %d", o, n+1, len(all), r.Evicted, want)
+			}
+		}
+	}
+}
+
+// testOwnRequestStays: what a message follows is not driven out by it, nor is what is being let go.
+func testOwnRequestStays(t *testing.T, b *bench) {
+	sized := func(o inbox.Owner, n int, kind string, size int64) inbox.Message {
+		m := letter(o, fmt.Sprintf("https://h%d.example/users/x", n), kind, fmt.Sprint("group ", n), 1)
+		m.Activity = make([]byte, size)
+		return m
+	}
+	for n := range 8 {
+		b.waits(t, sized("bob", n, "welcome", door.Bytes/8))
+		b.clock.Advance(time.Second)
+	}
+	b.waits(t, sized("bob", 0, "commit", 1))
+	if all := b.requests(t, "bob"); len(all) >= 8 || all[0].Host != "h0.example" || all[0].Messages != 2 {
+		t.Errorf("%d requests, the first %+v", len(all), all[0])
+	}
+	for n := range 4 {
+		b.waits(t, sized("carol", n, "welcome", door.Bytes/4))
+		again := sized("carol", n, "welcome", 1)
+		again.Fate, again.ActivityID = inbox.Admit, again.ActivityID+"/again"
+		b.waits(t, again)
+	}
+	b.waits(t, sized("carol", 5, "welcome", 100))
+	b.letGo(t)
+	if got := b.usage(t, "carol"); got.Total != 8 || len(b.requests(t, "carol")) != 1 {
+		t.Errorf("%+v and %+v", got, b.requests(t, "carol"))
+	}
+}
+
+// testExpiredAreCounted: each request that ran out unheard is told of once, by the next that comes; one that was dropped is not.
+func testExpiredAreCounted(t *testing.T, b *bench) {
+	opens := func(o inbox.Owner, n, expired int) {
+		t.Helper()
+		if r := b.waits(t, letter(o, fmt.Sprint("https://h.example/users/", n), "welcome", "", 1)); r.Expired != expired {
+			t.Errorf("%s's request %d: %d expired, want %d", o, n, r.Expired, expired)
+		}
+	}
+	opens("carol", 1, 0)
+	if err := b.Inbox.DropRequest(t.Context(), "carol", b.requests(t, "carol")[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	opens("bob", 1, 0)
+	b.clock.Advance(time.Hour)
+	opens("bob", 2, 0)
+	b.clock.Advance(door.Life - time.Hour)
+	opens("bob", 3, 1)
+	opens("carol", 2, 0)
+	b.clock.Advance(time.Hour)
+	opens("bob", 4, 1)
+	b.clock.Advance(door.Life)
+	opens("bob", 5, 2)
 }
 
 func testGroupsAreBounded(t *testing.T, b *bench) {
@@ -71,8 +150,22 @@ func testGroupsAreBounded(t *testing.T, b *bench) {
 		}
 		b.append(t, ms...)
 		b.clock.Advance(time.Millisecond)
+		if from == 950 {
+			if known := remembered(t, b); known != 1000 {
+				t.Errorf("%d of 1000 groups are remembered", known)
+			}
+		}
 	}
-	known := 0
+	if known := remembered(t, b); known > 1024 || known < 700 {
+		t.Errorf("%d groups are remembered", known)
+	}
+	if s, err := b.Inbox.Standing(t.Context(), "bob", []byte("real"), friend); err != nil || !s.Joined || !s.Seen {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func remembered(t *testing.T, b *bench) (known int) {
+	t.Helper()
 	for n := range 1300 {
 		actor := fmt.Sprintf("https://x.example/users/%d", n/door.Messages)
 		if s, err := b.Inbox.Standing(t.Context(), "bob", fmt.Appendf(nil, "made up %d", n), actor); err != nil {
@@ -81,12 +174,7 @@ func testGroupsAreBounded(t *testing.T, b *bench) {
 			known++
 		}
 	}
-	if known > 1024 || known < 700 {
-		t.Errorf("%d groups are remembered", known)
-	}
-	if s, err := b.Inbox.Standing(t.Context(), "bob", []byte("real"), friend); err != nil || !s.Joined || !s.Seen {
-		t.Errorf("%+v, %v", s, err)
-	}
+	return known
 }
 
 func testSenderHasAShare(t *testing.T, b *bench) {

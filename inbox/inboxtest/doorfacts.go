@@ -106,8 +106,10 @@ func testAcceptNeedsRoom(t *testing.T, b *bench) {
 	if err := b.Store.(inbox.Keeper).Trim(t.Context(), "bob", 1); err != nil {
 		t.Fatal(err)
 	}
-	b.accept(t, "bob", stranger)
-	b.wantIDs(t, "bob", big)
+	full.ActivityID, full.Activity = "https://here.example/2", make([]byte, quota-door.RequestBytes)
+	b.append(t, full)
+	b.accept(t, "bob", stranger) // it fits to the byte
+	b.wantIDs(t, "bob", full, big)
 }
 
 // testAcceptedInParts: of a request with more in it than the mailbox takes, the rest follows when there is room, before

@@ -13,7 +13,6 @@ import (
 // neither what comes meanwhile nor his own copy overtakes them. The invitation, and what
 // belongs to other groups, wait on.
 func testLessonLetsGo(t *testing.T, b *bench) {
-	const third = "https://third.example/users/member"
 	welcome, other := letter("bob", stranger, "welcome", "", 1), letter("bob", stranger, "commit", "other", 5)
 	all := []inbox.Message{
 		letter("bob", stranger, "commit", "g", 1), letter("bob", third, "application", "g", 1), letter("bob", stranger, "commit", "g", 2),

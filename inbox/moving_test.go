@@ -1,0 +1,72 @@
+package inbox_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+)
+
+// waiting is an inbox in which a request of alice's waits for each of owners: a Welcome of 1.5 MiB and three messages of
+// half a MiB.
+func waiting(t *testing.T, clock *inboxtest.Clock, owners ...inbox.Owner) (*inbox.Inbox, inbox.Message) {
+	t.Helper()
+	store := &inboxtest.Memory{Clock: clock.Now, Door: inbox.Door{RequestBytes: 4 << 20}}
+	in := inbox.New(inbox.Options{Store: store, Clock: clock.Now})
+	welcome := inbox.Message{Actor: alice, Kind: "welcome", Fate: inbox.Await}
+	for _, o := range owners {
+		for n, size := range []int{3 << 19, 1 << 19, 1 << 19, 1 << 19} {
+			m := welcome
+			if n > 0 {
+				m.Kind, m.Group, m.Fate = "commit", []byte("room"), inbox.Admit
+			}
+			m.Owner, m.ActivityID, m.Activity = o, fmt.Sprint("https://peer.example/", n), make([]byte, size)
+			if rs, err := in.Keep(t.Context(), []inbox.Message{m}); err != nil || !rs[0].Waits {
+				t.Fatalf("%+v, %v", rs, err)
+			}
+		}
+	}
+	return in, welcome
+}
+
+// TestReleaseInParts: what is let go goes a MiB at a time, in order, and Run is told to come again at once.
+func TestReleaseInParts(t *testing.T) {
+	clock := inboxtest.NewClock()
+	in, welcome := waiting(t, clock, "bob")
+	welcome.Owner, welcome.ActivityID, welcome.Fate, welcome.Activity = "bob", "https://peer.example/9", inbox.Admit, make([]byte, 99)
+	if rs, err := in.Keep(t.Context(), []inbox.Message{welcome}); err != nil || !rs[0].Waits {
+		t.Fatalf("%+v, %v", rs, err)
+	}
+	for _, want := range []int{1, 3, 5} {
+		next, err := in.LetGo(t.Context())
+		u, _ := in.Usage(t.Context(), "bob")
+		if err != nil || u.Total != want || next.After(clock.Now()) != (want == 5) {
+			t.Errorf("%d of 5, next at %v, %v, want %d", u.Total, next, err, want)
+		}
+	}
+}
+
+// TestAcceptIsWhole: a request that its owner accepts is delivered at once, whatever its size, and who listens is told.
+func TestAcceptIsWhole(t *testing.T) {
+	in, _ := waiting(t, inboxtest.NewClock(), "bob")
+	w := in.Watch("bob")
+	defer w.Close()
+	if err := in.AcceptRequest(t.Context(), "bob", inbox.RequestID(alice)); err != nil {
+		t.Fatal(err)
+	}
+	if u, err := in.Usage(t.Context(), "bob"); u.Total != 4 || err != nil || !woken(w) {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
+// TestFits: to the byte, and as Append would decide.
+func TestFits(t *testing.T) {
+	store := &inboxtest.Memory{Quota: 100}
+	for size, want := range map[int]bool{100: true, 101: false} {
+		m := inbox.Message{Owner: "bob", Actor: alice, ActivityID: "1", Activity: make([]byte, size)}
+		if got := store.Fits(&m); got != want {
+			t.Errorf("%d bytes of 100 fit: %v", size, got)
+		}
+	}
+}
