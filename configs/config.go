@@ -69,7 +69,7 @@ type ACME struct {
 
 // Storage is where messages are kept.
 type Storage struct {
-	Engine        string `yaml:"engine" example:"badger"`
+	Engine        string `yaml:"engine" oneof:"badger" example:"badger"`
 	Path          string `yaml:"path" kind:"path" example:"./data/store"`
 	EncryptionKey Secret `yaml:"encryption_key" example:"file:./data/store.key"`
 }

@@ -58,13 +58,6 @@ func (l leaf) isSecret() bool {
 	return ok
 }
 
-// secretSet reports a secret that is written in the configuration itself: its text does not tell it
-// from another.
-func (l leaf) secretSet() bool {
-	s, ok := reflect.TypeAssert[Secret](l.value)
-	return ok && s.String() == redacted
-}
-
 // set parses texts into the value; more than one is for lists only. The value is unchanged on error.
 func (l leaf) set(texts []string) error {
 	if !l.isList() {
@@ -160,14 +153,4 @@ func (l leaf) in(s, dir string) string {
 		return unixIn(strings.TrimSuffix(s, "/"), dir)
 	}
 	return s
-}
-
-// Keys returns the full name of every key, in the order of the file.
-func Keys() []string {
-	var c Config
-	var keys []string
-	for _, l := range leaves(&c) {
-		keys = append(keys, l.key)
-	}
-	return keys
 }

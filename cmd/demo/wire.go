@@ -29,16 +29,13 @@ var (
 
 // actor is what the demonstration reads of an actor document.
 type actor struct {
-	ID          string
 	Inbox       string
 	KeyPackages string
 	Messages    string
-	Endpoints   struct{ SharedInbox string }
 }
 
 // activity is what the demonstration reads of a Create.
 type activity struct {
-	ID     string
 	Actor  string
 	Object struct {
 		Type    []string

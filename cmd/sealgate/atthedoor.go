@@ -24,11 +24,16 @@ func (d doorkeeper) people(ctx context.Context, name string) ([]mastodon.Person,
 	if name == "" {
 		return d.store.People(ctx)
 	}
+	p, err := d.person(ctx, name)
+	return []mastodon.Person{p}, err
+}
+
+func (d doorkeeper) person(ctx context.Context, name string) (mastodon.Person, error) {
 	p, err := d.store.Whom(ctx, name)
 	if errors.Is(err, mastodon.ErrNoPerson) {
-		return nil, fmt.Errorf("nobody here is known as %q", name)
+		return p, fmt.Errorf("nobody here is known as %q", name)
 	}
-	return []mastodon.Person{p}, err
+	return p, err
 }
 
 // List implements admin.Door.
@@ -77,9 +82,9 @@ func (d doorkeeper) waiting(ctx context.Context, do func(page.Waiting)) error {
 
 // Decide implements admin.Door.
 func (d doorkeeper) Decide(ctx context.Context, name, id, action string) error {
-	p, err := d.store.Whom(ctx, name)
+	p, err := d.person(ctx, name)
 	if err != nil {
-		return fmt.Errorf("nobody here is known as %q", name)
+		return err
 	}
 	switch action {
 	case "accept":
@@ -134,9 +139,9 @@ func (d doorkeeper) Rejoin(ctx context.Context, s admin.Severing) (admin.Severin
 		return s, err
 	}
 	if s.Person != "" {
-		p, err := d.store.Whom(ctx, s.Person)
+		p, err := d.person(ctx, s.Person)
 		if err != nil {
-			return s, fmt.Errorf("nobody here is known as %q", s.Person)
+			return s, err
 		}
 		one.Owner = inbox.Owner(p.Account)
 	}

@@ -27,20 +27,16 @@ func backupCommand() *cobra.Command {
 		Long: "Copy everything the store holds at this moment into FILE, encrypted under storage.encryption_key. The key files beside\n" +
 			"the store are not in it: keep a copy of store.key, actor.pem and keylog.pem elsewhere. Only rotate-key changes one.\n" +
 			"Until it is whole it is FILE.part; after an interruption of any kind the same command goes on from there.",
-		Args: oneFile,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			config, err := s.load()
-			if err != nil {
-				return err
-			}
+		Args: one("file"),
+		RunE: s.does("backup", func(cmd *cobra.Command, config configs.Config, args []string) error {
 			b := backup{config: config, progress: progress(cmd.ErrOrStderr())}
 			amount, err := b.make(cmd.Context(), args[0])
 			if err != nil {
-				return fmt.Errorf("backup: %w", err)
+				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s holds %d rows, %d bytes, read back and whole\n", args[0], amount.Rows, amount.Bytes)
 			return err
-		},
+		}),
 	}
 	s.bind(cmd)
 	return cmd
@@ -53,29 +49,18 @@ func restoreCommand() *cobra.Command {
 		Short: "Make the store anew from a backup; refuses to overwrite one",
 		Long: "Make the store at storage.path from a backup, with the storage.encryption_key of then. Key packages that may have been\n" +
 			"handed out since the backup are spent; their owners' clients are told and publish fresh ones.",
-		Args: oneFile,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			config, err := s.load()
+		Args: one("file"),
+		RunE: s.does("restore", func(cmd *cobra.Command, config configs.Config, args []string) error {
+			amount, err := restore(cmd.Context(), config, args[0], progress(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
-			amount, err := restore(cmd.Context(), config, args[0], progress(cmd.ErrOrStderr()))
-			if err != nil {
-				return fmt.Errorf("restore: %w", err)
-			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s has %d rows, %d bytes; start the gateway\n", config.Storage.Path, amount.Rows, amount.Bytes)
 			return err
-		},
+		}),
 	}
 	s.bind(cmd)
 	return cmd
-}
-
-func oneFile(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return usageError{fmt.Errorf("give one file; see '%s --help'", cmd.CommandPath())}
-	}
-	return nil
 }
 
 // progress writes one line over and over, on a terminal; elsewhere nothing.

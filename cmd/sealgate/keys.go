@@ -3,18 +3,13 @@ package main
 import (
 	"bytes"
 	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,7 +26,7 @@ func (g *gateway) openKeys() (*inbox.Directory, error) {
 }
 
 func openKeys(config configs.Config, store *storage.Store, in *inbox.Inbox, metrics prometheus.Registerer) (*inbox.Directory, error) {
-	key, err := loadOrCreateLogKey(logKeyFile(config))
+	key, err := logKey().loadOrMake(config)
 	if err != nil {
 		return nil, err
 	}
@@ -42,61 +37,8 @@ func openKeys(config configs.Config, store *storage.Store, in *inbox.Inbox, metr
 	}), nil
 }
 
-// logKeyFile is where the key that signs people's key logs lies: beside the store.
-func logKeyFile(config configs.Config) string {
-	return filepath.Join(filepath.Dir(config.Storage.Path), "keylog.pem")
-}
-
-// loadOrCreateLogKey reads the Ed25519 key of the logs, or makes it on the first start, mode 0600.
-func loadOrCreateLogKey(path string) (ed25519.PrivateKey, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return createLogKey(path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the key of the key logs: %w", err)
-	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, fmt.Errorf("read the key of the key logs: %s is not PEM; put it back from your backup", path)
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("read the key of the key logs %s: %w", path, err)
-	}
-	private, ok := key.(ed25519.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("read the key of the key logs: %s is not Ed25519", path)
-	}
-	return private, nil
-}
-
-func createLogKey(path string) (ed25519.PrivateKey, error) {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make the key of the key logs: %w", err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o700)
-	}
-	if err == nil {
-		err = writeSynced(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("write the key of the key logs: %w", err)
-	}
-	return key, nil
-}
-
 func keysCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "keys", Short: "Look at people's key logs",
-		Args: onlySubcommands,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(keysVerifyCommand())
-	return cmd
+	return group("keys", "Look at people's key logs", keysVerifyCommand())
 }
 
 func keysVerifyCommand() *cobra.Command {
@@ -107,12 +49,7 @@ func keysVerifyCommand() *cobra.Command {
 		Short: "Check an exported key log, without asking anybody",
 		Long: "Check that a key log (GET …/keyPackages?history=1) is unbroken and signed by one key. The answers of several\n" +
 			"pages can stand one after the other in FILE. What this proves and what not: docs/key-directory.md.",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usageError{fmt.Errorf("give one file; see '%s --help'", cmd.CommandPath())}
-			}
-			return nil
-		},
+		Args: one("file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key, err := base64.StdEncoding.DecodeString(pinned)
 			if err != nil || len(key) != 0 && len(key) != ed25519.PublicKeySize {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
 )
@@ -92,12 +93,14 @@ func TestKeysVerifyRefuses(t *testing.T) {
 }
 
 func TestLogKeyIsMadeOnce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "data", "keylog.pem")
-	first, err := loadOrCreateLogKey(path)
+	config := configs.Default()
+	config.Storage.Path = filepath.Join(t.TempDir(), "data", "store")
+	path := logKey().path(config)
+	first, err := logKey().loadOrMake(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := loadOrCreateLogKey(path)
+	again, err := logKey().loadOrMake(config)
 	if err != nil || !first.Equal(again) {
 		t.Errorf("another key: %v", err)
 	}
@@ -107,7 +110,7 @@ func TestLogKeyIsMadeOnce(t *testing.T) {
 	if err := os.WriteFile(path, []byte("garbage"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := loadOrCreateLogKey(path); err == nil {
+	if _, err := logKey().loadOrMake(config); err == nil {
 		t.Error("garbage is a key")
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/storage"
 )
 
@@ -37,20 +38,13 @@ func leaveCommand() *cobra.Command {
 			"packages; mailboxes stay readable until mailbox.retention ends. The command then waits until everything queued for\n" +
 			"other servers is delivered or given up, and may be ended before. --undo takes messages again. See docs/operations.md.",
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := s.load()
+		RunE: s.does("leave", func(cmd *cobra.Command, config configs.Config, _ []string) error {
 			args := url.Values{}
 			if undo {
 				args.Set("undo", "yes")
 			}
-			if err == nil {
-				err = operate(cmd.Context(), config, "leave", args, cmd.OutOrStdout())
-			}
-			if err != nil {
-				return fmt.Errorf("leave: %w", err)
-			}
-			return nil
-		},
+			return operate(cmd.Context(), config, "leave", args, cmd.OutOrStdout())
+		}),
 	}
 	s.bind(cmd)
 	cmd.Flags().BoolVar(&undo, "undo", false, "take messages again")

@@ -52,32 +52,52 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 func newRoot() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "sealgate",
-		Short:         "End-to-end encrypted messages for the people of an unpatched Mastodon",
-		SilenceErrors: true,
-		SilenceUsage:  true,
+	root := group("sealgate", "End-to-end encrypted messages for the people of an unpatched Mastodon",
+		serveCommand(), checkCommand(), keysCommand(), policyCommand(), requestsCommand(), backupCommand(), restoreCommand(),
+		rotateKeyCommand(), userCommand(), leaveCommand(), versionCommand())
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
+	})
+	return root
+}
+
+// noArguments refuses positional arguments as a usage error.
+func noArguments(cmd *cobra.Command, args []string) error { return atMost(0)(cmd, args) }
+
+// atMost refuses more arguments than so many.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usageError{fmt.Errorf("%q is one word too many; see '%s --help'", args[n], cmd.CommandPath())}
+		}
+		return nil
+	}
+}
+
+// one wants exactly one argument.
+func one(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usageError{fmt.Errorf("give one %s; see '%s --help'", what, cmd.CommandPath())}
+		}
+		return nil
+	}
+}
+
+// group is a command that only has others below it.
+func group(use, short string, below ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q; 'sealgate help' lists them", args[0])}
+				return usageError{fmt.Errorf("unknown command %q; '%s --help' lists them", args[0], cmd.CommandPath())}
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
-	})
-	root.AddCommand(serveCommand(), checkCommand(), keysCommand(), policyCommand(), requestsCommand(), backupCommand(), restoreCommand(), rotateKeyCommand(),
-		userCommand(), leaveCommand(), versionCommand())
-	return root
-}
-
-// noArguments refuses positional arguments as a usage error.
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("%q is one word too many; see '%s --help'", args[0], cmd.CommandPath())}
-	}
-	return nil
+	cmd.AddCommand(below...)
+	return cmd
 }

@@ -16,32 +16,16 @@ import (
 )
 
 func policyCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "policy", Short: "Check, test, try, explain and change the abuse policy",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q; see '%s --help'", args[0], cmd.CommandPath())}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(
+	return group("policy", "Check, test, try, explain and change the abuse policy",
 		policyCheckCommand(), policyTestCommand(), policyPresetCommand(), policyStatusCommand(), policyReloadCommand(),
 		policyExplainCommand(), policyReplayCommand(), policyShadowCommand(), policyDiffCommand(), policyHistoryCommand(), policyRollbackCommand(),
 	)
-	return cmd
 }
 
 func policyPresetCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "preset NAME", Short: "Print a preset (open, normal or quiet), to begin a policy of your own with",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usageError{fmt.Errorf("give one name: open, normal or quiet")}
-			}
-			return nil
-		},
+		Args: one("name: open, normal or quiet"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			text, err := configs.Preset(args[0])
 			if err != nil {
@@ -81,12 +65,7 @@ func policyFileCommand(use, short string, show func(checkedPolicy, io.Writer) er
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: use, Short: short,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usageError{fmt.Errorf("give one file; see '%s --help'", cmd.CommandPath())}
-			}
-			return nil
-		},
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			origin, err := originOf(&s, args)
 			if err != nil {

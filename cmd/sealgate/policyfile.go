@@ -119,17 +119,7 @@ func replaceFile(path string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".policy-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) //nolint:errcheck // it is gone when all went well
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(about.Mode()), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
+	if err := writeWhole(path, text, about.Mode()); err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}
 	return nil

@@ -35,12 +35,7 @@ func (l liveCommand[T]) command() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: l.use, Short: l.short,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > l.args {
-				return usageError{fmt.Errorf("%q is one word too many; see '%s --help'", args[l.args], cmd.CommandPath())}
-			}
-			return nil
-		},
+		Args: atMost(l.args),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			config, err := s.load()
 			if err != nil {

@@ -14,14 +14,9 @@ import (
 )
 
 func requestsCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "requests", Short: "List and answer message requests, cut somebody off",
-		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(requestsListCommand(), decideCommand("accept", "Deliver a message request, in order"),
+	return group("requests", "List and answer message requests, cut somebody off",
+		requestsListCommand(), decideCommand("accept", "Deliver a message request, in order"),
 		decideCommand("drop", "Forget a message request and what follows it"), severCommand())
-	return cmd
 }
 
 func requestsListCommand() *cobra.Command {

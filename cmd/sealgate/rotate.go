@@ -20,16 +20,9 @@ func rotateKeyCommand() *cobra.Command {
 		Long: "Make a new storage.encryption_key and put the store under it; requests wait for a moment, none fails. The former key stays\n" +
 			"beside the new one for as long as you keep backups that were made under it. Then delete it.",
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := s.load()
-			if err == nil {
-				err = operate(cmd.Context(), config, "rotate-key", nil, cmd.OutOrStdout())
-			}
-			if err != nil {
-				return fmt.Errorf("rotate-key: %w", err)
-			}
-			return nil
-		},
+		RunE: s.does("rotate-key", func(cmd *cobra.Command, config configs.Config, _ []string) error {
+			return operate(cmd.Context(), config, "rotate-key", nil, cmd.OutOrStdout())
+		}),
 	}
 	s.bind(cmd)
 	return cmd

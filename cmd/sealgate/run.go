@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +20,6 @@ import (
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/policy/oauth"
 	"github.com/sealgate/sealgate/policy/ratelimit"
-	"github.com/sealgate/sealgate/policy/signature"
 	"github.com/sealgate/sealgate/relay"
 	"github.com/sealgate/sealgate/relay/admin"
 	"github.com/sealgate/sealgate/relay/admin/page"
@@ -155,7 +153,7 @@ func newPeople(config configs.Config, register mastodon.Register, log *slog.Logg
 }
 
 func (g *gateway) openFront() error {
-	own, err := loadOrCreateActorKey(actorKeyFile(g.config))
+	own, err := actorKey().loadOrMake(g.config)
 	if err != nil {
 		return err
 	}
@@ -223,24 +221,17 @@ func (g *gateway) newUpstream(url string) (*forward.Upstream, error) {
 // newGate makes the way from a signed request to its signer. Fetches that a peer refuses unsigned
 // are signed by the gateway's own actor.
 func (g *gateway) newGate(own *rsa.PrivateKey) *policy.Gate {
-	f := g.config.Federation
 	limits := g.config.Limits
 	base := publicBase(g.config)
 	keyID, actor := relay.OwnKeyID(base), relay.OwnActor(base)
-	client := actorkey.NewClient(actorkey.ClientOptions{
-		Timeout: time.Duration(f.Timeout), AllowPlainHTTP: f.AllowPlainHTTP, AllowNetworks: f.AllowNetworks,
-		UserAgent: "Sealgate/" + version + " (+" + actor + ")", Metrics: g.metrics,
-	})
 	g.keys = actorkey.New(actorkey.Options{
-		Client: client, Timeout: time.Duration(f.Timeout), Log: g.log, Metrics: g.metrics,
+		Client: g.newClient(actorkey.ClientOptions{}), Timeout: time.Duration(g.config.Federation.Timeout), Log: g.log, Metrics: g.metrics,
 		Local: func(id string) (actorkey.Key, bool) {
 			return actorkey.Key{ID: keyID, Actor: actor, Public: &own.PublicKey}, id == keyID
 		},
-		Sign: func(r *http.Request) error {
-			return signature.SignHTTP(r, nil, signature.Signer{KeyID: keyID, Key: own}, time.Now())
-		},
+		Sign: g.signAs(own),
 	})
-	g.later(func() error { g.keys.Close(); client.CloseIdleConnections(); return nil })
+	g.later(func() error { g.keys.Close(); return nil })
 	return policy.New(policy.Options{
 		Keys: g.keys, Domain: g.config.Domain,
 		FailedSignatures: rateOf(limits.FailedSignatures), SignedRequests: rateOf(limits.SignedRequests),

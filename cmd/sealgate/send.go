@@ -118,7 +118,7 @@ func (c *checker) deliver(ctx context.Context, to recipient) (string, error) {
 
 // exchange signs req, sends it and returns the body of a 2xx answer.
 func (c *checker) exchange(req *http.Request, body []byte) ([]byte, error) {
-	key, err := loadActorKey(actorKeyFile(c.config))
+	key, err := actorKey().load(c.config)
 	if err != nil {
 		return nil, fmt.Errorf("%w; start the gateway once, and run this command as its user", err)
 	}

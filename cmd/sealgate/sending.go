@@ -5,14 +5,11 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/policy/actorkey"
-	"github.com/sealgate/sealgate/policy/signature"
-	"github.com/sealgate/sealgate/relay"
 	"github.com/sealgate/sealgate/relay/outbox"
 	"github.com/sealgate/sealgate/relay/outbox/mastodondb"
 	"github.com/sealgate/sealgate/relay/outbox/sidekiq"
@@ -24,18 +21,9 @@ func (g *gateway) newOutbox(own *rsa.PrivateKey) (*outbox.Outbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, base := g.config.Federation, publicBase(g.config)
-	keyID := relay.OwnKeyID(base)
-	client := actorkey.NewClient(actorkey.ClientOptions{
-		Timeout: time.Duration(f.Timeout), AllowPlainHTTP: f.AllowPlainHTTP, AllowNetworks: f.AllowNetworks,
-		UserAgent: "Sealgate/" + version + " (+" + relay.OwnActor(base) + ")", Metrics: g.metrics,
-	})
-	g.later(func() error { client.CloseIdleConnections(); return nil })
 	return outbox.New(outbox.Options{
-		Domain: g.config.Domain, Base: base, Store: g.store, Inbox: g.inbox, Intake: g.intake, People: g.people, Keys: keys, Courier: courier, Client: client,
-		Sign: func(r *http.Request) error {
-			return signature.SignHTTP(r, nil, signature.Signer{KeyID: keyID, Key: own}, time.Now())
-		},
+		Domain: g.config.Domain, Base: publicBase(g.config), Store: g.store, Inbox: g.inbox, Intake: g.intake, People: g.people,
+		Keys: keys, Courier: courier, Client: g.newClient(actorkey.ClientOptions{}), Sign: g.signAs(own),
 		Limits: activity.Limits{Depth: g.config.Limits.JSONDepth, Keys: g.config.Limits.JSONKeys},
 		Each:   g.config.Sending.Addressing == "each", Jitter: time.Duration(g.config.Sending.Jitter),
 		Log: g.log, Metrics: g.metrics,

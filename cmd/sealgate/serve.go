@@ -41,6 +41,20 @@ func (s *settings) load() (configs.Config, error) {
 	return config, errors.Join(err, unknown)
 }
 
+// does is the RunE of a command that loads the configuration first; what goes wrong then is said under its name.
+func (s *settings) does(name string, do func(*cobra.Command, configs.Config, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		config, err := s.load()
+		if err != nil {
+			return err
+		}
+		if err := do(cmd, config, args); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	}
+}
+
 // programVariables are the SEALGATE_ variables that the tests and the build of this project use.
 func programVariables() []string {
 	return []string{"SEALGATE_VECTORS", "SEALGATE_SAMPLES", "SEALGATE_CACHE", "SEALGATE_SEED", "SEALGATE_SEEDS", "SEALGATE_SOAK", "SEALGATE_TEST_WAVE"}

@@ -6,16 +6,13 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"net/url"
-	"time"
 
 	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/policy/actorkey"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/policy/oauth"
-	"github.com/sealgate/sealgate/policy/signature"
 	"github.com/sealgate/sealgate/relay"
 	"github.com/sealgate/sealgate/storage"
 )
@@ -26,18 +23,7 @@ const signInSecret = "sign-in secret"
 // newOutside makes what fetches other servers' documents for local people. It reaches what the
 // federation client does, less where the instance and the operator listen.
 func (g *gateway) newOutside(own *rsa.PrivateKey) *relay.Outside {
-	f := g.config.Federation
-	base := publicBase(g.config)
-	client := actorkey.NewClient(actorkey.ClientOptions{
-		Timeout: time.Duration(f.Timeout), AllowPlainHTTP: f.AllowPlainHTTP, AllowNetworks: f.AllowNetworks,
-		Refuse:    addresses(g.internal()),
-		UserAgent: "Sealgate/" + version + " (+" + relay.OwnActor(base) + ")", Metrics: g.metrics,
-	})
-	g.later(func() error { client.CloseIdleConnections(); return nil })
-	signer := signature.Signer{KeyID: relay.OwnKeyID(base), Key: own}
-	return &relay.Outside{Client: client, Sign: func(r *http.Request) error {
-		return signature.SignHTTP(r, nil, signer, time.Now())
-	}}
+	return &relay.Outside{Client: g.newClient(actorkey.ClientOptions{Refuse: addresses(g.internal())}), Sign: g.signAs(own)}
 }
 
 // internal is every host:port that only the gateway itself may ask.

@@ -9,56 +9,32 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/storage"
 )
 
 func userCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "user", Short: "Show or remove what is kept about one local person", Args: onlySubcommands,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(
+	return group("user", "Show or remove what is kept about one local person",
 		onUser("export", "Print everything kept about ACTOR, one JSON object a line",
 			"Print every row that belongs to a local person, given by name, actor URL or account id. Tokens are left out."),
 		onUser("delete", "Remove everything kept about ACTOR",
 			"Remove every row that belongs to a local person, then read the whole store again for rows of theirs and for every hash that\n"+
 				"stands for them. End the account at the instance first, or whoever writes to them brings a mailbox back."),
 	)
-	return cmd
 }
 
 func onUser(name, short, long string) *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
 		Use: name + " ACTOR", Short: short, Long: long,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usageError{fmt.Errorf("give one person: a name, an actor URL or an account id; see '%s --help'", cmd.CommandPath())}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			config, err := s.load()
-			if err == nil {
-				err = operate(cmd.Context(), config, "user/"+name, url.Values{"actor": args}, cmd.OutOrStdout())
-			}
-			if err != nil {
-				return fmt.Errorf("user %s: %w", name, err)
-			}
-			return nil
-		},
+		Args: one("person: a name, an actor URL or an account id"),
+		RunE: s.does("user "+name, func(cmd *cobra.Command, config configs.Config, args []string) error {
+			return operate(cmd.Context(), config, "user/"+name, url.Values{"actor": args}, cmd.OutOrStdout())
+		}),
 	}
 	s.bind(cmd)
 	return cmd
-}
-
-// onlySubcommands refuses what is none.
-func onlySubcommands(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("unknown command %q; see '%s --help'", args[0], cmd.CommandPath())}
-	}
-	return nil
 }
 
 func exportUser(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error {

@@ -23,7 +23,7 @@ type Options struct {
 	IDs IDs
 	// Fetch is OpenFetch when empty.
 	Fetch Fetch
-	// Edge is PlainEdge when empty.
+	// Edge says what is expected of the proxy in front; empty: nothing.
 	Edge Edge
 }
 
@@ -48,11 +48,8 @@ const (
 // Edge says what the instance expects of the proxy in front.
 type Edge string
 
-// PlainEdge takes requests as they come; TLSEdge answers 301 without X-Forwarded-Proto: https, as Rails does.
-const (
-	PlainEdge Edge = "plain"
-	TLSEdge   Edge = "tls"
-)
+// TLSEdge answers 301 without X-Forwarded-Proto: https, as Rails does.
+const TLSEdge Edge = "tls"
 
 // Instance is the server. It is an http.Handler and safe for concurrent use.
 type Instance struct {
