@@ -276,8 +276,9 @@ func TestPublishRefuses(t *testing.T) {
 	} {
 		d := newDesk(t)
 		c.spoil(d.device)
-		_, err := d.Publish(t.Context(), publication(upload(d.device)))
-		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+		good := upload(inboxtest.NewClient(bobID, d.clock.Now()))
+		_, err := d.Publish(t.Context(), publication(good, upload(d.device)))
+		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "number 2") {
 			t.Errorf("%s: %v, want %v with %q", name, err, c.want, c.says)
 		}
 		d.wantOpen(name)
@@ -310,7 +311,8 @@ func TestInitKeyIsForOnePackage(t *testing.T) {
 	p := d.publish(first)[0]
 	refused := func(why string, us ...inbox.Upload) {
 		t.Helper()
-		if _, err := d.Publish(t.Context(), publication(us...)); !errors.Is(err, inbox.ErrReused) {
+		_, err := d.Publish(t.Context(), publication(us...))
+		if !errors.Is(err, inbox.ErrReused) || strings.Contains(why, "twice") && !strings.Contains(err.Error(), "number 2") {
 			t.Errorf("%s: %v", why, err)
 		}
 	}
@@ -381,6 +383,55 @@ func TestLargePackagesOfUnknownSuites(t *testing.T) {
 	}
 	if !errors.Is(err, inbox.ErrTooMany) || !strings.Contains(err.Error(), "bytes") {
 		t.Errorf("many: %v", err)
+	}
+}
+
+// TestSizesAreExact: bounds of one package, a batch and all of a person's hold to the byte.
+func TestSizesAreExact(t *testing.T) {
+	d := newDesk(t)
+	sized := func(size int) inbox.Upload {
+		u := upload(d.device)
+		u.Content = make([]byte, size-len(u.Package))
+		return u
+	}
+	f := func(want error, size int) {
+		t.Helper()
+		ps, err := d.Publish(t.Context(), publication(sized(size)))
+		if !errors.Is(err, want) || err == nil && ps[0].Size != size {
+			t.Errorf("%d bytes: %v, want %v", size, err, want)
+		}
+	}
+	f(nil, 1000)
+	f(nil, 1<<20)
+	f(inbox.ErrPackageSize, 1<<20+1)
+	f(nil, 1<<20)
+	f(nil, 1<<20)
+	f(inbox.ErrTooMany, 1<<20)
+	f(inbox.ErrTooMany, 1<<20-999)
+	f(nil, 1<<20-1000)
+	d = newDesk(t)
+	d.device.Suite, d.device.Padding = 0xf5f5, 60_000
+	d.device.Padding += inbox.MaxPackageBytes - len(d.device.Package())
+	d.publish(upload(d.device))
+	d.device.Padding++
+	if _, err := d.Publish(t.Context(), publication(upload(d.device))); !errors.Is(err, inbox.ErrPackageSize) {
+		t.Errorf("%d bytes: %v", inbox.MaxPackageBytes+1, err)
+	}
+}
+
+// TestExpiredAreForgotten: by the next change, but not more of them than one transaction should carry.
+func TestExpiredAreForgotten(t *testing.T) {
+	d := newDesk(t)
+	for range 3 {
+		inboxtest.Fill(t, d.Directory, bob, inboxtest.NewClient(bobID, d.clock.Now()), 100)
+	}
+	d.clock.Advance(100 * 24 * time.Hour)
+	d.device.Begins = d.clock.Now()
+	for _, want := range []int{101, 2} {
+		d.publish(upload(d.device))
+		if pool, err := d.Pool(t.Context(), bob); err != nil || len(pool.Packages) != want {
+			t.Errorf("%d packages are kept, want %d, %v", len(pool.Packages), want, err)
+		}
 	}
 }
 
@@ -460,6 +511,21 @@ func TestOnlyPackageIsForEverybody(t *testing.T) {
 	other := d.publish(upload(d.device))[0]
 	if got := d.claim("xia"); len(got) != 1 || got[0].ID != other.ID {
 		t.Errorf("xia got %q, which zoe may still use, while another is free", ids(got))
+	}
+	another := d.publish(upload(d.device))[0]
+	if got := d.claim("zoe"); len(got) != 1 || got[0].ID != another.ID {
+		t.Errorf("zoe got %q, which yan may use as well, while another is free", ids(got))
+	}
+}
+
+func TestLastResortIsLast(t *testing.T) {
+	d := newDesk(t)
+	d.device.LastResort = true
+	d.publish(upload(d.device))
+	d.device.LastResort = false
+	normal := d.publish(upload(d.device))[0]
+	if got := d.claim("zoe"); len(got) != 1 || got[0].ID != normal.ID {
+		t.Errorf("zoe got %q, want %q", ids(got), normal.ID)
 	}
 }
 
@@ -565,9 +631,15 @@ func TestLastResortStays(t *testing.T) {
 	d.device.LastResort = false
 	fresh := d.publish(upload(d.device))[0]
 	d.wantOpen("an ordinary one does not replace it", normal, last, fresh)
+	if got := d.news(); !slices.Equal(got, []inbox.Kind{inbox.LastResortUsed}) {
+		t.Errorf("notices %q, and the last resort is still a used one", got)
+	}
 	d.device.LastResort = true
 	next := d.publish(upload(d.device))[0]
 	d.wantOpen("another last resort does", normal, fresh, next)
+	if got := d.news(); len(got) != 0 {
+		t.Errorf("notices %q", got)
+	}
 }
 
 func TestLowWater(t *testing.T) {
@@ -586,7 +658,11 @@ func TestLowWater(t *testing.T) {
 	if got := d.news(); !slices.Equal(got, []inbox.Kind{inbox.LowWater}) {
 		t.Errorf("three left: %q", got)
 	}
-	d.publish(upload(d.device), upload(d.device))
+	d.publish(upload(d.device))
+	if got := d.news(); !slices.Equal(got, []inbox.Kind{inbox.LowWater}) {
+		t.Errorf("four again: %q", got)
+	}
+	d.publish(upload(d.device))
 	if got := d.news(); len(got) != 0 {
 		t.Errorf("five again: %q", got)
 	}
@@ -636,10 +712,116 @@ func TestUpdateWithANewSignatureKey(t *testing.T) {
 	}
 }
 
+// TestRenewKeepsPrivacy: an Update can make a proposed package public, and takes nothing back.
+func TestRenewKeepsPrivacy(t *testing.T) {
+	f := func(want inbox.State, was, is bool) {
+		t.Helper()
+		d := newDesk(t)
+		u := upload(d.device)
+		u.Public = was
+		p := d.publish(u)[0]
+		next := upload(d.device)
+		next.Public = is
+		for range 2 { // the same bytes again are the same package
+			if got, err := d.Renew(t.Context(), publication(next), p.ID); err != nil || got.State != want || got.ID != p.ID {
+				t.Errorf("public %v, renewed %v: %+v, %v", was, is, got, err)
+			}
+		}
+	}
+	f(inbox.Proposed, false, false)
+	f(inbox.Listed, false, true)
+	f(inbox.Listed, true, false)
+	f(inbox.Listed, true, true)
+}
+
+// TestRenamedDeviceIsNoNewOne: only who comes with another key and another name is told of.
+func TestRenamedDeviceIsNoNewOne(t *testing.T) {
+	for why, names := range map[string][2]string{"the same key": {"phone", "mobile"}, "no name now": {"phone", ""}, "no name before": {"", "phone"}} {
+		d := newDesk(t)
+		u := upload(d.device)
+		u.Name = names[0]
+		p := d.publish(u)[0]
+		next := upload(d.device)
+		if why != "the same key" {
+			next = upload(inboxtest.NewClient(bobID, d.clock.Now()))
+		}
+		next.Name = names[1]
+		if _, err := d.Renew(t.Context(), publication(next), p.ID); err != nil || len(d.news()) != 0 {
+			t.Errorf("%s: %v, notices %q", why, err, d.news())
+		}
+	}
+}
+
+// TestAliases: the client's names are kept once each, if they are no longer than a name may be.
+func TestAliases(t *testing.T) {
+	d := newDesk(t)
+	long := strings.Repeat("x", 512)
+	u := upload(d.device)
+	u.Aliases = []string{"", long, long + "x", "a", "a"}
+	if p := d.publish(u)[0]; !slices.Equal(p.Aliases, []string{long, "a"}) {
+		t.Errorf("%.40q", p.Aliases)
+	}
+}
+
+// TestCounts: what inviters of a device can get, and get once.
+func TestCounts(t *testing.T) {
+	now := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+	one := func(device string, state inbox.State, last bool) inbox.Package {
+		return inbox.Package{ID: device + string(state), Device: device, State: state, LastResort: last, NotAfter: now}
+	}
+	over := one("phone", inbox.Listed, false)
+	over.NotAfter = now.Add(-time.Second)
+	p := inbox.Pool{Packages: []inbox.Package{
+		one("phone", inbox.Listed, false), one("phone", inbox.Used, false), one("phone", inbox.Proposed, false), one("phone", inbox.Listed, true),
+		over, one("tablet", inbox.Listed, false), one("tablet", inbox.Listed, false), one("tablet", inbox.Used, true),
+	}}
+	f := func(open, fresh int, device string) {
+		t.Helper()
+		if gotOpen, gotFresh := p.Counts(device, now); gotOpen != open || gotFresh != fresh {
+			t.Errorf("%s: %d open, %d fresh, want %d and %d", device, gotOpen, gotFresh, open, fresh)
+		}
+	}
+	f(3, 1, "phone")
+	f(3, 2, "tablet")
+	f(0, 0, "watch")
+	if !p.Has("phonelisted") || p.Has("watch") {
+		t.Error("Has")
+	}
+}
+
+// TestBurn: of each device the last resort stays, or the newest of those that were listed; nothing that nobody was shown.
+func TestBurn(t *testing.T) {
+	d := newDesk(t)
+	tablet := inboxtest.NewClient(bobID, d.clock.Now())
+	d.device.LastResort = true
+	last := d.publish(upload(d.device))[0]
+	d.device.LastResort = false
+	others := d.publish(upload(d.device), upload(tablet), upload(tablet))
+	hidden := upload(d.device)
+	hidden.Public = false
+	proposed := d.publish(hidden)[0]
+	d.claim("zoe")
+	pool, err := d.Pool(t.Context(), bob)
+	must(t, err)
+	inbox.Burn(&pool, d.Now())
+	if got := ids(pool.Packages); !slices.Equal(got, []string{last.ID, others[2].ID, proposed.ID}) {
+		t.Errorf("%q are left of %q", got, ids(append(others, last, proposed)))
+	}
+	for _, one := range pool.Packages {
+		if one.Hold != (inbox.Hold{}) || (one.State == inbox.Used) == (one.ID == proposed.ID) {
+			t.Errorf("%+v", one)
+		}
+	}
+}
+
 func TestExpiringIsTold(t *testing.T) {
 	d := newDesk(t)
 	p := d.publish(upload(d.device))[0]
-	d.clock.Advance(83*24*time.Hour + time.Second)
+	d.clock.Advance(83 * 24 * time.Hour)
+	if got := d.news(); len(got) != 0 {
+		t.Errorf("a week before: %q", got)
+	}
+	d.clock.Advance(time.Second)
 	pool, err := d.Pool(t.Context(), bob)
 	if err != nil {
 		t.Fatal(err)
