@@ -169,6 +169,54 @@ func TestRelations(t *testing.T) {
 	}
 }
 
+// TestDomainsAreAsListsHaveThem: lower case, Punycode, without a port, and what is no name of a host as it is.
+func TestDomainsAreAsListsHaveThem(t *testing.T) {
+	for actor, want := range map[string]string{
+		"https://A.Example:8443/users/a": "a.example", "https://BÜCHER.example/users/a": "xn--bcher-kva.example",
+		"https://xn--bcher-kva.example/users/a": "xn--bcher-kva.example", "https://A_B.example/users/a": "a_b.example",
+		"https://[2001:DB8::1]/users/a": "2001:db8::1", "https://%zz/": "",
+	} {
+		if got := policy.DomainOf(actor); got != want {
+			t.Errorf("%s is of %q, want %q", actor, got, want)
+		}
+	}
+}
+
+// TestTallyTellsApart: what rules did at which stage in which mode, and names up to a bound.
+func TestTallyTellsApart(t *testing.T) {
+	var sum policy.Tally
+	for range 2 {
+		for n := range 16 {
+			pick := func(bit int, words ...string) string { return words[n>>bit&1] }
+			var e policy.Entry
+			e.Case.At = rules.Stage(pick(0, "contact", "group"))
+			policy.Sum(&sum, e, pick(1, "a", "b"), rules.Action(pick(2, "hold", "ignore")), pick(3, "enforce", "shadow"))
+		}
+	}
+	for _, r := range sum.Rules {
+		if r.Count != 2 || r.People+r.Groups+len(r.Domains) != 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+	if len(sum.Rules) != 16 {
+		t.Errorf("%d sums of 16", len(sum.Rules))
+	}
+	const most = 100_000
+	one := policy.Tally{}
+	e := policy.Entry{}
+	policy.Sum(&one, e, "a", rules.Hold, "enforce")
+	for n := range most + 1 {
+		e.Case.Actor.ID, e.Case.Group.ID = fmt.Sprint(n), fmt.Sprint(n)
+		e.Case.Actor.Domain = fmt.Sprint(n)
+		one.Rules[0].Add(e)
+	}
+	e.Case.Actor.Domain = "0"
+	policy.Sum(&one, e, "a", rules.Hold, "enforce")
+	if r := one.Rules[0]; r.People != most || r.Groups != most || r.Domains[0] != (policy.DomainCount{Domain: "0", Count: 2}) || r.Names() != most {
+		t.Errorf("%d people, %d groups, %+v", r.People, r.Groups, r.Domains)
+	}
+}
+
 func TestADomainGrowsOld(t *testing.T) {
 	var c clock
 	b := newBench(t, "version: 1\nrules: [{name: young, at: contact, when: 'actor.first_seen_days < 7', then: hold}]", openStore(t, t.TempDir()), policy.Options{Clock: c.now})
@@ -254,8 +302,12 @@ func TestTheLogIsRationed(t *testing.T) {
 	for n := range 4000 {
 		ask(10_000+n, 100)
 	}
+	c.advance(time.Hour)
+	for n := range 10 {
+		ask(20_000+n, 1)
+	}
 	b.rest()
-	if j.plain != 2500 || j.ruled != 2500 || j.sticky != 8000 {
+	if j.plain != 2510 || j.ruled != 2500 || j.sticky != 8010 {
 		t.Errorf("%d plain and %d ruled entries, %d verdicts", j.plain, j.ruled, j.sticky)
 	}
 }

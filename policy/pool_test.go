@@ -3,6 +3,7 @@ package policy_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -62,4 +63,32 @@ func TestWaitingForThePoolEndsWithTheRequest(t *testing.T) {
 		close(gate)
 		wg.Wait()
 	})
+}
+
+// TestLookupsAreCountedByKey: a client may have 32 keys looked up at once, each as often as it likes.
+func TestLookupsAreCountedByKey(t *testing.T) {
+	enter, clients := policy.NewLookups()
+	var leave []func()
+	for range 2 {
+		for n := range 32 {
+			done, err := enter(1, fmt.Sprint(n))
+			if err != nil {
+				t.Fatalf("key %d: %v", n, err)
+			}
+			leave = append(leave, done)
+		}
+		if _, err := enter(1, "one more"); !errors.Is(err, policy.ErrBusy) {
+			t.Errorf("a 33rd key: %v", err)
+		}
+	}
+	for n, done := range leave {
+		if done(); n < 32 {
+			if _, err := enter(1, "one more"); !errors.Is(err, policy.ErrBusy) {
+				t.Errorf("while others still wait: %v", err)
+			}
+		}
+	}
+	if n := clients(); n != 0 {
+		t.Errorf("%d clients are left", n)
+	}
 }

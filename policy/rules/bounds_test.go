@@ -59,6 +59,22 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%d deep: %v", n, got)
 		}
 	}
+	f(true, limit[:len(limit)-len("per: [actor]}}\nrules: [{name: r, at: contact, limit: a, then: hold}]")]+"burst: 1000, per: [actor]}}\nrules: [{name: r, at: contact, limit: a, then: hold}]", "1", "1d")
+	f(false, limit[:len(limit)-len("per: [actor]}}\nrules: [{name: r, at: contact, limit: a, then: hold}]")]+"burst: 1001, per: [actor]}}\nrules: [{name: r, at: contact, limit: a, then: hold}]", "1", "1d")
+}
+
+// TestNesting: what opens a level for the parser counts, and what closes one.
+func TestNesting(t *testing.T) {
+	f := func(deep bool, text string) {
+		t.Helper()
+		if got := strings.Contains(strings.Join(problemsIn(text, nil), "; "), "too deeply"); got != deep {
+			t.Errorf("%.40q…: too deep: %v", text, got)
+		}
+	}
+	for text, levels := range map[string]int{"[": 1, "{": 1, "- ": 1, "? ": 1, "[]": 0, "{}": 0, "]": 0, "a ": 0, "-a": 0, "- \n": 0, " ": 0} {
+		f(false, strings.Repeat(text, 64))
+		f(levels > 0, strings.Repeat(text, 65))
+	}
 }
 
 // TestPlaces: a problem is where an operator looks for it.
@@ -71,6 +87,7 @@ func TestPlaces(t *testing.T) {
 		}
 	}
 	f("p", "")
+	f("p:2:8", "version: 1\nrules: [")
 	f("p:3:19", "version: 1\nrules:\n  - {name: a, at: nowhere, then: hold}")
 	f("p:3:43", "version: 1\nrules:\n  - {name: a, at: contact, when: 'true && nothing == 1', then: hold}")
 	f("p:5", "version: 1\nrules:\n  - name: a\n    when: |\n      nothing == 1\n    at: contact\n    then: hold")

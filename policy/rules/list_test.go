@@ -47,6 +47,9 @@ func TestLists(t *testing.T) {
 		{"{csv: blocks.csv, expires: 2026-11-24}", "", "spam.example"},
 	} {
 		p := lists(t, c.list, content)
+		if strings.Contains(c.list, "plain.txt") && len(p.Warnings()) != 0 {
+			t.Errorf("%s: %q", c.list, p.Warnings())
+		}
 		for domain := range strings.FieldsSeq(c.on) {
 			if p.Decide(welcome("x", domain), now).Rule != "r" {
 				t.Errorf("%s does not have %s", c.list, domain)
