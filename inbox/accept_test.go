@@ -58,6 +58,25 @@ func TestKindOfSeveralObjects(t *testing.T) {
 	f("", "", false, activity.Object{})
 }
 
+// TestThreadID: the first conversation that is kept here, by its 128 bits.
+func TestThreadID(t *testing.T) {
+	const prefix, id = "https://here.example/c/", "0123456789abcdef0123456789abcdef"
+	f := func(want, prefix string, contexts ...string) {
+		t.Helper()
+		a := &activity.Activity{}
+		for _, one := range contexts {
+			a.Objects = append(a.Objects, activity.Object{Context: one})
+		}
+		if got := inbox.ThreadID(a, prefix); got != want {
+			t.Errorf("%q: %q, want %q", contexts, got, want)
+		}
+	}
+	f(id, prefix, prefix+id)
+	f(id, prefix, "https://elsewhere.example/c/"+id, prefix+id[1:], prefix+id+"0", prefix+id[1:]+"g", prefix+id)
+	f("", prefix, id)
+	f("", "", id)
+}
+
 func TestAcceptKeepsOncePerOwner(t *testing.T) {
 	in, metrics := newInbox()
 	d := inbox.Delivery{Signer: alice, Activity: create("https://peer.example/1"), Owners: []inbox.Owner{"1", "2"}}
@@ -97,7 +116,7 @@ func TestRequestIsTold(t *testing.T) {
 	in, metrics := newInbox()
 	w := in.Watch("bob")
 	defer w.Close()
-	for n, kind := range []string{"welcome", "commit"} {
+	for n, kind := range []string{"welcome", "commit", "commit"} {
 		m := inboxtest.Sample("bob", n)
 		m.Kind, m.Group, m.Fate = kind, nil, inbox.Await
 		if _, err := in.Keep(t.Context(), []inbox.Message{m}); err != nil {

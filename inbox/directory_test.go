@@ -3,6 +3,8 @@ package inbox_test
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -789,6 +791,50 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// TestReusable: of each device and suite the last resort, or the first.
+func TestReusable(t *testing.T) {
+	now := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+	f := func(want string, last ...bool) {
+		t.Helper()
+		var p inbox.Pool
+		for n, isLast := range last {
+			for _, device := range []string{"phone", "tablet"} {
+				p.Packages = append(p.Packages, inbox.Package{ID: fmt.Sprint(device, n), Device: device, State: inbox.Listed, LastResort: isLast, NotAfter: now})
+			}
+		}
+		if got := fmt.Sprint(ids(p.Reusable(now))); got != want {
+			t.Errorf("%v: %s, want %s", last, got, want)
+		}
+	}
+	f("[]")
+	f("[phone0 tablet0]", false, false)
+	f("[phone1 tablet1]", false, true)
+	f("[phone0 tablet0]", true, false)
+	f("[phone0 tablet0]", true, true)
+}
+
+// TestNoticesAreKeptApart: by kind and device; a later one of both is in the place of the earlier. A device without a name
+// is called by its id.
+func TestNoticesAreKeptApart(t *testing.T) {
+	d := newDesk(t)
+	d.publish(upload(d.device))
+	var only inbox.Package
+	for range 2 {
+		u := upload(inboxtest.NewClient(bobID, d.clock.Now()))
+		u.Name = ""
+		only = d.publish(u)[0]
+	}
+	d.consume(only)
+	if got := d.news(); !slices.Equal(got, []inbox.Kind{inbox.NewDevice, inbox.NewDevice, inbox.LastResortUsed}) {
+		t.Errorf("notices %q", got)
+	}
+	pool, err := d.Pool(t.Context(), bob)
+	must(t, err)
+	if n := pool.Notices[1]; n.Name != only.Device || n.Device != only.Device || !slices.Equal(n.Others, []string{"phone", pool.Notices[0].Device}) {
+		t.Errorf("%+v", n)
+	}
+}
+
 // TestBurn: of each device the last resort stays, or the newest of those that were listed; nothing that nobody was shown.
 func TestBurn(t *testing.T) {
 	d := newDesk(t)
@@ -887,7 +933,26 @@ func TestLogShowsEveryChange(t *testing.T) {
 		if isGood := name == "nothing"; isGood != (err == nil) || !isGood && !errors.Is(err, inbox.ErrKeyLog) {
 			t.Errorf("%s: %v", name, err)
 		}
+		if name == "an entry left out" && !strings.Contains(err.Error(), "entry 3 stands where 2 belongs") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
+}
+
+// TestLogEntryInJSON: a hash that is not one is no entry.
+func TestLogEntryInJSON(t *testing.T) {
+	hash := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	f := func(ok bool, previous, key string) {
+		t.Helper()
+		var e inbox.LogEntry
+		text := fmt.Sprintf(`{"n": 7, "time": "2026-11-25T00:00:00Z", "previous": %q, "signatureKeySHA256": %q}`, previous, key)
+		if err := json.Unmarshal([]byte(text), &e); (err == nil) != ok || (e.N == 7) != ok {
+			t.Errorf("%s: %+v, %v", text, e, err)
+		}
+	}
+	f(true, hash, hash)
+	f(false, hash[:40], hash)
+	f(false, hash, hash[:40])
 }
 
 func must(t *testing.T, err error) {

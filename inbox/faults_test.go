@@ -107,6 +107,8 @@ func TestEveryFaultIsToldOf(t *testing.T) {
 	welcome, other := letter(ann, "welcome", "g", inbox.Await, "1"), letter(bea, "welcome", "h", inbox.Await, "1")
 	commit, known := letter(ann, "commit", "g", inbox.Admit, "2"), letter(bea, "commit", "g", inbox.Admit, "2")
 	waits := enter(welcome, commit, known)
+	tagged := letter("https://c.example/users/cyd", "commit", "g", inbox.Admit, "2")
+	tagged.Context = "context of k"
 	firm := letter(ann, "commit", "g", inbox.Admit, "3")
 	firm.Firm, firm.Activity = true, make([]byte, 2<<20)
 	for name, test := range map[string]struct {
@@ -123,6 +125,7 @@ func TestEveryFaultIsToldOf(t *testing.T) {
 		"a request overflows":    {waits, enter(firm)},
 		"a lesson":               {nil, learn(ann)},
 		"a lesson lets go":       {waits, learn(ann)},
+		"a conversation does":    {enter(welcome, commit, letter(bea, "welcome", "k", inbox.Admit, "5")), enter(tagged)},
 		"an own copy waits":      {func(in *inbox.Inbox, b inbox.Books) error { return errors.Join(waits(in, b), learn(ann)(in, b)) }, enter(letter(bea, "application", "g", inbox.Kept, "4"))},
 		"the queue goes":         {func(in *inbox.Inbox, b inbox.Books) error { return errors.Join(waits(in, b), learn(ann)(in, b)) }, func(in *inbox.Inbox, _ inbox.Books) error { _, err := in.LetGo(t.Context()); return err }},
 		"a request is accepted": {waits, func(in *inbox.Inbox, _ inbox.Books) error {

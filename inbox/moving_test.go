@@ -1,8 +1,12 @@
 package inbox_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
@@ -58,6 +62,89 @@ func TestAcceptIsWhole(t *testing.T) {
 	if u, err := in.Usage(t.Context(), "bob"); u.Total != 4 || err != nil || !woken(w) {
 		t.Errorf("%+v, %v", u, err)
 	}
+}
+
+// TestBeforeRelease: who asked to is shown all that waits before anybody can have it, and can put it off.
+func TestBeforeRelease(t *testing.T) {
+	in, _ := waiting(t, inboxtest.NewClock(), "bob")
+	var shown []inbox.Message
+	wrong := errDisk
+	in.OnRelease(func(_ context.Context, o inbox.Owner, ms []inbox.Message) error {
+		if u, err := in.Usage(t.Context(), o); o != "bob" || u.Total != 0 || err != nil {
+			t.Errorf("%s has %+v, %v", o, u, err)
+		}
+		shown = ms
+		return wrong
+	})
+	for _, want := range []error{errDisk, nil, inbox.ErrNoRequest} {
+		if err := in.AcceptRequest(t.Context(), "bob", inbox.RequestID(alice)); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+		if len(shown) != 4 || shown[0].Kind != "welcome" || len(shown[3].Activity) != 1<<19 {
+			t.Errorf("%d are shown", len(shown))
+		}
+		wrong = nil
+	}
+}
+
+// TestRun lets go what a lesson is about at once, what is slowed when its time has come, and after a minute what the store
+// could not give.
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &flaky{Memory: &inboxtest.Memory{}, left: 1 << 20}
+		in := inbox.New(inbox.Options{Store: store})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- in.Run(ctx) }()
+		n := 0
+		send := func(kind string, fate inbox.Fate) {
+			t.Helper()
+			m := inboxtest.Sample("bob", n)
+			m.Kind, m.Fate, m.Until = kind, fate, time.Now().Add(5*time.Minute)
+			if n++; kind == "welcome" {
+				m.Group = nil
+			}
+			if rs, err := in.Keep(t.Context(), []inbox.Message{m}); err != nil || !rs[0].Waits {
+				t.Errorf("%+v, %v", rs, err)
+			}
+		}
+		want := func(total int) {
+			t.Helper()
+			synctest.Wait()
+			if u, err := in.Usage(t.Context(), "bob"); err != nil || u.Total != total {
+				t.Errorf("%+v, %v, want %d", u, err, total)
+			}
+		}
+		send("welcome", inbox.Await)
+		send("commit", inbox.Admit)
+		want(0)
+		lesson := inbox.Lesson{Owner: "bob", Group: []byte("group"), Members: []string{inboxtest.Sample("bob", 0).Actor}}
+		must(t, store.Learn(t.Context(), lesson))
+		want(0)
+		in.Learned(lesson)
+		want(1)
+		send("commit", inbox.Slow)
+		want(1)
+		time.Sleep(5*time.Minute - time.Second)
+		want(1)
+		time.Sleep(time.Second)
+		want(2)
+		send("commit", inbox.Slow)
+		want(2)
+		time.Sleep(5*time.Minute - time.Second)
+		store.left = 0
+		time.Sleep(time.Second)
+		want(2)
+		time.Sleep(time.Minute)
+		want(3)
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := inbox.New(inbox.Options{Store: plain{store.Memory}}).Run(ctx); err != nil { // there is nothing to let go
+			t.Error(err)
+		}
+	})
 }
 
 // TestFits: to the byte, and as Append would decide.

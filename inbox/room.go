@@ -25,7 +25,7 @@ func (v *visit) makeRoom(requests int, size int64) error {
 	}
 	sums.Requests += requests
 	sums.Bytes += size
-	if ends := v.now.Add(v.d.Life); requests > 0 && (sums.Ends.IsZero() || ends.Before(sums.Ends)) {
+	if ends := v.now.Add(v.d.Life); sums.Ends.IsZero() || ends.Before(sums.Ends) {
 		sums.Ends = ends
 	}
 	return write(v.l, row, &sums, 0)
