@@ -1,9 +1,12 @@
 package storage_test
 
 import (
+	"errors"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
@@ -48,5 +51,57 @@ func TestGroupCommit(t *testing.T) {
 	}
 	if u, err := s.Usage(t.Context(), "bob"); err != nil || u.Total != writers+1 {
 		t.Errorf("%+v, %v", u, err)
+	}
+}
+
+// TestCommitThatIsNotFollowed: where the engine's next log cannot be looked for, nothing is acknowledged any more.
+func TestCommitThatIsNotFollowed(t *testing.T) {
+	o := options(t.TempDir() + "/store")
+	s := open(t, o)
+	hidden := o.Path + ".hidden"
+	if err := errors.Join(os.Rename(o.Path, hidden), os.WriteFile(o.Path, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 2 {
+		if _, err := s.Append(t.Context(), []inbox.Message{inboxtest.Sample("bob", n)}); !errors.Is(err, inbox.ErrUnavailable) {
+			t.Errorf("message %d: %v", n, err)
+		}
+		if es, err := s.After(t.Context(), "bob", 0, 10); err != nil || len(es) != 0 {
+			t.Errorf("a read sees %d messages, %v", len(es), err)
+		}
+		if n == 0 {
+			if err := errors.Join(os.Remove(o.Path), os.Rename(hidden, o.Path)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestSharesForgetSpans: what a sender has in a mailbox is counted for as long as it is there.
+func TestSharesForgetSpans(t *testing.T) {
+	clock := inboxtest.NewClock()
+	o := options(t.TempDir())
+	o.Clock, o.Retention, o.Share = clock.Now, 30*time.Hour, 1<<20
+	s := open(t, o)
+	m := inboxtest.Sample("bob", 0)
+	for n := range 80 {
+		m = inboxtest.Sample("bob", n)
+		m.Fate = inbox.Admit
+		if _, err := s.Append(t.Context(), []inbox.Message{m}); err != nil {
+			t.Fatal(err)
+		}
+		clock.Advance(time.Hour)
+		if err := s.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := s.ShareRuns("bob", m.Actor); err != nil || n < 30 || n > 33 {
+		t.Errorf("it is counted in %d spans, %v", n, err)
+	}
+	if err := s.Trim(t.Context(), "bob", 80); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.ShareRuns("bob", m.Actor); err != nil || n != 0 {
+		t.Errorf("nothing is left, and it is counted in %d spans, %v", n, err)
 	}
 }

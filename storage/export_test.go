@@ -11,6 +11,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy/mastodon"
 )
 
@@ -184,4 +185,16 @@ func (s *Store) Tick(ctx context.Context, later time.Duration) error {
 	return s.submit(ctx, &request{engine: func() error {
 		return s.dropExpired(s.longOver(s.buckets.expired(s.now()), time.Now().Add(later)))
 	}})
+}
+
+// ShareRuns is in how many buckets an actor's share of a mailbox is counted.
+func (s *Store) ShareRuns(o inbox.Owner, actor string) (n int, err error) {
+	err = s.view(func(txn *badger.Txn) error {
+		one, err := s.newPost(txn).share(s.keys.share(s.keys.box(o), actor))
+		if err == nil {
+			n = len(one.runs)
+		}
+		return err
+	})
+	return n, err
 }

@@ -197,7 +197,14 @@ func testTraces(t *testing.T, b *keyBench) {
 	if n := b.pool(t, "bob").Log.Count; n != 1 {
 		t.Errorf("refused changes changed the pool: %d", n)
 	}
-	b.clock.Advance(time.Hour + 2*time.Second)
+	b.clock.Advance(until.Sub(b.clock.Now()))
+	if _, err := b.Trace(t.Context(), "a"); err != nil {
+		t.Errorf("in its last second: %v", err)
+	}
+	if err := leave("a"); !errors.Is(err, inbox.ErrReused) {
+		t.Errorf("again in its last second: %v", err)
+	}
+	b.clock.Advance(2 * time.Second)
 	if _, err := b.Trace(t.Context(), "a"); !errors.Is(err, inbox.ErrNoPackage) {
 		t.Errorf("after its time: %v", err)
 	}
