@@ -248,6 +248,10 @@ func TestHistoryAndRollback(t *testing.T) {
 	if text, err := b.Diff(t.Context(), ""); err != nil || !strings.Contains(text, "+# a comment") {
 		t.Errorf("what a reload would change: %v\n%s", err, text)
 	}
+	s.put("bad.csv", "other.example\n")
+	if text, err := b.Diff(t.Context(), ""); err != nil || !strings.Contains(text, "bad.csv: 1 lines added, 1 taken back") {
+		t.Errorf("one domain in the place of another: %v\n%s", err, text)
+	}
 	if _, err := b.Rollback(t.Context(), changes[1].ID, "command"); !errors.Is(err, policy.ErrNoChange) {
 		t.Errorf("back to what never loaded: %v", err)
 	}

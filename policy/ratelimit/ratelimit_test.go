@@ -43,6 +43,15 @@ func TestBurstThenExactRetryAfter(t *testing.T) {
 	}
 }
 
+// TestBurstOfOne: a burst may be less than what comes in a period.
+func TestBurstOfOne(t *testing.T) {
+	l := ratelimit.New(ratelimit.Options{Rate: ratelimit.Rate{Max: 2, Every: time.Minute, Burst: 1}})
+	k := l.Of("a")
+	if first, second := l.Take(k, at(0)), l.Take(k, at(0)); first != 0 || second != 30*time.Second {
+		t.Errorf("wait %v, then %v, want none, then 30s", first, second)
+	}
+}
+
 func TestARefusedEventCostsNothing(t *testing.T) {
 	l := tenPerMinute(0)
 	k := l.Of("a")

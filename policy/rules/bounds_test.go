@@ -59,6 +59,26 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%d deep: %v", n, got)
 		}
 	}
+	rules := func(n int) string { return strings.Repeat("  - {name: r, at: contact, then: hold}\n", n) }
+	over := func(n int) bool {
+		return strings.Contains(strings.Join(problemsIn("version: 1\nrules:\n"+rules(n), nil), "; "), "are possible")
+	}
+	if over(200) || !over(201) {
+		t.Errorf("200 rules are too many: %v, and 201: %v", over(200), over(201))
+	}
+	repeat := "limits: {a: {max: 1, every: 1s, per: [actor]}}\nrules: [{name: r, at: contact, limit: a, then: hold}]\n" +
+		"tests: [{name: t, given: {at: contact, msg: {kind: welcome}}, repeat: %d, expect: hold}]"
+	f(true, repeat, 10_000)
+	f(false, repeat, 10_001)
+	many := func(n int) string {
+		text := "lists:\n"
+		for i := range n {
+			text += fmt.Sprintf("  l%d: [a.example]\n", i)
+		}
+		return text + "rules: [{name: r, at: contact, then: hold}]"
+	}
+	f(true, "%s", many(1000))
+	f(false, "%s", many(1001))
 	f(true, limit[:len(limit)-len("per: [actor]}}\nrules: [{name: r, at: contact, limit: a, then: hold}]")]+"burst: 1000, per: [actor]}}\nrules: [{name: r, at: contact, limit: a, then: hold}]", "1", "1d")
 	f(false, limit[:len(limit)-len("per: [actor]}}\nrules: [{name: r, at: contact, limit: a, then: hold}]")]+"burst: 1001, per: [actor]}}\nrules: [{name: r, at: contact, limit: a, then: hold}]", "1", "1d")
 }
@@ -90,6 +110,7 @@ func TestPlaces(t *testing.T) {
 	f("p:2:8", "version: 1\nrules: [")
 	f("p:3:19", "version: 1\nrules:\n  - {name: a, at: nowhere, then: hold}")
 	f("p:3:43", "version: 1\nrules:\n  - {name: a, at: contact, when: 'true && nothing == 1', then: hold}")
+	f("p:3:34", "version: 1\nrules:\n  - {name: a, at: contact, when: nothing == 1, then: hold}")
 	f("p:5", "version: 1\nrules:\n  - name: a\n    when: |\n      nothing == 1\n    at: contact\n    then: hold")
 	f("p:4:5", "version: 1\nrules: [{name: a, at: contact, then: hold}]\ntests:\n  - {name: x, given: {at: contact, msg: {kind: welcome}}, expect: refuse}")
 	text := "version: 1\nrules: [{name: a, at: contact, then: hold}]\ntests:\n  - {name: x, given: {at: contact, msg: {kind: welcome}}, expect: hold}"
@@ -118,6 +139,26 @@ func TestHints(t *testing.T) {
 	f("", strings.Repeat("w", 65))
 }
 
+// TestBareNames: half of a variable's name is answered with the whole names.
+func TestBareNames(t *testing.T) {
+	for _, name := range []string{"actor", "msg", "group", "server", "lists"} {
+		all := problemsIn("version: 1\nrules: [{name: a, at: contact, when: '"+name+" == 1', then: hold}]", nil)
+		if len(all) != 1 || !strings.Contains(all[0], "alone is no variable") {
+			t.Errorf("%s: %q", name, all)
+		}
+	}
+}
+
+// TestARuleIsWhole: with a name, a stage and an action.
+func TestARuleIsWhole(t *testing.T) {
+	for _, left := range []string{"at: contact, then: hold", "name: a, then: hold", "name: a, at: contact"} {
+		all := problemsIn("version: 1\nrules: [{"+left+"}]", nil)
+		if len(all) != 1 || !strings.Contains(all[0], "a rule needs name, at and then") {
+			t.Errorf("%s: %q", left, all)
+		}
+	}
+}
+
 // TestColumns: the header of a list says where the domain is and where how bad it is.
 func TestColumns(t *testing.T) {
 	f := func(csv string, want ...string) {
@@ -129,6 +170,9 @@ func TestColumns(t *testing.T) {
 				t.Errorf("%q: %v", csv, err)
 			}
 			return
+		}
+		if n := p.Lists()[0].Domains; n != len(want) {
+			t.Errorf("%q: %d domains, want %q", csv, n, want)
 		}
 		for _, domain := range []string{"a.example", "b.example"} {
 			v := p.Decide(&rules.Case{At: rules.Contact, Actor: rules.Actor{Domain: domain}, Msg: rules.Msg{Kind: rules.KindWelcome}}, now)

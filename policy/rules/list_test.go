@@ -102,6 +102,9 @@ rules: [{name: r, at: contact, when: 'actor.domain in lists.blocks', then: ignor
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
+	if all := p.Lists(); all[0].Expires != nil || all[1].Expires == nil {
+		t.Errorf("%+v", all)
+	}
 	if on := p.On("www.spam.example", now); fmt.Sprint(on) != "[blocks]" {
 		t.Errorf("on %v", on)
 	}

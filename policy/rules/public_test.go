@@ -49,6 +49,63 @@ tests:
 	}
 }
 
+// TestPublicTellsKindsApart: by stage, action and what they look at; of a policy on trial, or of none, there are none.
+func TestPublicTellsKindsApart(t *testing.T) {
+	const text = `version: 1
+rules:
+  - {name: a, at: contact, when: 'actor.domain == "a.example"', then: hold}
+  - {name: b, at: contact, when: 'actor.domain == "a.example"', then: ignore}
+  - {name: c, at: contact, when: 'rel == "stranger"', then: hold}
+  - {name: d, at: group, when: 'actor.domain == "a.example"', then: hide}
+  - {name: e, at: contact, when: 'actor.domain == "b.example"', then: hold}
+`
+	if all := parse(t, text).Public(); len(all) != 4 {
+		t.Errorf("%+v", all)
+	}
+	trial := parse(t, text+"mode: shadow\n")
+	if all := trial.Public(); len(all) != 0 {
+		t.Errorf("on trial: %+v", all)
+	}
+	var none *rules.Policy
+	if all := none.Public(); len(all) != 0 {
+		t.Errorf("of none: %+v", all)
+	}
+	if got := parse(t, text).Mode() + trial.Mode() + none.Mode(); got != rules.Enforce+rules.ShadowMode+rules.Enforce {
+		t.Errorf("modes %s", got)
+	}
+	if steps, _ := trial.Explain(welcome("a", "a.example"), now); steps[0].Mode != rules.ShadowMode {
+		t.Errorf("%+v", steps[0])
+	}
+}
+
+// TestInherit: each kind of what the instance knows counts if the file says so.
+func TestInherit(t *testing.T) {
+	f := func(want rules.Inherit, text string) {
+		t.Helper()
+		if got := parse(t, "version: 1\ninherit: {"+text+"}\nrules: [{name: a, at: contact, then: hold}]").Inherit(); got != want {
+			t.Errorf("%s: %+v, want %+v", text, got, want)
+		}
+	}
+	f(rules.Inherit{DomainBlocks: true}, "domain_blocks: true, user_blocks: false, notification_policy: false")
+	f(rules.Inherit{UserBlocks: true}, "domain_blocks: false, user_blocks: true, notification_policy: false")
+	f(rules.Inherit{NotificationPolicy: true}, "domain_blocks: false, user_blocks: false, notification_policy: true")
+}
+
+// TestGivenDomains: a test that names a domain is about that one; one that only says which lists it is on, about any on them.
+func TestGivenDomains(t *testing.T) {
+	parse(t, `version: 1
+lists: {l: [x.example]}
+rules:
+  - {name: a, at: contact, when: 'actor.domain == "a.example" && actor.domain in lists.l', then: ignore}
+  - {name: any, at: contact, when: 'actor.domain in lists.l', then: hold}
+  - {name: made-up, at: contact, when: 'actor.domain == "listed.example"', then: refuse}
+tests:
+  - {name: named, given: {at: contact, actor: {domain: a.example}, in: [l], msg: {kind: welcome}}, expect: ignore}
+  - {name: unnamed, given: {at: contact, in: [l], msg: {kind: welcome}}, expect: hold}
+  - {name: none, given: {at: contact, msg: {kind: welcome}}, expect: allow}
+`)
+}
+
 // TestSentences: what a rule looks at is said when it looks at something.
 func TestSentences(t *testing.T) {
 	f := func(want, rule string) {
