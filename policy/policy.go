@@ -28,10 +28,8 @@ type Arrival struct {
 
 // Signer is who signed: proven by the actor's own document.
 type Signer struct {
-	Actor  string // the actor's id, exactly as its own document has it
-	Agent  bool   // an Application or a Service, which speaks for many
-	KeyID  string
-	Scheme string // signature.Cavage or signature.RFC9421
+	Actor string // the actor's id, exactly as its own document has it
+	Agent bool   // an Application or a Service, which speaks for many
 }
 
 // What Admit answers besides a Signer. Each error matches exactly one of them.

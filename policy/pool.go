@@ -3,7 +3,6 @@ package policy
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,18 +24,12 @@ type pool struct {
 // lane is a way into the pool with a queue of its own.
 type lane struct {
 	pool    *pool
-	places  chan struct{} // of this lane; nil: all of the pool's
+	places  chan struct{} // of this lane
 	waiting atomic.Int64
 	queue   int64
 }
 
 func newPool(verifiers, queue int) *pool {
-	if verifiers < 1 {
-		verifiers = max(1, runtime.GOMAXPROCS(0)-1) // one processor is left for ordinary requests
-	}
-	if queue < 1 {
-		queue = 1024
-	}
 	strangers := max(1, verifiers/2)
 	p := &pool{places: make(chan struct{}, max(verifiers, strangers+1))} // one is always left, also on two processors
 	p.known.pool, p.known.queue = p, int64(queue)
@@ -49,9 +42,6 @@ func newPool(verifiers, queue int) *pool {
 // do runs work when there is a place.
 func (l *lane) do(ctx context.Context, work func() error) error {
 	for _, places := range []chan struct{}{l.places, l.pool.places} {
-		if places == nil {
-			continue
-		}
 		if err := l.enter(ctx, places); err != nil {
 			return err
 		}

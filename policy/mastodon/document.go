@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -14,12 +15,14 @@ const maxTarget = 2048
 // token goes along; sign, which may be nil, signs a second request when the first is answered 401.
 // ErrNoPerson when there is no such document; ErrUnavailable.
 func (i *Instance) Document(ctx context.Context, target string, sign func(*http.Request) error) ([]byte, error) {
-	if !strings.HasPrefix(target, "/") || len(target) > maxTarget {
-		return nil, ErrNoPerson
+	if _, err := url.Parse(i.upstream.base + target); err != nil || !strings.HasPrefix(target, "/") || len(target) > maxTarget {
+		return nil, ErrNoPerson // what cannot be asked for does not exist
 	}
-	reply, err := i.upstream.document(ctx, target, nil)
+	q := question{path: target, accept: activityJSON}
+	reply, err := i.upstream.ask(ctx, q)
 	if err == nil && reply.status == http.StatusUnauthorized && sign != nil {
-		reply, err = i.upstream.document(ctx, target, sign)
+		q.sign = sign
+		reply, err = i.upstream.ask(ctx, q)
 	}
 	switch {
 	case err != nil:
@@ -30,21 +33,4 @@ func (i *Instance) Document(ctx context.Context, target string, sign func(*http.
 		return nil, fmt.Errorf("%w: the instance answers %d", ErrNoPerson, reply.status)
 	}
 	return nil, fmt.Errorf("%w: it answers %d", ErrUnavailable, reply.status)
-}
-
-func (u *upstream) document(ctx context.Context, target string, sign func(*http.Request) error) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.base+target, http.NoBody)
-	if err != nil {
-		return answer{status: http.StatusNotFound}, nil //nolint:nilerr // what cannot be asked for does not exist
-	}
-	req.Host = u.domain
-	req.Header.Set("X-Forwarded-Proto", "https")
-	req.Header.Set("User-Agent", "Sealgate")
-	req.Header.Set("Accept", activityJSON)
-	if sign != nil {
-		if err := sign(req); err != nil {
-			return answer{}, fmt.Errorf("%w: sign a request: %w", ErrUnavailable, err)
-		}
-	}
-	return u.send(req, maxAnswer)
 }

@@ -20,9 +20,13 @@ func (i *Instance) KeyID(ctx context.Context, p Person, key crypto.Signer) (stri
 	if err != nil || !i.local(u) {
 		return "", ErrNoPerson
 	}
-	reply, err := i.upstream.ask(ctx, question{path: u.EscapedPath(), accept: activityJSON})
+	q := question{path: u.EscapedPath(), accept: activityJSON}
+	reply, err := i.upstream.ask(ctx, q)
 	if err == nil && (reply.status == http.StatusUnauthorized || reply.status == http.StatusForbidden) {
-		reply, err = i.upstream.askSigned(ctx, u, key, p.Actor+"#main-key")
+		// The key id that all of Mastodon had up to 4.6; it looks the key up at home.
+		signer := signature.Signer{KeyID: p.Actor + "#main-key", Key: key}
+		q.sign = func(req *http.Request) error { return signature.SignHTTP(req, nil, signer, time.Now()) }
+		reply, err = i.upstream.ask(ctx, q)
 	}
 	if err != nil {
 		return "", err
@@ -52,21 +56,4 @@ func firstKey(raw json.RawMessage) string {
 		_ = json.Unmarshal(raw, &key.ID)
 	}
 	return key.ID
-}
-
-// askSigned asks for a document with a signature by a local person's own key,
-// under the key id that all of Mastodon had up to 4.6; it looks the key up at home.
-func (u *upstream) askSigned(ctx context.Context, document *url.URL, key crypto.Signer, keyID string) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.base+document.EscapedPath(), http.NoBody)
-	if err != nil {
-		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	req.Host = u.domain
-	req.Header.Set("X-Forwarded-Proto", "https")
-	req.Header.Set("User-Agent", "Sealgate")
-	req.Header.Set("Accept", activityJSON)
-	if err := signature.SignHTTP(req, nil, signature.Signer{KeyID: keyID, Key: key}, time.Now()); err != nil {
-		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	return u.send(req, maxAnswer)
 }

@@ -2,6 +2,7 @@ package mastodon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -198,6 +199,6 @@ func (l *listed) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &a); err != nil {
 		return err
 	}
-	*l = listed(or(a.URI, strings.ToLower(a.Acct)))
+	*l = listed(cmp.Or(a.URI, strings.ToLower(a.Acct)))
 	return nil
 }

@@ -1,6 +1,7 @@
 package mastodon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -199,7 +200,7 @@ func (i *Instance) describe(ctx context.Context, a account) (Person, error) {
 	p := Person{Account: a.ID, Name: a.Username, Actor: a.URI, Inbox: a.URI + "/inbox", Outbox: a.URI + "/outbox"}
 	doc, err := i.actor(ctx, a.URI)
 	if err == nil && doc.ID == a.URI {
-		p.Inbox, p.Outbox = or(doc.Inbox, p.Inbox), or(doc.Outbox, p.Outbox)
+		p.Inbox, p.Outbox = cmp.Or(doc.Inbox, p.Inbox), cmp.Or(doc.Outbox, p.Outbox)
 	}
 	return p, nil // under authorized fetch the document is 401 and Mastodon's own paths hold
 }
@@ -222,13 +223,13 @@ func (i *Instance) byWebFinger(ctx context.Context, s subject) (Person, error) {
 	if err != nil {
 		return Person{}, err
 	}
-	name := or(doc.PreferredUsername, s.name)
+	name := cmp.Or(doc.PreferredUsername, s.name)
 	if doc.ID != uri || !username.MatchString(name) {
 		return Person{}, ErrNoPerson
 	}
 	return Person{
 		Account: strings.ToLower(name), Name: name, Actor: uri,
-		Inbox: or(doc.Inbox, uri+"/inbox"), Outbox: or(doc.Outbox, uri+"/outbox"),
+		Inbox: cmp.Or(doc.Inbox, uri+"/inbox"), Outbox: cmp.Or(doc.Outbox, uri+"/outbox"),
 	}, nil
 }
 
@@ -251,11 +252,4 @@ func (i *Instance) actor(ctx context.Context, id string) (actor, error) {
 	}
 	err = reply.into(&doc)
 	return doc, err
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

@@ -1,6 +1,7 @@
 package mastodon
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5" //nolint:gosec // see snacAccount
 	"encoding/hex"
@@ -76,7 +77,7 @@ func (r *Relations) snacAccount(ctx context.Context, actor, token string) (accou
 
 // addresses are what an actor may be looked up as.
 func (r *Relations) addresses(u *url.URL, actor string) []string {
-	name := or(r.options.Name(actor), lastSegment(u.Path))
+	name := cmp.Or(r.options.Name(actor), lastSegment(u.Path))
 	if !username.MatchString(name) {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package mastodon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,9 +32,9 @@ func (r *Relations) Report(ctx context.Context, token string, about []string, co
 	if err != nil {
 		return err
 	}
-	reply, err := r.upstream.submit(ctx, "/api/v1/reports", token, url.Values{
+	reply, err := r.upstream.ask(ctx, question{path: "/api/v1/reports", token: token, form: url.Values{
 		"account_id": {a.ID}, "comment": {comment}, "category": {"other"}, "forward": {"false"},
-	})
+	}})
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func (r *Relations) resolve(ctx context.Context, actor, token string) (account, 
 		return account{}, err
 	}
 	for _, a := range found.Accounts {
-		if a.ID != "" && or(a.URI, a.URL) == actor {
+		if a.ID != "" && cmp.Or(a.URI, a.URL) == actor {
 			r.remotes.Set(actor, remoteAnswer{a, r.clock()})
 			return a, nil
 		}

@@ -110,10 +110,10 @@ func (s *SignIn) Redeem(ctx context.Context, code, verifier string) (string, Cal
 	if err != nil {
 		return "", Caller{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	reply, err := s.upstream.post(ctx, "/oauth/token", url.Values{
+	reply, err := s.upstream.ask(ctx, question{path: "/oauth/token", form: url.Values{
 		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {a.Redirect},
 		"client_id": {a.ID}, "client_secret": {a.Secret}, "code_verifier": {verifier},
-	})
+	}})
 	if err != nil {
 		return "", Caller{}, err
 	}
@@ -136,9 +136,9 @@ func (s *SignIn) End(ctx context.Context, token string) {
 	s.Forget(token)
 	a, err := s.options.Apps.KeptApp(ctx)
 	if err == nil {
-		_, err = s.upstream.post(ctx, "/oauth/revoke", url.Values{
+		_, err = s.upstream.ask(ctx, question{path: "/oauth/revoke", form: url.Values{
 			"token": {token}, "client_id": {a.ID}, "client_secret": {a.Secret},
-		})
+		}})
 	}
 	if err != nil {
 		s.options.Log.Debug("a token of the instance could not be revoked", "error", err)
@@ -169,10 +169,10 @@ func (s *SignIn) confirm(ctx context.Context, a App) (bool, error) {
 	if now-s.confirmed.Load() < int64(appConfirmed/time.Second) {
 		return true, nil
 	}
-	reply, err := s.upstream.post(ctx, "/oauth/token", url.Values{
+	reply, err := s.upstream.ask(ctx, question{path: "/oauth/token", form: url.Values{
 		"grant_type": {"client_credentials"}, "client_id": {a.ID}, "client_secret": {a.Secret},
 		"redirect_uri": {a.Redirect}, "scope": {strings.Join(a.Scopes, " ")},
-	})
+	}})
 	if err != nil {
 		return false, err
 	}
@@ -218,10 +218,10 @@ func (s *SignIn) tryRegister(ctx context.Context, scopes []string) (App, int, er
 	if wait := s.attempts.Take(s.attempts.Of(""), s.options.Clock()); wait > 0 {
 		return App{}, 0, fmt.Errorf("%w: an application was registered too often, again in %s", ErrUnavailable, wait)
 	}
-	reply, err := s.upstream.post(ctx, "/api/v1/apps", url.Values{
+	reply, err := s.upstream.ask(ctx, question{path: "/api/v1/apps", form: url.Values{
 		"client_name": {"Sealgate"}, "redirect_uris": {s.options.Redirect},
 		"scopes": {strings.Join(scopes, " ")}, "website": {s.options.Base},
-	})
+	}})
 	if err != nil || reply.status != http.StatusOK {
 		return App{}, reply.status, err
 	}
@@ -288,30 +288,4 @@ func (s *SignIn) scopes(ctx context.Context) ([]string, error) {
 		list = slices.Insert(list, 0, "read:accounts")
 	}
 	return list, nil
-}
-
-// post sends a form, on a fresh connection when the instance had closed the kept one
-// meanwhile: snac does so without a word, and all that is posted here can be posted
-// twice. Its error is ErrUnavailable: no answer was had.
-func (u *upstream) post(ctx context.Context, path string, form url.Values) (answer, error) {
-	return u.submit(ctx, path, "", form)
-}
-
-// submit is post with somebody's token, which is for one time only.
-func (u *upstream) submit(ctx context.Context, path, token string, form url.Values) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.base+path, strings.NewReader(form.Encode()))
-	if err != nil {
-		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	req.Host = u.domain
-	req.Header.Set("X-Forwarded-Proto", "https")
-	req.Header.Set("User-Agent", "Sealgate")
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if token == "" {
-		req.Header["Idempotency-Key"] = []string{} // says so to net/http, and is not sent
-	} else {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	return u.send(req, maxAnswer)
 }

@@ -1,6 +1,7 @@
 package mastodon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,13 +28,15 @@ type upstream struct {
 	domain string
 }
 
-// question is one GET. Token and accept may be empty; most is maxAnswer when 0.
+// question is one request: a GET, or with a form a POST. All but path may be empty.
 type question struct {
 	path   string
 	query  url.Values
 	token  string
-	accept string
-	most   int64
+	accept string                    // "": JSON
+	most   int64                     // bytes of the answer; at least maxAnswer
+	form   url.Values                // nil: a GET
+	sign   func(*http.Request) error // nil: unsigned
 }
 
 // answer is status and body of one reply, whatever the status. next is the query of the page that
@@ -79,25 +82,45 @@ func newUpstream(web, domain string) (*upstream, error) {
 
 // ask sends one question. Its error is ErrUnavailable: no answer was had.
 func (u *upstream) ask(ctx context.Context, q question) (answer, error) {
-	target := u.base + q.path
+	req, err := u.request(ctx, q)
+	if err != nil {
+		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return u.send(req, max(q.most, maxAnswer))
+}
+
+func (u *upstream) request(ctx context.Context, q question) (*http.Request, error) {
+	method, target := http.MethodGet, u.base+q.path
 	if len(q.query) > 0 {
 		target += "?" + q.query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
+	var body io.Reader = http.NoBody
+	if q.form != nil {
+		method, body = http.MethodPost, strings.NewReader(q.form.Encode())
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, err
 	}
 	req.Host = u.domain
 	req.Header.Set("X-Forwarded-Proto", "https")
 	req.Header.Set("User-Agent", "Sealgate")
-	if q.accept == "" {
-		q.accept = "application/json"
+	req.Header.Set("Accept", cmp.Or(q.accept, "application/json"))
+	if q.form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	req.Header.Set("Accept", q.accept)
-	if q.token != "" {
+	switch {
+	case q.token != "":
 		req.Header.Set("Authorization", "Bearer "+q.token)
+	case q.form != nil:
+		// What is posted without a token can be posted twice. This says so to net/http, and is not sent: it goes on a
+		// fresh connection when the instance has closed the kept one without a word, as snac does.
+		req.Header["Idempotency-Key"] = []string{}
 	}
-	return u.send(req, max(q.most, maxAnswer))
+	if q.sign != nil {
+		err = q.sign(req)
+	}
+	return req, err
 }
 
 func (u *upstream) send(req *http.Request, most int64) (answer, error) {

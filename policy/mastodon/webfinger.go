@@ -9,8 +9,7 @@ import (
 
 // finger is a WebFinger answer (RFC 7033 §4.4), as far as it matters here.
 type finger struct {
-	Subject string   `json:"subject"`
-	Aliases []string `json:"aliases"`
+	Subject string `json:"subject"`
 	Links   []struct {
 		Rel  string `json:"rel"`
 		Type string `json:"type"`

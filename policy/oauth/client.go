@@ -89,8 +89,8 @@ func (s *Server) clientURL(id string) (*url.URL, error) {
 	return u, nil
 }
 
-// clientDocument is what both kinds of documents have in common with each other: nothing. A Client ID
-// Metadata Document names itself client_id, an actor of FEP-d8c2 id.
+// clientDocument reads both kinds of documents, which share no member: a Client ID Metadata Document names
+// itself client_id, an actor of FEP-d8c2 id.
 type clientDocument struct {
 	ClientID     string `json:"client_id"`
 	ClientName   string `json:"client_name"`

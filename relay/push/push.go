@@ -64,8 +64,8 @@ type Pusher struct {
 	changing sync.Mutex // one change of anybody's subscriptions at a time
 
 	mu      sync.Mutex
-	owners  map[inbox.Owner]*waiting
-	holding map[string]hold // subscriptions whose service wants to be left alone, by id
+	owners  map[inbox.Owner]bool // within the quiet time after a push; true: something came meanwhile
+	holding map[string]hold      // subscriptions whose service wants to be left alone, by id
 	queue   []inbox.Owner
 	ready   chan struct{} // has something in it when the queue may have
 
@@ -94,7 +94,7 @@ func New(o Options) (*Pusher, error) {
 	}
 	p := &Pusher{
 		o: o, public: public, pushes: newPushes(o.Metrics),
-		owners: map[inbox.Owner]*waiting{}, holding: map[string]hold{}, ready: make(chan struct{}, 1),
+		owners: map[inbox.Owner]bool{}, holding: map[string]hold{}, ready: make(chan struct{}, 1),
 	}
 	p.tokens.made = map[string]token{}
 	p.ctx, p.cancel = context.WithCancel(context.Background())

@@ -26,19 +26,14 @@ type hold struct {
 	failures int
 }
 
-// What a push service can answer that changes what is done next.
-var (
-	errGone  = errors.New("push: the subscription has ended")
-	errLater = errors.New("push: the service cannot take it now")
-)
+var errGone = errors.New("push: the subscription has ended")
 
 // laterError carries how long the service asked to wait; 0: it did not say.
 type laterError struct{ wait time.Duration }
 
-func (e *laterError) Error() string { return errLater.Error() + ", wait " + e.wait.String() }
-
-// Is makes a laterError an errLater.
-func (e *laterError) Is(target error) bool { return target == errLater }
+func (e *laterError) Error() string {
+	return "push: the service cannot take it now, wait " + e.wait.String()
+}
 
 // pushAll wakes every device of o whose service is not held.
 func (p *Pusher) pushAll(o inbox.Owner) {
@@ -111,7 +106,7 @@ func (p *Pusher) settle(o inbox.Owner, s Subscription, err error) {
 		p.o.Log.Debug("a push could not be sent", "error", withoutURL(err))
 	}
 	if wait, again := p.hold(s.ID, wait); again {
-		p.wakeLater(o, wait)
+		time.AfterFunc(wait, func() { p.Wake(o) })
 	}
 }
 
@@ -138,11 +133,6 @@ func (p *Pusher) held(id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.o.Clock().Before(p.holding[id].until)
-}
-
-// wakeLater is Wake when wait is over.
-func (p *Pusher) wakeLater(o inbox.Owner, wait time.Duration) {
-	time.AfterFunc(wait, func() { p.Wake(o) })
 }
 
 func (p *Pusher) count(result string) { p.pushes.WithLabelValues(result).Inc() }

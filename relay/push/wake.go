@@ -6,18 +6,13 @@ import (
 	"github.com/sealgate/sealgate/inbox"
 )
 
-// waiting is an owner within the quiet time after a push.
-type waiting struct {
-	again bool // something came meanwhile
-}
-
 // Wake has o's devices woken: at once, or when the quiet time after the last push
 // is over, together with everything else that came in it. It never waits.
 func (p *Pusher) Wake(o inbox.Owner) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w, ok := p.owners[o]; ok {
-		w.again = true
+	if _, isQuiet := p.owners[o]; isQuiet {
+		p.owners[o] = true
 		return
 	}
 	if len(p.owners) < maxWaiting {
@@ -30,7 +25,7 @@ func (p *Pusher) begin(o inbox.Owner) {
 	if p.ctx.Err() != nil {
 		return
 	}
-	p.owners[o] = &waiting{}
+	p.owners[o] = false
 	p.queue = append(p.queue, o)
 	p.signal()
 	time.AfterFunc(p.o.Quiet, func() { p.quietOver(o) })
@@ -39,7 +34,7 @@ func (p *Pusher) begin(o inbox.Owner) {
 func (p *Pusher) quietOver(o inbox.Owner) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	again := p.owners[o].again
+	again := p.owners[o]
 	delete(p.owners, o)
 	if again {
 		p.begin(o)
