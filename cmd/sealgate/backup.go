@@ -25,7 +25,8 @@ func backupCommand() *cobra.Command {
 		Use:   "backup FILE",
 		Short: "Copy the store into FILE, also while the gateway serves",
 		Long: "Copy everything the store holds at this moment into FILE, encrypted under storage.encryption_key. The key files beside\n" +
-			"the store are not in it: keep a copy of store.key, actor.pem and keylog.pem elsewhere. Only rotate-key changes one.\n" +
+			"the store are not in it: keep a copy of store.key, actor.pem, keylog.pem and vapid.pem elsewhere. Only rotate-key\n" +
+			"changes one.\n" +
 			"Until it is whole it is FILE.part; after an interruption of any kind the same command goes on from there.",
 		Args: one("file"),
 		RunE: s.does("backup", func(cmd *cobra.Command, config configs.Config, args []string) error {
