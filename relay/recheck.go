@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 
 	"github.com/sealgate/sealgate/policy/mastodon"
-	"github.com/sealgate/sealgate/policy/oauth"
 )
 
 // stillOwner is nil while the token still opens the mailbox of p. What the
@@ -25,7 +24,7 @@ func (r *Relay) stillOwner(ctx context.Context, token string, p mastodon.Person)
 
 // callerNow is caller with an answer of the instance's that is young.
 func (r *Relay) callerNow(ctx context.Context, token string) (mastodon.Caller, error) {
-	if r.signIn != nil && oauth.IsToken(token) {
+	if r.issued(token) {
 		return r.signIn.server.Caller(ctx, token)
 	}
 	return r.people.CallerWithin(ctx, token, r.heartbeat/2)
@@ -34,7 +33,7 @@ func (r *Relay) callerNow(ctx context.Context, token string) (mastodon.Caller, e
 // readerName tells a person's devices apart: by the device that signed in here, or
 // by the hash of the instance's token, of which each is taken for a device.
 func (r *Relay) readerName(ctx context.Context, token string) (string, error) {
-	if r.signIn != nil && oauth.IsToken(token) {
+	if r.issued(token) {
 		id, err := r.signIn.server.Device(ctx, token)
 		return "device " + id, err
 	}

@@ -48,7 +48,7 @@ func (r *Relay) report(work context.Context, ctx *fasthttp.RequestCtx, who masto
 // signed in here.
 func (r *Relay) instanceToken(work context.Context, ctx *fasthttp.RequestCtx, who mastodon.Caller) (string, error) {
 	token, _ := r.shown(ctx)
-	if r.signIn == nil || !oauth.IsToken(token) {
+	if !r.issued(token) {
 		return token, nil
 	}
 	login, err := r.signIn.server.Login(work, who.Account)

@@ -47,7 +47,7 @@ func (r *Relay) requests(work context.Context, ctx *fasthttp.RequestCtx, d desti
 	case err != nil:
 		return err
 	case d.route == routeRequest:
-		return r.decide(work, ctx, caller, string(d.item))
+		return r.decide(work, ctx, caller, string(d.name))
 	case ctx.IsPost():
 		return r.sever(work, ctx, caller)
 	}

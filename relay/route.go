@@ -112,21 +112,27 @@ func (r *Relay) ownRoute(rest []byte) destination {
 	case r.looking != nil && bytes.Equal(rest, []byte("proxy")):
 		return destination{route: routeProxy}
 	}
-	if id, ok := bytes.CutPrefix(rest, []byte("activities/")); ok {
+	kind, id, isOne := bytes.Cut(rest, []byte("/"))
+	switch name := string(kind); {
+	case !isOne:
+	case name == "activities":
 		return destination{route: routeActivities, name: id}
-	}
-	if id, ok := bytes.CutPrefix(rest, []byte("requests/")); ok {
-		return destination{route: routeRequest, item: id}
-	}
-	if id, ok := bytes.CutPrefix(rest, []byte("objects/")); ok {
+	case name == "objects":
 		return destination{route: routeObjects, name: id}
-	}
-	if id, ok := bytes.CutPrefix(rest, []byte("conversations/")); ok {
+	case name == "conversations":
 		return destination{route: routeThread, name: id}
+	case name == "requests":
+		return destination{route: routeRequest, name: id}
+	case name == "users":
+		return r.personRoute(id)
 	}
-	rest, isUser := bytes.CutPrefix(rest, []byte("users/"))
+	return destination{route: routeForward}
+}
+
+// personRoute reads what follows /e2ee/users/.
+func (r *Relay) personRoute(rest []byte) destination {
 	name, what, _ := bytes.Cut(rest, []byte("/"))
-	if !isUser || len(name) == 0 {
+	if len(name) == 0 {
 		return destination{route: routeForward}
 	}
 	if r.signIn != nil && (string(what) == "devices" || bytes.HasPrefix(what, []byte("devices/"))) {

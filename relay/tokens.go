@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
-
-	"github.com/sealgate/sealgate/policy/oauth"
 )
 
 // maxRevocation bounds the body of a POST to /oauth/revoke that is read on its
@@ -30,7 +28,7 @@ func (r *Relay) revoke(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	token := revoked(ctx.Request.Header.ContentType(), body)
-	if r.signIn != nil && oauth.IsToken(token) {
+	if r.issued(token) {
 		r.revokeAtRoot(ctx, token)
 		return
 	}

@@ -165,15 +165,9 @@ func (g *gateway) openFront() error {
 	if g.outbox, err = g.newOutbox(own); err != nil {
 		return err
 	}
-	web, err := g.newUpstream(g.config.Upstream.Web)
+	web, streaming, err := g.openUpstreams()
 	if err != nil {
-		return fmt.Errorf("upstream.web: %w", err)
-	}
-	streaming := web
-	if g.config.Upstream.Streaming != "" {
-		if streaming, err = g.newUpstream(g.config.Upstream.Streaming); err != nil {
-			return fmt.Errorf("upstream.streaming: %w", err)
-		}
+		return err
 	}
 	pusher, err := g.newPush()
 	if err != nil {
@@ -205,6 +199,20 @@ func (g *gateway) openFront() error {
 	}
 	g.admin = g.newAdmin(operators)
 	return nil
+}
+
+// openUpstreams makes the ways to the instance; without a streaming server of its own, both are one.
+func (g *gateway) openUpstreams() (web, streaming *forward.Upstream, err error) {
+	if web, err = g.newUpstream(g.config.Upstream.Web); err != nil {
+		return nil, nil, fmt.Errorf("upstream.web: %w", err)
+	}
+	if g.config.Upstream.Streaming == "" {
+		return web, web, nil
+	}
+	if streaming, err = g.newUpstream(g.config.Upstream.Streaming); err != nil {
+		return nil, nil, fmt.Errorf("upstream.streaming: %w", err)
+	}
+	return web, streaming, nil
 }
 
 func (g *gateway) newUpstream(url string) (*forward.Upstream, error) {

@@ -36,7 +36,7 @@ func lately(at, now time.Time, d time.Duration) bool {
 const entryBytes = 1024
 
 func newCache() *cache {
-	c := &cache{
+	return &cache{
 		entries: otter.Must(&otter.Options[string, entry]{
 			MaximumWeight: maxCacheBytes,
 			Weigher: func(id string, e entry) uint32 {
@@ -58,7 +58,6 @@ func newCache() *cache {
 			Executor:      inPlace,
 		}),
 	}
-	return c
 }
 
 func (c *cache) get(id string) (entry, bool) { return c.entries.GetIfPresent(id) }
