@@ -53,9 +53,3 @@ func VerifyCavage(r *Request, key crypto.PublicKey) error {
 	}
 	return c.verify(key)
 }
-
-// CavageString is the text that a draft-cavage signature is over.
-func CavageString(r *Request, headers ...string) string {
-	c := &cavage{r: r, p: params{headers: headers}}
-	return string(c.signingString(r.Target))
-}
