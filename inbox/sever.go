@@ -47,17 +47,16 @@ var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{
 
 // Whom reads Severed.Who as people write it: an actor's id as it is, or a host in lower case.
 func Whom(text string) (string, error) {
-	text = strings.TrimSpace(text)
-	host := strings.ToLower(text)
-	if strings.Contains(text, "://") {
-		if host = webHost(text); len(text) <= 2048 && hostName.MatchString(host) {
-			return text, nil
-		}
+	who := strings.TrimSpace(text)
+	host := webHost(who)
+	if !strings.Contains(who, "://") {
+		who = strings.ToLower(who)
+		host = who
 	}
-	if !hostName.MatchString(host) {
+	if len(who) > 2048 || !hostName.MatchString(host) {
 		return "", fmt.Errorf("%w: %.200q", ErrNobody, text)
 	}
-	return host, nil
+	return who, nil
 }
 
 // Severed tells whether actor's messages to o are dropped.
