@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -16,6 +17,8 @@ const (
 	// enteringOverhead is letterOverhead with what a message at the door usually changes.
 	enteringOverhead = 4 << 10
 	sweepEvery       = time.Minute // real time
+	// So many are told of a commit before others who are ready get the processors: hundreds at once would be in everybody's way.
+	answersAtOnce = 8
 	// Old versions of rows are let go every so many transactions.
 	discardEvery = 256
 )
@@ -108,8 +111,11 @@ func (s *Store) runTogether(group []*request) {
 		}
 		return
 	}
-	for _, r := range group {
+	for i, r := range group {
 		r.done <- err
+		if i%answersAtOnce == answersAtOnce-1 {
+			runtime.Gosched()
+		}
 	}
 }
 

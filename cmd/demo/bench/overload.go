@@ -17,6 +17,8 @@ import (
 
 const (
 	overloadSeconds = 5
+	// sustained is how many messages say what can be taken: a fresh store takes the first ten thousand faster than it can go on.
+	sustained = 25_000
 	overloadWorkers = 512
 	probeEvery      = 5 * time.Millisecond
 )
@@ -36,7 +38,7 @@ func overload(ctx context.Context, o options, directory string, out io.Writer) (
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	groups, err := s.sign(ctx, privateMessage(usual, 1), o.requests+warmUp)
+	groups, err := s.sign(ctx, privateMessage(usual, 1), sustained+warmUp)
 	if err != nil {
 		return err
 	}
