@@ -169,3 +169,32 @@ func openPackages(t *testing.T, o storage.Options) []inbox.Package {
 	}
 	return pool.Open(time.Now())
 }
+
+// TestAFailingStoreIsNotAnUnknownName: who decides for bob is told that the store failed, not that there is no bob.
+func TestAFailingStoreIsNotAnUnknownName(t *testing.T) {
+	s, err := storage.Open(storage.Options{Path: t.TempDir(), Key: make([]byte, storage.KeySize), Retention: time.Hour, Quota: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	door := doorkeeper{store: s, inbox: inbox.New(inbox.Options{Store: s})}
+	severing := admin.Severing{Who: "far.example", Person: "bob"}
+	ask := func() []error {
+		_, listed := door.List(t.Context(), "bob")
+		_, rejoined := door.Rejoin(t.Context(), severing)
+		return []error{listed, door.Decide(t.Context(), "bob", "1", "drop"), rejoined}
+	}
+	unknown := func(err error) bool { return err != nil && strings.Contains(err.Error(), "nobody here is known as") }
+	for i, err := range ask() {
+		if !unknown(err) {
+			t.Errorf("%d: an unknown name: %v", i, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i, err := range ask() {
+		if err == nil || unknown(err) {
+			t.Errorf("%d: a closed store: %v", i, err)
+		}
+	}
+}
