@@ -18,7 +18,7 @@ import (
 const (
 	overloadSeconds = 5
 	// sustained is how many messages say what can be taken: a fresh store takes the first ten thousand faster than it can go on.
-	sustained = 25_000
+	sustained       = 25_000
 	overloadWorkers = 512
 	probeEvery      = 5 * time.Millisecond
 )
