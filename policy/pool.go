@@ -29,7 +29,8 @@ type lane struct {
 	waiting atomic.Int64
 	queue   int64
 	// yields: the next gets a place when everybody else who is ready has run. Handed straight on, it would keep its
-	// processor from ordinary requests for a slice of the runtime, 10 ms.
+	// processor from ordinary requests for a slice of the runtime, 10 ms. Strangers do not: a flood of theirs that yields keeps
+	// the known waiting.
 	yields bool
 }
 

@@ -15,8 +15,8 @@ import (
 // again the store is opened as usual.
 
 const (
-	// fastest is what no disk fills faster than, in bytes a second.
-	fastest    = 8 << 30
+	// fastest is what no disk fills faster than, in bytes a nanosecond.
+	fastest    = 8
 	lookSoon   = 5 * time.Millisecond
 	lookSeldom = time.Second
 )
@@ -30,8 +30,12 @@ func (s *Store) look() time.Duration {
 		return lookSeldom
 	}
 	s.disk.hold()
-	above := time.Duration(max(0, free-s.opt.Reserve)) * time.Second / fastest
-	return min(max(above, lookSoon), lookSeldom)
+	return untilFull(free - s.opt.Reserve)
+}
+
+// untilFull is how long it takes at least until so many bytes are written, within what is looked at.
+func untilFull(bytes int64) time.Duration {
+	return min(max(time.Duration(bytes/fastest), lookSoon), lookSeldom)
 }
 
 // mustBeCalm says whether there is too little room, and changes between the states if it has to. A little

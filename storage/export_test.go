@@ -26,6 +26,9 @@ func (s *Store) SetFree(f func() int64) {
 	s.disk.free.Store(&free)
 }
 
+// UntilFull is when the disk is looked at again, with so many bytes free above the reserve.
+func UntilFull(bytes int64) time.Duration { return untilFull(bytes) }
+
 // Transactions counts the synced transactions this store ever made.
 func (s *Store) Transactions() uint64 { return s.durable.Load() }
 

@@ -96,6 +96,22 @@ func TestReserve(t *testing.T) {
 	appendOne(t, s, inboxtest.Sample("bob", 2))
 }
 
+// TestLooksAtTheDisk: often when it is nearly full, seldom when it is not, however large it is.
+func TestLooksAtTheDisk(t *testing.T) {
+	f := func(want time.Duration, free int64) {
+		t.Helper()
+		if got := storage.UntilFull(free); got != want {
+			t.Errorf("with %d bytes: again in %v, want %v", free, got, want)
+		}
+	}
+	f(5*time.Millisecond, -1<<40)
+	f(5*time.Millisecond, 0)
+	f(100*time.Millisecond, 800_000_000)
+	f(time.Second, 8<<30)
+	f(time.Second, 27<<30)
+	f(time.Second, 1<<62)
+}
+
 // TestFullDisk fills a real, small file system to its last byte under a store that was full of room a moment
 // ago. What makes room goes on, and space is all it takes to go back to normal.
 func TestFullDisk(t *testing.T) {

@@ -72,11 +72,11 @@ func (f keyFile[K]) load(config configs.Config) (K, error) {
 	}
 	found, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return none, fmt.Errorf("read %s %s: %w", f.what, path, err)
+		return none, fmt.Errorf("read %s: %s is damaged; %s: %w", f.what, path, f.cure, err)
 	}
 	key, ok := found.(K)
 	if !ok {
-		return none, fmt.Errorf("read %s: %s has a %T instead of a %T; %s", f.what, path, found, none, f.cure)
+		return none, fmt.Errorf("read %s: %s holds a key of another kind; %s", f.what, path, f.cure)
 	}
 	return key, nil
 }
