@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/sealgate/sealgate/relay/forward"
+	"github.com/sealgate/sealgate/relay/splice"
 )
 
 // inlineContext defines our terms inside the document. A remote context that a
@@ -91,64 +92,51 @@ func (r *Relay) editReply(reply forward.Reply) ([]byte, bool) {
 // person. Every byte of doc stays, in order. It says false for everything that
 // is not such a document, or that offers key packages already.
 func (r *Relay) editActor(doc []byte) ([]byte, bool) {
-	if !json.Valid(doc) {
-		return nil, false
-	}
-	list, err := members(doc, span{0, len(doc)})
+	o, err := splice.Parse(doc)
 	if err != nil {
 		return nil, false
 	}
-	a, ok := r.readActor(doc, list)
+	a, ok := r.readActor(o)
 	if !ok {
 		return nil, false
 	}
-	insertions, ok := r.insertions(a, doc)
+	insertions, ok := r.insertions(a)
 	if !ok {
 		return nil, false
 	}
 	r.learnInboxes(a)
-	return splice(doc, insertions), true
+	return splice.Apply(doc, insertions), true
 }
 
 // actor is what an edit must know of a document.
 type actor struct {
-	id, name         string
-	inbox, shared    string
-	context          span
-	endpoints        span // empty when there is none
-	end              int  // of the last member
-	endpointsMembers []member
+	splice.Object
+
+	id, name           string
+	inbox, shared      string
+	context, endpoints splice.Member // zero when there is none
 }
 
 // readActor takes from a document what an edit needs. False: leave it alone.
-func (r *Relay) readActor(doc []byte, list []member) (actor, bool) {
-	a := actor{}
-	seen := map[string]span{}
-	for _, m := range list {
-		if _, twice := seen[m.name]; twice || r.isOurs(m.name) {
-			return a, false
+func (r *Relay) readActor(o splice.Object) (actor, bool) {
+	seen := map[string]splice.Member{}
+	for _, m := range o.Members {
+		if _, twice := seen[m.Name]; twice || r.isOurs(m.Term) {
+			return actor{}, false
 		}
-		seen[m.name] = m.value
-		a.end = m.value.to
+		seen[m.Name] = m
 	}
-	text := func(name string) string {
-		var s string
-		_ = json.Unmarshal(slices.Clone(doc[seen[name].from:seen[name].to]), &s)
-		return s
+	a := actor{
+		Object: o, id: o.Text(seen["id"]), name: o.Text(seen["preferredUsername"]), inbox: o.Text(seen["inbox"]),
+		context: seen["@context"], endpoints: seen["endpoints"],
 	}
-	a.id, a.name, a.inbox = text("id"), text("preferredUsername"), text("inbox")
-	a.context = seen["@context"]
-	a.endpoints = seen["endpoints"]
-	suspended := string(doc[seen["suspended"].from:seen["suspended"].to]) == "true"
-	isLocalPerson := isPerson(doc[seen["type"].from:seen["type"].to]) && r.isLocal(a.id) && !suspended
-	if !isLocalPerson || a.name == "" || a.inbox == "" || a.context.to == 0 {
+	suspended := string(o.Raw(seen["suspended"])) == "true"
+	isLocalPerson := isPerson(o.Raw(seen["type"])) && r.isLocal(a.id) && !suspended
+	if !isLocalPerson || a.name == "" || a.inbox == "" || a.context.Name == "" {
 		return a, false
 	}
-	a.endpointsMembers, _ = members(doc, a.endpoints) // null and the like have none
-	for _, m := range a.endpointsMembers {
-		if m.name == "sharedInbox" {
-			_ = json.Unmarshal(doc[m.value.from:m.value.to], &a.shared)
-		}
+	if inside, ok := o.Within(a.endpoints); ok {
+		a.shared = inside.TextOf("sharedInbox")
 	}
 	return a, true
 }
@@ -156,8 +144,6 @@ func (r *Relay) readActor(doc []byte, list []member) (actor, bool) {
 // isOurs tells whether the upstream offers what we would add, under any of the
 // names of interop.md. It is said once: the operator may want to leave.
 func (r *Relay) isOurs(name string) bool {
-	name = strings.TrimPrefix(name, "mls:")
-	name = strings.TrimPrefix(name, "https://purl.archive.org/socialweb/mls#")
 	if name != "keyPackages" && name != "messages" {
 		return false
 	}
@@ -192,9 +178,9 @@ func (r *Relay) isLocal(id string) bool {
 	return false
 }
 
-// insertions are the spans to add, in the order of the document.
-func (r *Relay) insertions(a actor, doc []byte) ([]insertion, bool) {
-	list, ok := extendContext(doc, a.context)
+// insertions are what to add.
+func (r *Relay) insertions(a actor) ([]splice.Edit, bool) {
+	list, ok := a.extendContext()
 	if !ok {
 		return nil, false
 	}
@@ -203,34 +189,24 @@ func (r *Relay) insertions(a actor, doc []byte) ([]insertion, bool) {
 		own = slices.DeleteFunc(slices.Clone(own), func(p property) bool { return p.name == "keyPackages" })
 	}
 	added := r.written(a, own)
-	inside, isObject := r.intoEndpoints(a, doc)
-	switch {
-	case isObject:
-		list = append(list, inside...)
-	case a.endpoints.to == 0 && len(r.endpoints) > 0:
+	if inside, ok := a.Within(a.endpoints); ok {
+		list = append(list, r.intoEndpoints(a, inside))
+	} else if a.endpoints.Name == "" && len(r.endpoints) > 0 {
 		added += `,"endpoints":{` + strings.TrimPrefix(r.written(a, r.endpoints), ",") + `}`
 	}
-	list = append(list, insertion{a.end, added})
-	slices.SortStableFunc(list, func(x, y insertion) int { return x.at - y.at })
-	return list, true
+	return append(list, splice.Insert(a.Members[len(a.Members)-1].Value.To, added)), true
 }
 
 // intoEndpoints adds to an endpoints object what it does not have yet.
-func (r *Relay) intoEndpoints(a actor, doc []byte) ([]insertion, bool) {
-	if a.endpoints.to == 0 || doc[a.endpoints.from] != '{' {
-		return nil, false
-	}
+func (r *Relay) intoEndpoints(a actor, endpoints splice.Object) splice.Edit {
 	missing := slices.DeleteFunc(slices.Clone(r.endpoints), func(p property) bool {
-		return slices.ContainsFunc(a.endpointsMembers, func(m member) bool { return m.name == p.name })
+		return slices.ContainsFunc(endpoints.Members, func(m splice.Member) bool { return m.Name == p.name })
 	})
-	if len(missing) == 0 {
-		return nil, true
-	}
 	text := r.written(a, missing)
-	if len(a.endpointsMembers) == 0 {
+	if len(endpoints.Members) == 0 {
 		text = strings.TrimPrefix(text, ",")
 	}
-	return []insertion{{a.endpoints.to - 1, text}}, true
+	return splice.Insert(endpoints.To-1, text)
 }
 
 // written is `,"name":"url"` for each property.
@@ -242,7 +218,7 @@ func (r *Relay) written(a actor, properties []property) string {
 			u = r.personURL(a.name, p.path)
 		}
 		b.WriteString(`,"` + p.name + `":`)
-		b.Write(quote(u))
+		b.WriteString(splice.Quote(u))
 	}
 	return b.String()
 }
@@ -253,16 +229,17 @@ func (r *Relay) personURL(name, what string) string {
 }
 
 // extendContext adds the inline context behind what is there.
-func extendContext(doc []byte, context span) ([]insertion, bool) {
-	switch doc[context.from] {
+func (a actor) extendContext() ([]splice.Edit, bool) {
+	at, value := a.context.Value, a.Raw(a.context)
+	switch value[0] {
 	case '[':
 		text := "," + inlineContext
-		if doc[skipBlank(doc, context.from+1)] == ']' {
+		if len(bytes.TrimSpace(value[1:len(value)-1])) == 0 {
 			text = inlineContext
 		}
-		return []insertion{{context.to - 1, text}}, true
+		return []splice.Edit{splice.Insert(at.To-1, text)}, true
 	case '"', '{':
-		return []insertion{{context.from, "["}, {context.to, "," + inlineContext + "]"}}, true
+		return []splice.Edit{splice.Insert(at.From, "["), splice.Insert(at.To, ","+inlineContext+"]")}, true
 	}
 	return nil, false
 }

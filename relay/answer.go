@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"bytes"
 	"encoding/json"
 
 	"github.com/valyala/fasthttp"
@@ -57,15 +56,4 @@ func jsonOf(v any) []byte {
 		panic("bug: an answer is not JSON: " + err.Error())
 	}
 	return body
-}
-
-// quote is s as a JSON string, with the characters of HTML left as they are.
-func quote(s string) []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(s); err != nil {
-		panic("bug: a string is not JSON: " + err.Error())
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/relay/splice"
 )
 
 const (
@@ -104,7 +105,7 @@ func appendEvent(dst []byte, e inbox.Entry, target string) []byte {
 	dst = append(dst, "\ndata: {\"type\":\"Add\",\"object\":"...)
 	dst = appendFolded(dst, e.Activity)
 	dst = append(dst, `,"target":`...)
-	dst = append(dst, quote(target)...)
+	dst = append(dst, splice.Quote(target)...)
 	if e.Hidden {
 		dst = append(dst, `,"hidden":true`...)
 	}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/inbox/mls"
+	"github.com/sealgate/sealgate/relay/splice"
 )
 
 // itemContext defines what a KeyPackage uses beyond ActivityStreams. It is inline,
@@ -19,10 +21,10 @@ import (
 const itemContext = `["https://www.w3.org/ns/activitystreams",{"mls":"https://purl.archive.org/socialweb/mls#",` +
 	`"KeyPackage":"mls:KeyPackage","encoding":"mls:encoding","ciphersuite":"mls:ciphersuite"}]`
 
-// ownMembers are those of an item that are the gateway's to write; bto and bcc are
-// nobody's to read. All others are the client's and come back as they were.
+// ownMembers are those of an item that are the gateway's to write. All others are the
+// client's and come back as they were.
 var ownMembers = []string{
-	"@context", "id", "type", "to", "cc", "bto", "bcc", "attributedTo", "mediaType", "encoding", "content", "ciphersuite", "published",
+	"@context", "id", "type", "to", "cc", "attributedTo", "mediaType", "encoding", "content", "ciphersuite", "published",
 }
 
 // keyPackage answers GET /e2ee/users/{name}/keyPackages/{id}: a listed package to
@@ -57,15 +59,15 @@ func (r *Relay) keyPackage(work context.Context, ctx *fasthttp.RequestCtx, name,
 
 // document completes what was kept about an item with what its place says.
 func (s keyShelf) document(id, to string, content []byte) []byte {
-	out := append([]byte(`{"@context":`+itemContext+`,"id":`), quote(s.item(id))...)
+	out := append([]byte(`{"@context":`+itemContext+`,"id":`), splice.Quote(s.item(id))...)
 	out = append(out, `,"type":["Object","KeyPackage"],"to":`...)
-	out = append(out, quote(to)...)
+	out = append(out, splice.Quote(to)...)
 	return append(append(out, content...), '}')
 }
 
 // itemOf is what is kept of an uploaded object: its members as the gateway writes
 // them, then the client's own, byte for byte.
-func itemOf(doc []byte, list []member, o activity.Object, actor string, now time.Time) []byte {
+func itemOf(from splice.Object, o activity.Object, actor string, now time.Time) []byte {
 	d := &document{}
 	d.text("attributedTo", actor)
 	d.text("mediaType", "message/mls")
@@ -77,14 +79,11 @@ func itemOf(doc []byte, list []member, o activity.Object, actor string, now time
 		published = now.UTC().Format(time.RFC3339)
 	}
 	d.text("published", published)
-	for _, m := range list {
-		if slices.Contains(ownMembers, plainName(m.name)) {
-			continue
+	for _, m := range from.Members {
+		if !slices.Contains(ownMembers, m.Term) {
+			d.WriteByte(',')
+			d.Write(from.Doc[m.Key:m.Value.To])
 		}
-		d.WriteByte(',')
-		d.Write(quote(m.name))
-		d.WriteByte(':')
-		d.Write(doc[m.value.from:m.value.to])
 	}
 	return d.Bytes()
 }
@@ -104,20 +103,12 @@ func suiteName(o activity.Object) string {
 
 // deviceName is what the client calls itself: the name of its generator, else the
 // generator's id, else the activity's instrument.
-func deviceName(doc []byte, list []member, o activity.Object, a *activity.Activity) string {
-	for _, m := range list {
-		if plainName(m.name) != "generator" {
-			continue
-		}
-		var g struct {
-			Name string `json:"name"`
-		}
-		if json.Unmarshal(doc[m.value.from:m.value.to], &g) == nil && g.Name != "" {
-			return g.Name
-		}
+func deviceName(from splice.Object, o activity.Object, a *activity.Activity) string {
+	var g struct {
+		Name string `json:"name"`
 	}
-	if o.Generator != "" {
-		return o.Generator
+	if m, ok := from.Find("generator"); ok && json.Unmarshal(from.Raw(m), &g) == nil && g.Name != "" {
+		return g.Name
 	}
-	return a.Instrument
+	return cmp.Or(o.Generator, a.Instrument)
 }

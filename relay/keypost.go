@@ -207,10 +207,9 @@ func (k *keyPost) publication(ctx context.Context, a *activity.Activity) (inbox.
 		if o.AttributedTo != "" && !k.r.isOwn(ctx, o.AttributedTo, k.shelf.person) {
 			return p, fmt.Errorf("%w: object %d is attributed to %q", errOthers, i+1, o.AttributedTo)
 		}
-		list := k.objects[i].list
 		u := inbox.Upload{
-			ID: inbox.NewID(), Aliases: []string{a.ID, o.ID}, Name: deviceName(k.doc, list, o, a), Package: o.Content,
-			Content: itemOf(k.doc, list, o, k.shelf.person.Actor, now),
+			ID: inbox.NewID(), Aliases: []string{a.ID, o.ID}, Name: deviceName(k.objects[i], o, a), Package: o.Content,
+			Content: itemOf(k.objects[i], o, k.shelf.person.Actor, now),
 			Public:  slices.ContainsFunc(o.To, activity.IsPublic) || len(o.To) == 0 && isPublic,
 		}
 		if a.Type == "Update" {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/relay/splice"
 )
 
 // pageSize is how many messages a page holds. Pages are numbered from the oldest
@@ -235,7 +236,7 @@ func begin(id, kind string) *document {
 
 func (d *document) text(name, value string) {
 	d.WriteString(`,"` + name + `":`)
-	d.Write(quote(value))
+	d.WriteString(splice.Quote(value))
 }
 
 func (d *document) number(name string, value int) {
@@ -260,7 +261,7 @@ func (d *document) texts(name string, list []string) {
 		if i > 0 {
 			d.WriteByte(',')
 		}
-		d.Write(quote(text))
+		d.WriteString(splice.Quote(text))
 	}
 	d.WriteByte(']')
 }

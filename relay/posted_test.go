@@ -34,11 +34,11 @@ func FuzzReadPosted(f *testing.F) {
 			t.Fatalf("no JSON: %s", out)
 		}
 		again, err := readPosted(out)
-		if err != nil || again.kind != p.kind || again.text("content") != p.text("content") || len(again.objects) != len(p.objects) || again.text("id") != "https://social.example/e2ee/activities/1" {
+		if err != nil || again.kind != p.kind || again.TextOf("content") != p.TextOf("content") || len(again.objects) != len(p.objects) || again.TextOf("id") != "https://social.example/e2ee/activities/1" {
 			t.Fatalf("%v: %s became %s", err, doc, out)
 		}
 		for i, o := range again.objects {
-			if got := first(again.texts(o.at)); got != ids[i] {
+			if got := o.TextOf("id"); got != ids[i] {
 				t.Fatalf("object %d is called %q in %s", i, got, out)
 			}
 		}

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -34,7 +33,7 @@ func (r *Relay) report(work context.Context, ctx *fasthttp.RequestCtx, who masto
 	}
 	token, err := r.instanceToken(work, ctx, who)
 	if err == nil {
-		err = r.reporter.Report(work, token, p.reported(), p.text("content"))
+		err = r.reporter.Report(work, token, p.reported(), p.TextOf("content"))
 	}
 	if err != nil {
 		return true, err
@@ -62,23 +61,8 @@ func (r *Relay) instanceToken(work context.Context, ctx *fasthttp.RequestCtx, wh
 func (p *posted) reported() []string {
 	var authors []string
 	for _, o := range p.objects {
-		for _, m := range o.list {
-			if name := plainName(m.name); name == "attributedTo" || name == "actor" {
-				authors = append(authors, p.texts(m.value)...)
-			}
-		}
+		authors = append(append(authors, o.IDs("attributedTo")...), o.IDs("actor")...)
 	}
 	ids := append(authors, p.names...)
 	return slices.DeleteFunc(ids, func(id string) bool { return id == "" })
-}
-
-// text is a member of the activity that is a string, or "".
-func (p *posted) text(name string) string {
-	for _, m := range p.list {
-		var s string
-		if plainName(m.name) == name && json.Unmarshal(p.doc[m.value.from:m.value.to], &s) == nil {
-			return s
-		}
-	}
-	return ""
 }

@@ -110,7 +110,7 @@ func TestWalls(t *testing.T) {
 // TestPureRooms: what decides about foreign bytes reaches neither network nor disk.
 func TestPureRooms(t *testing.T) {
 	forbidden := []string{"net", "os", "os/exec", "syscall", "unsafe", "plugin"}
-	for _, room := range []string{"inbox", "inbox/activity", "inbox/mls", "policy/signature", "policy/ratelimit", "policy/rules"} {
+	for _, room := range []string{"inbox", "inbox/activity", "inbox/mls", "policy/signature", "policy/ratelimit", "policy/rules", "relay/splice"} {
 		for _, p := range list(t, "./"+room) {
 			for _, imported := range p.Imports {
 				if slices.Contains(forbidden, imported) {

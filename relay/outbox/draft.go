@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/relay/splice"
 )
 
 // What can be wrong with what a client posts.
@@ -47,9 +47,6 @@ func (o *Outbox) draft(ctx context.Context, from Sender, body []byte) (*draft, e
 	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
 	if _, err := activity.Parse(body, o.limits); errors.Is(err, activity.ErrNotMLS) {
 		return nil, err
-	}
-	if !json.Valid(body) {
-		return nil, fmt.Errorf("%w: it is not JSON", ErrMalformed)
 	}
 	d := &draft{id: newID()}
 	body, err := d.stripped(body)
@@ -87,104 +84,100 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
+// parsed is the JSON object that body is; ErrMalformed for anything else.
+func parsed(body []byte) (splice.Object, error) {
+	top, err := splice.Parse(body)
+	if err != nil {
+		return top, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return top, nil
+}
+
 // stripped is body without bto and bcc, whose ids it remembers.
 func (d *draft) stripped(body []byte) ([]byte, error) {
-	top, err := readObject(body, bytes.IndexByte(body, '{'))
-	if err != nil || len(bytes.TrimSpace(body[:top.open])) > 0 {
-		return nil, fmt.Errorf("%w: it is not one JSON object", ErrMalformed)
-	}
-	edits, ids, err := top.secret(1)
+	top, err := parsed(body)
 	if err != nil {
 		return nil, err
 	}
-	d.recipients = ids
-	return apply(body, edits), nil
+	if body, d.recipients, err = top.Unaddressed(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return body, nil
 }
 
 // Complete puts a bare object into a Create (ActivityPub §6.2.1) and names the actor where nobody is named;
 // all else stays byte for byte. The error is ErrMalformed when body is not one JSON object.
 func Complete(body []byte, actor string) ([]byte, error) {
-	body, err := wrapped(body)
+	top, err := parsed(body)
 	if err != nil {
 		return nil, err
 	}
-	top, err := readObject(body, bytes.IndexByte(body, '{'))
-	if err != nil {
-		return nil, err
+	if _, isActivity := top.Find("object"); !isActivity {
+		if top, err = parsed(wrapped(top)); err != nil {
+			return nil, err
+		}
 	}
-	if slices.ContainsFunc(top.properties, func(p property) bool { return p.name == "actor" }) {
-		return body, nil
+	if _, isNamed := top.Find("actor"); isNamed {
+		return top.Doc, nil
 	}
-	return apply(body, []edit{top.set("actor", actor)}), nil
+	return splice.Apply(top.Doc, top.Set(splice.Field{Term: "actor", Value: actor})), nil
 }
 
-func wrapped(body []byte) ([]byte, error) {
-	if !json.Valid(body) {
-		return nil, fmt.Errorf("%w: it is not JSON", ErrMalformed)
-	}
-	top, err := readObject(body, bytes.IndexByte(body, '{'))
-	if err != nil || len(bytes.TrimSpace(body[:top.open])) > 0 {
-		return nil, fmt.Errorf("%w: it is not one JSON object", ErrMalformed)
-	}
-	if _, isActivity := top.find("object"); isActivity {
-		return body, nil
+// wrapped is a Create of an object.
+func wrapped(o splice.Object) []byte {
+	context := []byte(`"https://www.w3.org/ns/activitystreams"`)
+	if m, ok := o.Find("@context"); ok {
+		context = o.Raw(m)
 	}
 	var b bytes.Buffer
 	b.WriteString(`{"@context":`)
-	if context := top.raw("@context"); context != "" {
-		b.WriteString(context)
-	} else {
-		b.WriteString(`"https://www.w3.org/ns/activitystreams"`)
-	}
+	b.Write(context)
 	b.WriteString(`,"type":"Create"`)
 	for _, name := range []string{"to", "cc", "instrument", "published"} {
-		if value := top.raw(name); value != "" {
-			b.WriteString(`,"` + name + `":` + value)
+		if m, ok := o.Find(name); ok {
+			b.WriteString(`,"` + name + `":`)
+			b.Write(o.Raw(m))
 		}
 	}
 	b.WriteString(`,"object":`)
-	b.Write(bytes.TrimSpace(body))
+	b.Write(o.Bytes())
 	b.WriteString("}")
-	return b.Bytes(), nil
+	return b.Bytes()
 }
 
 // signedOver gives the activity, and the objects that a Create makes, their ids
 // and their author.
 func (o *Outbox) signedOver(d *draft, from Sender, body []byte) ([]byte, error) {
-	top, err := readObject(body, bytes.IndexByte(body, '{'))
+	top, err := parsed(body)
 	if err != nil {
 		return nil, err
 	}
-	d.alias(top.text("id"))
-	edits := []edit{top.set("id", o.activityURL(d.id))}
-	made, ok := top.find("object")
-	if ok && top.text("type") == "Create" {
-		objects, err := top.inner(made)
-		if err != nil {
-			return nil, err
-		}
+	d.alias(top.TextOf("id"))
+	edits := top.Set(splice.Field{Term: "id", Value: o.activityURL(d.id)})
+	if made, ok := top.Find("object"); ok && top.TextOf("type") == "Create" {
+		objects, _ := top.Parts(made)
 		for i, in := range objects {
 			edits = append(edits, o.made(d, from, in, i)...)
 		}
 	}
-	return apply(body, edits), nil
+	return splice.Apply(body, edits), nil
 }
 
 // made gives one object of a Create its id and author.
-func (o *Outbox) made(d *draft, from Sender, in object, i int) []edit {
+func (o *Outbox) made(d *draft, from Sender, in splice.Object, i int) []splice.Edit {
 	id := d.id
 	if i > 0 {
 		id += "-" + strconv.Itoa(i+1)
 	}
-	d.alias(in.text("id"))
-	edits := []edit{in.set("id", o.objectURL(id))}
-	if _, ok := in.find("attributedTo"); !ok {
-		edits = append(edits, in.set("attributedTo", from.Actor))
+	d.alias(in.TextOf("id"))
+	fields := []splice.Field{{Term: "id", Value: o.objectURL(id)}}
+	if _, ok := in.Find("attributedTo"); !ok {
+		fields = append(fields, splice.Field{Term: "attributedTo", Value: from.Actor})
 	}
 	if d.thread != "" {
-		edits = append(edits, in.set("conversation", o.threadURL(d.thread)))
+		fields = append(fields, splice.Field{Term: "conversation", Value: o.threadURL(d.thread)})
 	}
-	return edits
+	return in.Set(fields...)
 }
 
 func (d *draft) alias(id string) {

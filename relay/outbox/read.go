@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"strings"
@@ -44,21 +43,15 @@ func (o *Outbox) Object(ctx context.Context, id string, r Reader) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	top, err := readObject(body, bytes.IndexByte(body, '{'))
+	top, err := parsed(body)
 	if err != nil {
 		return nil, err
 	}
-	made, ok := top.find("object")
-	if !ok {
-		return nil, ErrNotSent
-	}
-	list, err := top.inner(made)
-	if err != nil {
-		return nil, err
-	}
-	for _, in := range list {
-		if in.text("id") == o.objectURL(id) {
-			return in.bytes(), nil
+	made, _ := top.Find("object")
+	objects, _ := top.Parts(made)
+	for _, in := range objects {
+		if in.TextOf("id") == o.objectURL(id) {
+			return in.Bytes(), nil
 		}
 	}
 	return nil, ErrNotSent
