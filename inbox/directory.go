@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealgate/sealgate/metric"
 )
 
 // DirectoryOptions of a Directory. Store and Key are required.
@@ -47,11 +49,8 @@ func NewDirectory(o DirectoryOptions) *Directory {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	d := &Directory{o: o, claims: newClaims()}
-	if o.Metrics != nil {
-		o.Metrics.MustRegister(d.claims)
-	}
-	return d
+	return &Directory{o: o, claims: metric.Counter(o.Metrics, "sealgate_key_package_claims_total",
+		"Key packages handed to inviters by kind: fresh, again (the one reserved before), last_resort, none.", "kind")}
 }
 
 const idBytes = 16
@@ -119,11 +118,4 @@ func (d *Directory) OwnerOf(ctx context.Context, ref []byte) (Owner, error) {
 // History is KeyStore.History.
 func (d *Directory) History(ctx context.Context, o Owner, after uint64, limit int) ([]LogEntry, error) {
 	return d.o.Store.History(ctx, o, after, limit)
-}
-
-func newClaims() *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "sealgate_key_package_claims_total",
-		Help: "Key packages handed to inviters by kind: fresh, again (the one reserved before), last_resort, none.",
-	}, []string{"kind"})
 }

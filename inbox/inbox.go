@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealgate/sealgate/metric"
 )
 
 // What can be wrong with a delivery, or with keeping it.
@@ -142,7 +144,13 @@ func New(o Options) *Inbox {
 	if o.Store == nil {
 		panic("bug: inbox.New without a Store")
 	}
-	in := &Inbox{store: o.Store, threads: o.Threads, clock: o.Clock, log: o.Log, messages: newMessages(), requests: newRequests(), poke: make(chan struct{}, 1)}
+	in := &Inbox{
+		store: o.Store, threads: o.Threads, clock: o.Clock, log: o.Log, poke: make(chan struct{}, 1),
+		messages: metric.Counter(o.Metrics, "sealgate_mls_messages_total",
+			"MLS messages by direction and kind, one per mailbox; duplicates are not counted again.", "direction", "kind"),
+		requests: metric.Counter(o.Metrics, "sealgate_message_requests_total",
+			"Message requests by what became of them: opened, accepted, dropped, expired, evicted, overflown.", "event"),
+	}
 	in.keeper, _ = o.Store.(Keeper)
 	in.books, _ = o.Store.(Books)
 	in.marks.seed = maphash.MakeSeed()
@@ -151,9 +159,6 @@ func New(o Options) *Inbox {
 	}
 	if in.log == nil {
 		in.log = slog.New(slog.DiscardHandler)
-	}
-	if o.Metrics != nil {
-		in.messages, in.requests = registered(o.Metrics, in.messages), registered(o.Metrics, in.requests)
 	}
 	return in
 }

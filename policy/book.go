@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sealgate/sealgate/metric"
 	"github.com/sealgate/sealgate/policy/rules"
 )
 
@@ -56,9 +57,10 @@ func OpenBook(ctx context.Context, o BookOptions) (*Book, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	b := &Book{opt: o, seed: maphash.MakeSeed(), loads: counter(o.Metrics, prometheus.CounterOpts{
-		Name: "sealgate_policy_loads_total", Help: "Attempts to load the policy, by result: loaded, same, refused.",
-	}, "result")}
+	b := &Book{
+		opt: o, seed: maphash.MakeSeed(),
+		loads: metric.Counter(o.Metrics, "sealgate_policy_loads_total", "Attempts to load the policy, by result: loaded, same, refused.", "result"),
+	}
 	if _, err := b.Reload(ctx, "start"); err == nil {
 		return b, nil
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sealgate/sealgate/metric"
 	"github.com/sealgate/sealgate/policy/actorkey"
 	"github.com/sealgate/sealgate/policy/rules"
 	"github.com/sealgate/sealgate/policy/signature"
@@ -22,21 +23,14 @@ type gateMetrics struct {
 
 func newGateMetrics(reg prometheus.Registerer) gateMetrics {
 	return gateMetrics{
-		checks: counter(reg, prometheus.CounterOpts{
-			Name: "sealgate_signature_checks_total", Help: "HTTP signatures checked, by result and scheme.",
-		}, "result", "scheme"),
-		limited: counter(reg, prometheus.CounterOpts{
-			Name: "sealgate_limit_exceeded_total", Help: "Requests and connections over a limit.",
-		}, "limit"),
-		decisions: counter(reg, prometheus.CounterOpts{
-			Name: "sealgate_policy_decisions_total", Help: "Decisions by stage, action, rule and mode; redeliveries are not counted again.",
-		}, "stage", "action", "rule", "mode"),
-		failed: counter(reg, prometheus.CounterOpts{
-			Name: "sealgate_policy_evaluation_errors_total", Help: "Conditions that could not be evaluated, by rule: they did not match.",
-		}, "rule"),
-		unrecorded: counter(reg, prometheus.CounterOpts{
-			Name: "sealgate_policy_unrecorded_total", Help: "Decisions that are not in the log, by reason: entries, verdicts, full, unwritten.",
-		}, "reason"),
+		checks:  metric.Counter(reg, "sealgate_signature_checks_total", "HTTP signatures checked, by result and scheme.", "result", "scheme"),
+		limited: metric.Exceeded(reg),
+		decisions: metric.Counter(reg, "sealgate_policy_decisions_total",
+			"Decisions by stage, action, rule and mode; redeliveries are not counted again.", "stage", "action", "rule", "mode"),
+		failed: metric.Counter(reg, "sealgate_policy_evaluation_errors_total",
+			"Conditions that could not be evaluated, by rule: they did not match.", "rule"),
+		unrecorded: metric.Counter(reg, "sealgate_policy_unrecorded_total",
+			"Decisions that are not in the log, by reason: entries, verdicts, full, unwritten.", "reason"),
 	}
 }
 
@@ -50,24 +44,6 @@ func (g *Gate) count(at rules.Stage, v rules.Verdict) {
 		g.metrics.failed.WithLabelValues(f.Rule).Inc()
 		g.log.Debug("condition of a rule could not be evaluated: it did not match", "rule", f.Rule, "error", f.Err)
 	}
-}
-
-// counter registers a counter, or finds it when another package counts the same.
-func counter(reg prometheus.Registerer, o prometheus.CounterOpts, labels ...string) *prometheus.CounterVec {
-	v := prometheus.NewCounterVec(o, labels)
-	if reg == nil {
-		return v
-	}
-	err := reg.Register(v)
-	if err == nil {
-		return v
-	}
-	if are, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		if old, ok := are.ExistingCollector.(*prometheus.CounterVec); ok {
-			return old
-		}
-	}
-	panic("bug: " + o.Name + " is registered as something else: " + err.Error())
 }
 
 // resultOf is the label of an outcome.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/sealgate/sealgate/relay/count"
+	"github.com/sealgate/sealgate/metric"
 )
 
 // metrics of the public listener. Counters are looked up once per route and
@@ -29,22 +29,18 @@ type routeMetrics struct {
 
 func newMetrics(registry prometheus.Registerer) *metrics {
 	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sealgate_http_requests_total", Help: "Requests answered, by route and status.",
-		}, []string{"route", "code"}),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sealgate_refused_total", Help: "Requests the gateway itself refused, by reason.",
-		}, []string{"reason"}),
-		dropped: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "sealgate_mls_unaddressed_total",
-			Help: "MLS activities answered 202 and dropped, because nobody here was addressed, or nobody who is enrolled.",
-		}),
-		routes: map[route]*routeMetrics{},
+		requests: metric.Counter(registry, "sealgate_http_requests_total", "Requests answered, by route and status.", "route", "code"),
+		refused:  metric.Counter(registry, "sealgate_refused_total", "Requests the gateway itself refused, by reason.", "reason"),
+		dropped: metric.Counter(registry, "sealgate_mls_unaddressed_total",
+			"MLS activities answered 202 and dropped, because nobody here was addressed, or nobody who is enrolled.").WithLabelValues(),
+		tooLarge:    metric.Exceeded(registry).WithLabelValues("mailbox.max_activity"),
+		streamsFull: metric.Exceeded(registry).WithLabelValues("event_streams"),
+		routes:      map[route]*routeMetrics{},
 	}
-	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	seconds := metric.Register(registry, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "sealgate_http_request_seconds", Help: "Time until the answer's head was ready, by route.",
 		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 10),
-	}, []string{"route"})
+	}, []string{"route"}))
 	for _, name := range []route{
 		routeForward, routeStreaming, routeInbox, routeActor, routeMessages, routeKeyPackages, routeKeyPackage,
 		routeOwnActor, routeWebFinger, routeOwnInbox, routeRevoke, routePush,
@@ -53,11 +49,6 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	} {
 		m.routes[name] = &routeMetrics{seconds: seconds.WithLabelValues(string(name))}
 	}
-	if registry != nil {
-		registry.MustRegister(m.requests, m.refused, m.dropped, seconds)
-	}
-	m.tooLarge = count.Exceeded(registry).WithLabelValues("mailbox.max_activity")
-	m.streamsFull = count.Exceeded(registry).WithLabelValues("event_streams")
 	return m
 }
 

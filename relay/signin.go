@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
+	"github.com/sealgate/sealgate/metric"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/policy/oauth"
 	"github.com/sealgate/sealgate/policy/ratelimit"
@@ -47,17 +48,11 @@ func newSignIn(server *oauth.Server, base string, registry prometheus.Registerer
 	if server == nil {
 		return nil
 	}
-	s := &signIn{
+	return &signIn{
 		server: server, pages: newPages(), cookie: CookiePrefix(base) + "-sign-in",
-		asks: ratelimit.New(ratelimit.Options{Rate: ratelimit.Rate{Max: 120, Every: time.Minute, Burst: 60}}),
-		total: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sealgate_sign_ins_total", Help: "Steps of sign-ins, by step and result.",
-		}, []string{"step", "result"}),
+		asks:  ratelimit.New(ratelimit.Options{Rate: ratelimit.Rate{Max: 120, Every: time.Minute, Burst: 60}}),
+		total: metric.Counter(registry, "sealgate_sign_ins_total", "Steps of sign-ins, by step and result.", "step", "result"),
 	}
-	if registry != nil {
-		registry.MustRegister(s.total)
-	}
-	return s
 }
 
 // signInRoute finds what belongs to signing in. It allocates nothing.

@@ -5,9 +5,8 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/metric"
 )
 
 // What one gateway and one person may have open, unless Options say otherwise.
@@ -19,7 +18,6 @@ const (
 // streams are the event streams that are open. It is safe for concurrent use.
 type streams struct {
 	limit, perOwner int
-	clients         prometheus.Gauge // sse_clients
 
 	mu     sync.Mutex
 	total  int
@@ -30,21 +28,18 @@ func newStreams(o Options) *streams {
 	s := &streams{
 		limit: cmp.Or(o.Streams, maxStreams), perOwner: cmp.Or(o.StreamsPerOwner, maxStreamsPerOwner),
 		owners: map[inbox.Owner][]*stream{},
-		clients: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "sealgate_sse_clients", Help: "Event streams that are open.",
-		}),
 	}
-	if o.Metrics != nil {
-		o.Metrics.MustRegister(s.clients)
-	}
+	metric.Gauge(o.Metrics, "sealgate_sse_clients", "Event streams that are open.", func() float64 { return float64(s.open()) })
 	return s
 }
 
-func (s *streams) full() bool {
+func (s *streams) open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.total >= s.limit
+	return s.total
 }
+
+func (s *streams) full() bool { return s.open() >= s.limit }
 
 // enter counts a stream unless there are too many. A person's oldest makes room
 // for their newest: a phone that lost its connections is never locked out.
@@ -61,7 +56,6 @@ func (s *streams) enter(one *stream) bool {
 	}
 	s.owners[one.box.owner] = append(mine, one)
 	s.total++
-	s.clients.Inc()
 	return true
 }
 
@@ -70,7 +64,6 @@ func (s *streams) leave(one *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total--
-	s.clients.Dec()
 	mine := s.owners[one.box.owner]
 	if i := slices.Index(mine, one); i >= 0 {
 		mine = slices.Delete(mine, i, i+1)

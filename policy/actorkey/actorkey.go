@@ -5,7 +5,7 @@
 // A key belongs to an actor only if the actor's own document, fetched from its
 // own id without leaving its host, lists that key id or embeds the key with the
 // actor as its owner. What a key document says of itself proves nothing. The
-// package knows nothing of signatures or requests and imports nothing of ours.
+// package knows nothing of signatures or requests and imports nothing of ours but metric.
 // Key documents: FEP-521a, security vocabulary v1.
 package actorkey
 
@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealgate/sealgate/metric"
 )
 
 // The two ways not to have a key. A peer is told 503 for the first and 401 for
@@ -110,7 +112,7 @@ func New(o Options) *Keys {
 		local:   o.Local,
 		clock:   o.Clock,
 		log:     o.Log,
-		fetches: counter(o.Metrics, "sealgate_key_fetches_total", "Fetches of peers' keys, by how they ended.", "result"),
+		fetches: metric.Counter(o.Metrics, "sealgate_key_fetches_total", "Fetches of peers' keys, by how they ended.", "result"),
 	}
 }
 

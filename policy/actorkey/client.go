@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealgate/sealgate/metric"
 )
 
 // maxRedirects is how often a fetch may be sent on.
@@ -49,7 +51,7 @@ func NewClient(o ClientOptions) *http.Client {
 		o.MaxBytes = 1 << 20
 	}
 	g := &guard{options: o}
-	g.refused = counter(o.Metrics, "sealgate_dial_refused_total", "Outgoing connections refused before they were made, by reason.", "reason")
+	g.refused = metric.Counter(o.Metrics, "sealgate_dial_refused_total", "Outgoing connections refused before they were made, by reason.", "reason")
 	dialer := &net.Dialer{Timeout: o.Timeout, ControlContext: g.control}
 	g.next = &http.Transport{
 		DialContext:            dialer.DialContext,

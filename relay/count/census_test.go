@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/sealgate/sealgate/relay/count"
 )
 
@@ -40,20 +38,4 @@ func TestCensus(t *testing.T) {
 		}
 		c.Leave(netip.Addr{})
 	}
-}
-
-// TestCounter: who asks later counts in the same family.
-func TestCounter(t *testing.T) {
-	r := prometheus.NewRegistry()
-	first, second := count.Exceeded(r), count.Exceeded(r)
-	first.WithLabelValues("connections").Inc()
-	second.WithLabelValues("connections").Inc()
-	families, err := r.Gather()
-	if err != nil || len(families) != 1 {
-		t.Fatalf("%d families, %v", len(families), err)
-	}
-	if n := families[0].GetMetric()[0].GetCounter().GetValue(); n != 2 {
-		t.Errorf("counted %v, want 2", n)
-	}
-	count.Exceeded(nil).WithLabelValues("connections").Inc()
 }

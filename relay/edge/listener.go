@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sealgate/sealgate/metric"
 	"github.com/sealgate/sealgate/relay/count"
 )
 
@@ -56,8 +57,8 @@ func NewListener(l net.Listener, o ListenerOptions) *Listener {
 	}
 	t := &Listener{
 		Listener: l, o: o, log: logger(o.Log), census: count.Census{Limit: o.PerClient},
-		failures: count.Counter(o.Metrics, "tls_handshake_failures_total", "TLS handshakes that did not succeed.", "reason"),
-		excess:   count.Exceeded(o.Metrics),
+		failures: metric.Counter(o.Metrics, "sealgate_tls_handshake_failures_total", "TLS handshakes that did not succeed.", "reason"),
+		excess:   metric.Exceeded(o.Metrics),
 		slots:    make(chan struct{}, o.AtOnce), done: make(chan *Conn), failed: make(chan error), over: make(chan struct{}),
 	}
 	go t.acceptAll() // ends when l is closed

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/inbox/mls"
+	"github.com/sealgate/sealgate/metric"
 	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/policy/rules"
 )
@@ -55,17 +56,16 @@ type PlacesOptions struct {
 
 // NewPlaces returns empty Places.
 func NewPlaces(o PlacesOptions) *Places {
-	p := &Places{most: o.Most, now: o.Clock, log: o.Log, by: map[netip.Prefix]int64{}, hosts: map[string]int64{}, shed: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "sealgate_intake_shed_total", Help: "MLS activities and key fetches turned away because there was no place, by class.",
-	}, []string{"class", "reason"})}
+	p := &Places{
+		most: o.Most, now: o.Clock, log: o.Log, by: map[netip.Prefix]int64{}, hosts: map[string]int64{},
+		shed: metric.Counter(o.Metrics, "sealgate_intake_shed_total",
+			"MLS activities and key fetches turned away because there was no place, by class.", "class", "reason"),
+	}
 	if p.now == nil {
 		p.now = time.Now
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
-	}
-	if o.Metrics != nil {
-		o.Metrics.MustRegister(p.shed)
 	}
 	return p
 }

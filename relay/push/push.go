@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/metric"
 )
 
 // What can be wrong with a subscription.
@@ -93,7 +94,8 @@ func New(o Options) (*Pusher, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Pusher{
-		o: o, public: public, pushes: newPushes(o.Metrics),
+		o: o, public: public,
+		pushes: metric.Counter(o.Metrics, "sealgate_web_pushes_total", "Web pushes by result: sent, gone, later, failed.", "result"),
 		owners: map[inbox.Owner]bool{}, holding: map[string]hold{}, ready: make(chan struct{}, 1),
 	}
 	p.tokens.made = map[string]token{}
@@ -112,14 +114,3 @@ func (p *Pusher) Close() {
 
 // PublicKey is the applicationServerKey for a client's subscribe.
 func (p *Pusher) PublicKey() string { return p.public }
-
-func newPushes(r prometheus.Registerer) *prometheus.CounterVec {
-	v := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "sealgate_web_pushes_total",
-		Help: "Web pushes by result: sent, gone, later, failed.",
-	}, []string{"result"})
-	if r != nil {
-		r.MustRegister(v)
-	}
-	return v
-}
