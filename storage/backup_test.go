@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/sealgate/sealgate/inbox"
@@ -102,6 +105,15 @@ func TestBackupIsRefused(t *testing.T) {
 	}
 	unusable(t, key(1), append(bytes.Clone(file), 0), "with a byte more")
 	unusable(t, key(2), file, "with another key")
+	if _, err := storage.VerifyBackup(t.Context(), key(1), io.MultiReader(bytes.NewReader(file), iotest.ErrReader(io.ErrNoProgress)), nil); err == nil {
+		t.Error("nobody knows what stands behind its end, and it passes")
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	unusable(t, key(1), append(bytes.Clone(file[:58]), 0xff, 0xff, 0xff, 0xff), "with a segment of 4 GiB")
+	if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 1<<30 {
+		t.Errorf("%d MiB were asked for to read it", (after.TotalAlloc-before.TotalAlloc)>>20)
+	}
 
 	o := options(filepath.Join(t.TempDir(), "store"))
 	if _, err := storage.Restore(t.Context(), o, bytes.NewReader(file[:len(file)/2]), nil); !errors.Is(err, storage.ErrBackup) {

@@ -1,7 +1,9 @@
 package storage_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/storage"
 )
 
 // TestGroupCommit: what waits while one group syncs becomes one transaction and
@@ -52,6 +55,80 @@ func TestGroupCommit(t *testing.T) {
 	if u, err := s.Usage(t.Context(), "bob"); err != nil || u.Total != writers+1 {
 		t.Errorf("%+v, %v", u, err)
 	}
+}
+
+// held is a store whose committer syncs one message, until release; what comes meanwhile waits for it.
+func held(t *testing.T, o storage.Options) (s *storage.Store, release func()) {
+	t.Helper()
+	s = open(t, o)
+	appendOne(t, s, inboxtest.Sample("bob", 1<<20))
+	entered, released := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s.SetSync(func(sync func() error) error {
+		once.Do(func() { close(entered); <-released })
+		return sync()
+	})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if _, err := s.Append(context.Background(), []inbox.Message{inboxtest.Sample("bob", 1<<20+1)}); err != nil {
+			t.Error(err)
+		}
+	}()
+	<-entered
+	return s, func() { close(released); <-ended }
+}
+
+// TestMoreThanForeseen: requests that together change more than a transaction holds are all carried out, one by one.
+func TestMoreThanForeseen(t *testing.T) {
+	const requests, size = 16, 400 << 10
+	s, release := held(t, options(t.TempDir()))
+	burst := make(chan error)
+	go func() { burst <- s.Burst(context.Background(), requests, size) }()
+	s.WaitQueued(requests)
+	release()
+	if err := <-burst; err != nil {
+		t.Fatal(err)
+	}
+	for n := range requests {
+		if value, err := s.Kept(t.Context(), fmt.Sprint("burst ", n)); err != nil || len(value) != size {
+			t.Errorf("value %d has %d bytes, %v", n, len(value), err)
+		}
+	}
+}
+
+// TestSweepAmongWhatWaits: it is carried out behind what was there before it and before what came later.
+func TestSweepAmongWhatWaits(t *testing.T) {
+	clock := inboxtest.NewClock()
+	o := options(t.TempDir())
+	o.Clock, o.Retention = clock.Now, 30*time.Hour
+	s, release := held(t, o)
+	clock.Advance(40 * time.Hour) // of the two that are there
+	var group sync.WaitGroup
+	for n, f := range []func(context.Context) error{
+		func(ctx context.Context) error { return appended(ctx, s, 1) }, s.Sweep, func(ctx context.Context) error { return appended(ctx, s, 2) },
+	} {
+		group.Go(func() {
+			if err := f(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+		s.WaitQueued(n + 1)
+	}
+	release()
+	group.Wait()
+	rows(t, s, 2)
+	if es := everything(t, s); len(es) != 2 || es[0].Position != 3 || es[1].Position != 4 {
+		t.Errorf("%+v", es)
+	}
+}
+
+func appended(ctx context.Context, s *storage.Store, n int) error {
+	rs, err := s.Append(ctx, []inbox.Message{inboxtest.Sample("bob", n)})
+	if err != nil {
+		return err
+	}
+	return rs[0].Err
 }
 
 // TestCommitThatIsNotFollowed: where the engine's next log cannot be looked for, nothing is acknowledged any more.

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -200,4 +201,53 @@ func (s *Store) ShareRuns(o inbox.Owner, actor string) (n int, err error) {
 		return err
 	})
 	return n, err
+}
+
+// Tamper puts in the place of a row of a kind what f makes of it; nil removes it. It takes the first row that f does not
+// give back as it is.
+func (s *Store) Tamper(kind byte, f func(key, value []byte) (k, v []byte)) (undo func() error, err error) {
+	var old, next row
+	err = s.scan(context.Background(), []byte{kind}, func(r *badger.Entry) error {
+		if k, v := f(r.Key, r.Value); old.key == nil && (!bytes.Equal(k, r.Key) || !bytes.Equal(v, r.Value)) {
+			old, next = row{r.Key, r.Value}, row{k, v}
+		}
+		return nil
+	})
+	if err == nil && old.key == nil {
+		err = fmt.Errorf("there is no such row of kind %q", kind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return s.exchange(next, old) }, s.exchange(old, next)
+}
+
+func (s *Store) exchange(gone, come row) error {
+	return s.submit(context.Background(), &request{change: func(p *post) (err error) {
+		p.writes++
+		if gone.key != nil {
+			err = p.txn.Delete(gone.key)
+		}
+		if come.key != nil {
+			err = errors.Join(err, p.txn.Set(come.key, come.value))
+		}
+		return err
+	}})
+}
+
+// Burst gives the committer n requests at once, each of which keeps a value of so many bytes and foresees none of them.
+func (s *Store) Burst(ctx context.Context, n, size int) error {
+	rs := make([]*request, n)
+	for i := range rs {
+		key := append([]byte{valueKey}, fmt.Sprint("burst ", i)...)
+		rs[i] = &request{change: func(p *post) error { return p.set(key, make([]byte, size), 0) }}
+	}
+	return s.submit(ctx, rs...)
+}
+
+// SpendNewcomers is as if so many domains had been seen first in the hour of now.
+func (s *Store) SpendNewcomers(now time.Time, n int) {
+	for range n {
+		s.newcomer.take(now, n)
+	}
 }

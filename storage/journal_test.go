@@ -204,3 +204,23 @@ func TestDomainsAreRemembered(t *testing.T) {
 	}
 	seen("b.example", begin.AddDate(0, 0, 3), begin.AddDate(0, 0, 3))
 }
+
+// TestNewDomainsAreRationed: beyond what an hour may bring a domain stays new, until the next hour.
+func TestNewDomainsAreRationed(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	begin := time.Unix(1_800_000_000, 0).Truncate(time.Hour)
+	seen := func(domain string, now, want time.Time) {
+		t.Helper()
+		if got, err := s.FirstSeen(t.Context(), domain, now); err != nil || !got.Equal(want) {
+			t.Errorf("%s: %v %v, want %v", domain, got, err, want)
+		}
+	}
+	later := begin.Add(30 * time.Minute)
+	s.SpendNewcomers(begin, 4999)
+	seen("last.example", begin, begin)
+	seen("late.example", begin, begin)
+	seen("last.example", later, begin)
+	seen("late.example", later, later) // it was not noted
+	seen("late.example", begin.Add(time.Hour), begin.Add(time.Hour))
+	seen("late.example", begin.Add(2*time.Hour), begin.Add(time.Hour))
+}

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -33,6 +34,27 @@ func TestReopen(t *testing.T) {
 	rs, err := s.Append(t.Context(), []inbox.Message{want, inboxtest.Sample("bob", 2)})
 	if err != nil || !errors.Is(rs[0].Err, inbox.ErrDuplicate) || rs[1].Position != 2 {
 		t.Errorf("%+v, %v", rs, err)
+	}
+}
+
+// TestReopenManySpans: messages of several spans of time are there after a restart, and each goes in its own time.
+func TestReopenManySpans(t *testing.T) {
+	clock := inboxtest.NewClock()
+	o := options(t.TempDir())
+	o.Clock, o.Retention = clock.Now, 30*time.Hour
+	s := open(t, o)
+	for n := range 5 {
+		appendOne(t, s, inboxtest.Sample("bob", n))
+		clock.Advance(2 * time.Hour)
+	}
+	closeStore(t, s)
+	s = open(t, o)
+	clock.Advance(20*time.Hour + time.Minute) // the first span began 30 hours ago, and its last message is not over
+	for left := 5; left > 0; left-- {
+		if es := everything(t, s); len(es) != left || es[0].Position != inbox.Position(6-left) {
+			t.Errorf("%d messages are left, want %d", len(es), left)
+		}
+		clock.Advance(2 * time.Hour)
 	}
 }
 

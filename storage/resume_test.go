@@ -80,6 +80,7 @@ func TestBackupGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	saved(t, s)
+	there := rowsThere(t, s)
 	var file []byte
 	for n, room := range []int{10, 700_000, 1_200_000, 1_500_000, 1, 2_400_000, 1_048_576, 1 << 30} {
 		spot, err := storage.FindSpot(t.Context(), key(1), bytes.NewReader(file), nil)
@@ -113,9 +114,21 @@ func TestBackupGoesOn(t *testing.T) {
 	asSaved(t, file)
 	unusable(t, key(1), exchanged(file), "with two segments exchanged")
 	whole, err := storage.FindSpot(t.Context(), key(1), bytes.NewReader(file), nil)
-	if err != nil || !whole.Whole || whole.Offset != int64(len(file)) {
-		t.Errorf("a whole backup: %+v, %v", whole, err)
+	if err != nil || !whole.Whole || whole.Offset != int64(len(file)) || whole.Rows != there {
+		t.Errorf("a whole backup of %d rows: %+v, %v", there, whole, err)
 	}
+}
+
+func rowsThere(t *testing.T, s *storage.Store) (n int64) {
+	t.Helper()
+	kinds, err := s.KindsThere()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range kinds {
+		n += int64(one)
+	}
+	return n
 }
 
 // exchanged gives the file with its first segment behind its second.
@@ -184,6 +197,7 @@ func TestBackupMoments(t *testing.T) {
 	if _, err := s.Backup(t.Context(), &other, storage.Spot{}, nil); err != nil {
 		t.Fatal(err)
 	}
+	again := o
 	o.Path = filepath.Join(t.TempDir(), "store")
 	if _, err := storage.Restore(t.Context(), o, &other, nil); err != nil {
 		t.Fatal(err)
@@ -196,6 +210,9 @@ func TestBackupMoments(t *testing.T) {
 		t.Error(err)
 	}
 	gone(fourth, "after it was done")
+	closeStore(t, s)
+	s = open(t, again)
+	gone(fourth, "after it was done, and after a restart")
 }
 
 // TestFindSpotRefuses: what is no torn backup is not cut down to one.

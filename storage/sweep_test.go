@@ -104,6 +104,28 @@ func TestClockLeaps(t *testing.T) {
 	tick(3*time.Hour, 0)
 }
 
+// TestClockIsSetBackIntoAGoneSpan: what comes then is in a span of its own, and stays.
+func TestClockIsSetBackIntoAGoneSpan(t *testing.T) {
+	clock := inboxtest.NewClock()
+	o := options(t.TempDir())
+	o.Clock, o.Retention = clock.Now, 30*time.Hour
+	s := open(t, o)
+	appendOne(t, s, inboxtest.Sample("bob", 1))
+	clock.Advance(40 * time.Hour)
+	sweep(t, s)
+	rows(t, s, 0)
+	clock.Advance(-40*time.Hour + time.Minute)
+	appendOne(t, s, inboxtest.Sample("bob", 2))
+	for range 2 {
+		if es := everything(t, s); len(es) != 1 || es[0].Position != 2 {
+			t.Errorf("%+v", es)
+		}
+		sweep(t, s)
+		closeStore(t, s)
+		s = open(t, o)
+	}
+}
+
 // TestSweepAmongReadersAndWriters: nobody notices but by what expired.
 func TestSweepAmongReadersAndWriters(t *testing.T) {
 	clock := inboxtest.NewClock()

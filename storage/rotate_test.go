@@ -1,0 +1,91 @@
+package storage_test
+
+import (
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/storage"
+)
+
+// TestRotationIsInterrupted: at whatever moment, the key that holds is found, and the one before is kept.
+func TestRotationIsInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	o, path := options(filepath.Join(dir, "store")), filepath.Join(dir, "store.key")
+	opened := func() *storage.Store {
+		t.Helper()
+		s, err := storage.OpenFile(o, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	has := func(name, want string) {
+		t.Helper()
+		if text, err := os.ReadFile(name); err != nil || string(text) != want {
+			t.Errorf("%s is another one, %v", filepath.Base(name), err)
+		}
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := opened()
+	appendOne(t, s, inboxtest.Sample("bob", 1))
+	closeStore(t, s)
+	first, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := hex.EncodeToString(key(9)) + "\n"
+	write(path+".next", next) // made, and the store has not got it
+	s = opened()
+	has(path, string(first))
+	if err := s.RotateKey(t.Context(), key(9)[1:]); !errors.Is(err, storage.ErrKey) {
+		t.Errorf("31 bytes: %v", err)
+	}
+	if err := s.RotateKey(t.Context(), key(9)); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s) // the store has it, and the file has not its name
+
+	s = opened()
+	has(path, next)
+	former, err := filepath.Glob(path + ".until-*")
+	if err != nil || len(former) != 1 {
+		t.Fatal(former, err)
+	}
+	has(former[0], string(first))
+	if _, err := os.Stat(path + ".next"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the next key is still there: %v", err)
+	}
+	write(path+".next", hex.EncodeToString(key(8))) // of a rotation that never reached the store
+	if _, err := s.RotateKeyFile(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	s = opened()
+	if es := everything(t, s); len(es) != 1 {
+		t.Errorf("%d messages", len(es))
+	}
+	closeStore(t, s)
+	refusesFile := func(says string) {
+		t.Helper()
+		if _, err := storage.OpenFile(o, path); !errors.Is(err, storage.ErrKey) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %q", err, says)
+		}
+	}
+	write(path, hex.EncodeToString(key(3)))
+	refusesFile("does not open")
+	write(path+".next", "no key")
+	refusesFile(path + ".next")
+	write(path+".next", hex.EncodeToString(key(4)))
+	refusesFile("does not open")
+	has(path, hex.EncodeToString(key(3)))
+}
