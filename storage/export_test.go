@@ -251,3 +251,10 @@ func (s *Store) SpendNewcomers(now time.Time, n int) {
 		s.newcomer.take(now, n)
 	}
 }
+
+// SentHead is how many bytes the head of a sent activity takes.
+func (s *Store) SentHead(name string) int {
+	sent, _ := s.Sent(context.Background(), name)
+	value, _ := s.read(context.Background(), append(s.keys.hash(sentKey, name).key(sentKey), 0))
+	return len(value) - len(sent.Body)
+}

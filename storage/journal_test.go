@@ -103,6 +103,31 @@ func TestOnlyWhatIsLoggedIsInTheLog(t *testing.T) {
 	}
 }
 
+// TestEntriesInPieces: more than one transaction takes are all there, in order, and as many are read as are wanted.
+func TestEntriesInPieces(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	begin := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	batch := make([]policy.Entry, 600)
+	for i := range batch {
+		at := begin.Add(time.Duration(i) * time.Second)
+		batch[i] = entryOf(policy.FirstDecisionID(at), at)
+	}
+	if err := s.Record(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	got := entries(t, s, begin)
+	if len(got) != len(batch) || !got[0].Time.Equal(begin) || !got[599].Time.Equal(batch[599].Time) {
+		t.Fatalf("%d entries", len(got))
+	}
+	n := 0
+	if err := s.Entries(t.Context(), begin, func(policy.Entry) bool { n++; return n < 3 }); err != nil || n != 3 {
+		t.Errorf("%d entries were read, %v", n, err)
+	}
+	if _, ok, err := s.Verdict(t.Context(), batch[599].Knock); !ok || err != nil {
+		t.Errorf("the last verdict: %v, %v", ok, err)
+	}
+}
+
 func TestChangesAreBounded(t *testing.T) {
 	s := open(t, options(t.TempDir()))
 	for i := range 60 {

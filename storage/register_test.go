@@ -3,6 +3,8 @@ package storage_test
 import (
 	"bytes"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sealgate/sealgate/policy/mastodon"
@@ -49,6 +51,21 @@ func recalls(t *testing.T, s *storage.Store, id string, want mastodon.Person) {
 	t.Helper()
 	if got, err := s.Recall(t.Context(), id); err != nil || got != want {
 		t.Errorf("Recall(%q) = %+v, %v, want %+v", id, got, err, want)
+	}
+}
+
+// TestPeople: everybody is listed once, however many names lead to them.
+func TestPeople(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	for _, p := range []mastodon.Person{somebody("alice", "1"), somebody("bob", "2"), somebody("alicia", "1")} {
+		if err := s.Remember(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	people, err := s.People(t.Context())
+	slices.SortFunc(people, func(a, b mastodon.Person) int { return strings.Compare(a.Account, b.Account) })
+	if want := []mastodon.Person{somebody("alicia", "1"), somebody("bob", "2")}; err != nil || !slices.Equal(people, want) {
+		t.Errorf("%+v, %v", people, err)
 	}
 }
 

@@ -69,6 +69,60 @@ func TestACommitHoldsItsEpoch(t *testing.T) {
 	}
 }
 
+// TestACommitHoldsFromItsFirstTry: another of the same device does not prolong it, and one after its time holds anew.
+func TestACommitHoldsFromItsFirstTry(t *testing.T) {
+	clock := inboxtest.NewClock()
+	o := options(t.TempDir())
+	o.Clock = clock.Now
+	s := open(t, o)
+	wins := func(account, device string) {
+		t.Helper()
+		if r := commits(t, s, account, device, 3); r.Lost != nil {
+			t.Errorf("%s's %s lost: %+v", account, device, r.Lost)
+		}
+	}
+	wins("alice", "laptop")
+	clock.Advance(outbox.HoldsFor - time.Second)
+	wins("alice", "laptop")
+	if r := commits(t, s, "alice", "phone", 3); r.Lost == nil {
+		t.Error("alice's phone commits for the epoch of her laptop")
+	}
+	clock.Advance(2 * time.Second)
+	wins("alice", "laptop")
+	clock.Advance(outbox.HoldsFor - time.Second)
+	if r := commits(t, s, "bob", "tablet", 3); r.Lost == nil {
+		t.Error("the last commit of alice's does not hold")
+	}
+}
+
+// TestMembersAreRemembered: in which epoch they sent last, and roughly when.
+func TestMembersAreRemembered(t *testing.T) {
+	clock := inboxtest.NewClock()
+	o := options(t.TempDir())
+	o.Clock = clock.Now
+	s := open(t, o)
+	sent := func(epoch, want uint64, at time.Time) {
+		t.Helper()
+		id := fmt.Sprint("m", s.Transactions())
+		_, err := s.Submit(t.Context(), outbox.Submission{
+			Sent: outbox.Sent{Names: []string{id}}, Activity: id, Turn: &outbox.Turn{Group: []byte("g"), Epoch: epoch, Account: "alice"},
+		})
+		m, joined := s.Joined(t.Context(), "alice", []byte("g"))
+		if err = errors.Join(err, joined); err != nil || m.Epoch != want || !m.At.Equal(at) {
+			t.Errorf("sent in epoch %d: %+v, %v, want %d and %v", epoch, m, err, want, at)
+		}
+	}
+	first := clock.Now()
+	sent(3, 3, first)
+	clock.Advance(29 * 24 * time.Hour)
+	sent(3, 3, first)
+	sent(2, 3, first)
+	clock.Advance(24 * time.Hour)
+	sent(4, 4, clock.Now())
+	clock.Advance(31 * 24 * time.Hour)
+	sent(2, 4, clock.Now())
+}
+
 // slowly lets everybody else go first whenever it is asked.
 type slowly struct{ context.Context } //nolint:containedctx // it is one
 

@@ -21,10 +21,10 @@ func (s *Store) Verify(ctx context.Context, told Progress) (Amount, error) {
 	if err := s.verifyTables(); err != nil {
 		return Amount{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	m, shelves := meter{told: told}, map[shelfMark]uint64{}
+	m, seen := meter{told: told}, messages{whole: map[shelfMark]uint64{}}
 	err := s.scan(ctx, []byte{}, func(row *badger.Entry) error {
 		m.count(len(row.Key) + len(row.Value))
-		if err := s.verifyRow(row, shelves); err != nil {
+		if err := s.verifyRow(row, &seen); err != nil {
 			return fmt.Errorf("%w: row %d, a %s: %w", ErrDamaged, m.amount.Rows, kinds[row.Key[0]].what, err)
 		}
 		return nil
@@ -48,19 +48,35 @@ type shelfMark struct {
 	box    hashed
 }
 
-// verifyRow decodes a row. Messages, which come before mailboxes, are counted.
-func (s *Store) verifyRow(row *badger.Entry, shelves map[shelfMark]uint64) (err error) {
-	switch row.Key[0] {
-	case messageKey:
-		if len(row.Key) != len(messageKeyOf(0, hashed{}, 0, 0)) {
-			return errRecord
-		}
-		if row.Key[len(row.Key)-1] == 0 {
-			shelves[shelfMark{binary.BigEndian.Uint32(row.Key[1:]), hashed(row.Key[5:21])}]++
+// messages counts those of which all parts are there.
+type messages struct {
+	whole map[shelfMark]uint64
+	lacks int // bytes of the last one
+}
+
+// verify takes the parts of a message one after the other.
+func (m *messages) verify(row *badger.Entry) (err error) {
+	if len(row.Key) != len(messageKeyOf(0, hashed{}, 0, 0)) {
+		return errRecord
+	}
+	if row.Key[len(row.Key)-1] == 0 {
+		if m.lacks, err = messageSize(row.Value); err == nil {
 			_, err = decodeMessage("", row.Value)
 		}
+	}
+	if m.lacks -= len(row.Value); m.lacks == 0 {
+		m.whole[shelfMark{binary.BigEndian.Uint32(row.Key[1:]), hashed(row.Key[5:21])}]++
+	}
+	return err
+}
+
+// verifyRow decodes a row. Messages come before mailboxes.
+func (s *Store) verifyRow(row *badger.Entry, seen *messages) (err error) {
+	switch row.Key[0] {
+	case messageKey:
+		return seen.verify(row)
 	case mailboxKey:
-		return s.verifyMailbox(row, shelves)
+		return s.verifyMailbox(row, seen.whole)
 	case bucketKey:
 		_, err = decodeBucket(0, row.Value)
 	case onceKey:

@@ -75,6 +75,38 @@ func TestVerifyFindsDamage(t *testing.T) {
 	}
 }
 
+// TestAMissingMessageIsTold: readers are not led to believe that there was none.
+func TestAMissingMessageIsTold(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	large := inboxtest.Sample("bob", 2)
+	large.Activity = make([]byte, 1<<20)
+	appendOne(t, s, inboxtest.Sample("bob", 1))
+	appendOne(t, s, large)
+	for what, part := range map[string]byte{"a message": 0, "a part of one": 1, "its last part": 2} {
+		undo, err := s.Tamper('m', func(key, value []byte) (k, v []byte) {
+			if key[28] != 2 || key[29] != part {
+				return key, value
+			}
+			return nil, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if es, err := s.After(t.Context(), "bob", 0, 10); err == nil || !strings.Contains(err.Error(), "message 2") {
+			t.Errorf("%s is missing: %d messages, %v", what, len(es), err)
+		}
+		if es, err := s.Before(t.Context(), "bob", 2, 10); err != nil || len(es) != 1 {
+			t.Errorf("%s is missing, others: %d messages, %v", what, len(es), err)
+		}
+		if _, err := s.Verify(t.Context(), nil); !errors.Is(err, storage.ErrDamaged) {
+			t.Errorf("%s is missing and the store verified: %v", what, err)
+		}
+		if err := undo(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestVerifyMissesNothingThatWent: neither what was removed nor what expired, swept or not.
 func TestVerifyMissesNothingThatWent(t *testing.T) {
 	clock := inboxtest.NewClock()

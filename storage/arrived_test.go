@@ -1,0 +1,86 @@
+package storage_test
+
+import (
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/relay/outbox"
+)
+
+// TestConflictsAreCounted: once for each commit for an epoch that somebody here, or there, had committed before.
+func TestConflictsAreCounted(t *testing.T) {
+	r := prometheus.NewRegistry()
+	o := options(t.TempDir())
+	o.Metrics = r
+	s := open(t, o)
+	counted := func(want float64, why string) {
+		t.Helper()
+		if n := gather(t, r)["sealgate_epoch_conflicts_total"]; n != want {
+			t.Errorf("%s: %v conflicts, want %v", why, n, want)
+		}
+	}
+	arrives := func(id string, epoch uint64, owners ...inbox.Owner) {
+		t.Helper()
+		var ms []inbox.Message
+		for _, owner := range owners {
+			m := inboxtest.Sample(owner, 1)
+			m.ActivityID, m.Commit, m.Group, m.Epoch = id, true, []byte("g"), epoch
+			ms = append(ms, m)
+		}
+		if _, err := s.Append(t.Context(), ms); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commits(t, s, "alice", "laptop", 3)
+	counted(0, "the first")
+	arrives("x", 3, "bob")
+	counted(0, "for who has committed nothing")
+	arrives("y", 3, "alice", "bob")
+	counted(1, "for alice, who has")
+	arrives("y", 3, "alice", "bob")
+	counted(1, "again")
+	arrives("z", 4, "alice", "bob")
+	counted(1, "for the next epoch")
+	commits(t, s, "bob", "phone", 3)
+	counted(2, "bob's, which lost")
+	elsewhere := func(id string, members ...string) {
+		t.Helper()
+		_, err := s.Submit(t.Context(), outbox.Submission{
+			Sent: outbox.Sent{Names: []string{id}}, Activity: id,
+			Turn: &outbox.Turn{Group: []byte("g"), Epoch: 4, Commit: true, Account: id, Elsewhere: members},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	elsewhere("zoe", "https://peer.example/users/nobody")
+	counted(2, "members elsewhere have committed nothing")
+	elsewhere("eve", "https://peer.example/users/nobody", inboxtest.Sample("", 1).Actor)
+	counted(3, "one has, for epoch 4")
+}
+
+// TestALineForTheSender: who sends from elsewhere sees their message once in the conversation, however many get it and however
+// often it is tried.
+func TestALineForTheSender(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	conversation := s.ThreadID([]byte("g"))
+	var ms []inbox.Message
+	for _, owner := range []inbox.Owner{"bob", "carol", "dave"} {
+		m := inboxtest.Sample(owner, 1)
+		m.Conversation = conversation
+		ms = append(ms, m)
+	}
+	for _, try := range [][]inbox.Message{ms[:2], ms, ms} {
+		if _, err := s.Append(t.Context(), try); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, reader := range []string{ms[0].Actor, inbox.LocalReader("bob"), inbox.LocalReader("dave")} {
+		if n, err := s.ThreadSize(t.Context(), conversation, reader); err != nil || n != 1 {
+			t.Errorf("%s sees %d lines, %v", reader, n, err)
+		}
+	}
+}
