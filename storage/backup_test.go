@@ -177,3 +177,25 @@ func TestRestoreBurns(t *testing.T) {
 		t.Errorf("the owner is told %+v", pool.Notices)
 	}
 }
+
+// TestRestoreBurnsEverybodys: packages of more people than one transaction takes are burnt; of each the last resort is left.
+func TestRestoreBurnsEverybodys(t *testing.T) {
+	const people = 2*16 + 1
+	s := open(t, options(t.TempDir()))
+	d := inboxtest.NewDirectory(s, time.Now)
+	alice := inboxtest.NewClient("https://social.example/users/alice", time.Now())
+	for n := range people {
+		inboxtest.Fill(t, d, inbox.Owner(fmt.Sprint(n)), alice, 2)
+	}
+	var file bytes.Buffer
+	if _, err := s.Backup(t.Context(), &file, storage.Spot{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	back := restored(t, file.Bytes())
+	for n := range people {
+		pool, err := back.Pool(t.Context(), inbox.Owner(fmt.Sprint(n)))
+		if err != nil || len(pool.Packages) != 1 || pool.Packages[0].State != inbox.Used {
+			t.Errorf("person %d has %+v, %v", n, pool.Packages, err)
+		}
+	}
+}

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
 	"github.com/sealgate/sealgate/storage"
@@ -202,59 +200,6 @@ func TestStoreIsPrivate(t *testing.T) {
 	if err != nil || fi.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", fi.Mode(), err)
 	}
-}
-
-func TestMetrics(t *testing.T) {
-	r := prometheus.NewRegistry()
-	o := options(t.TempDir())
-	o.Metrics, o.Quota = r, 100
-	s := open(t, o)
-	big := inboxtest.Sample("bob", 2)
-	big.Activity = make([]byte, 101)
-	small := inboxtest.Sample("bob", 1)
-	if _, err := s.Append(t.Context(), []inbox.Message{small, small, big}); err != nil {
-		t.Fatal(err)
-	}
-	got := gather(t, r)
-	want := map[string]float64{
-		"sealgate_mailbox_appends_total stored":    1,
-		"sealgate_mailbox_appends_total duplicate": 1,
-		"sealgate_mailbox_appends_total full":      1,
-		"sealgate_mailbox_append_seconds":          1,
-		"sealgate_mailbox_bytes":                   float64(len(small.Activity)),
-		"sealgate_epoch_conflicts_total":           0,
-		"sealgate_key_packages proposed":           0,
-		"sealgate_key_packages listed":             0,
-		"sealgate_key_packages reserved":           0,
-		"sealgate_key_packages used":               0,
-	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%v, want %v", got, want)
-	}
-	closeStore(t, s)
-	open(t, o) // the names are free again
-	if n := gather(t, r)["sealgate_mailbox_bytes"]; n != float64(len(small.Activity)) {
-		t.Errorf("%v bytes after reopening", n)
-	}
-}
-
-func gather(t *testing.T, r *prometheus.Registry) map[string]float64 {
-	t.Helper()
-	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]float64{}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			name := f.GetName()
-			for _, l := range m.GetLabel() {
-				name += " " + l.GetValue()
-			}
-			out[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-		}
-	}
-	return out
 }
 
 func appendOne(t *testing.T, s *storage.Store, m inbox.Message) {

@@ -104,6 +104,25 @@ func TestClockLeaps(t *testing.T) {
 	tick(3*time.Hour, 0)
 }
 
+// TestPatienceOfShortRetention: what expired is dropped by itself after a tenth of the retention, where that is less than an hour.
+func TestPatienceOfShortRetention(t *testing.T) {
+	clock := inboxtest.NewClock()
+	o := options(t.TempDir())
+	o.Clock, o.Retention = clock.Now, 5*time.Hour
+	s := open(t, o)
+	appendOne(t, s, inboxtest.Sample("bob", 1))
+	clock.Advance(6 * time.Hour)
+	for _, one := range []struct {
+		later time.Duration
+		left  int
+	}{{0, 1}, {28 * time.Minute, 1}, {31 * time.Minute, 0}} {
+		if err := s.Tick(t.Context(), one.later); err != nil {
+			t.Fatal(err)
+		}
+		rows(t, s, one.left)
+	}
+}
+
 // TestClockIsSetBackIntoAGoneSpan: what comes then is in a span of its own, and stays.
 func TestClockIsSetBackIntoAGoneSpan(t *testing.T) {
 	clock := inboxtest.NewClock()
