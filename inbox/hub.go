@@ -69,14 +69,6 @@ func (w *Watch) Notices() []Notice {
 // Inbox is used, not later.
 func (in *Inbox) OnMail(f func(Owner)) { in.hub.all = append(in.hub.all, f) }
 
-// Wake wakes everybody who waits for one of owners. Whoever keeps messages not
-// through Accept calls it when they are durable.
-func (in *Inbox) Wake(owners ...Owner) {
-	for _, o := range owners {
-		in.hub.wake(o, nil)
-	}
-}
-
 // Tell gives n to those of o's clients that listen now. Nothing keeps it for the
 // others.
 func (in *Inbox) Tell(o Owner, n Notice) { in.hub.wake(o, &n) }

@@ -168,11 +168,6 @@ func (in *Inbox) After(ctx context.Context, o Owner, p Position, limit int) ([]E
 	return in.store.After(ctx, o, p, limit)
 }
 
-// Before is Store.Before.
-func (in *Inbox) Before(ctx context.Context, o Owner, p Position, limit int) ([]Entry, error) {
-	return in.store.Before(ctx, o, p, limit)
-}
-
 // Find is Store.Find.
 func (in *Inbox) Find(ctx context.Context, o Owner, activityID string) (Position, error) {
 	return in.store.Find(ctx, o, activityID)

@@ -46,10 +46,6 @@ type Store interface {
 	// than limit means that there are no more now.
 	After(ctx context.Context, o Owner, p Position, limit int) ([]Entry, error)
 
-	// Before gives up to limit messages with positions under p, descending; p = 0
-	// starts at the newest.
-	Before(ctx context.Context, o Owner, p Position, limit int) ([]Entry, error)
-
 	// Find gives the position of the oldest kept message with this activity id,
 	// whoever sent it, or ErrNotFound.
 	Find(ctx context.Context, o Owner, activityID string) (Position, error)

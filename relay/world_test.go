@@ -183,11 +183,6 @@ func (b *broken) After(context.Context, inbox.Owner, inbox.Position, int) ([]inb
 	return nil, errOnFire
 }
 
-func (b *broken) Before(context.Context, inbox.Owner, inbox.Position, int) ([]inbox.Entry, error) {
-	b.calls++
-	return nil, errOnFire
-}
-
 func (b *broken) Find(context.Context, inbox.Owner, string) (inbox.Position, error) {
 	b.calls++
 	return 0, errOnFire

@@ -15,9 +15,6 @@ func testEmptyMailbox(t *testing.T, b *bench) {
 	if es := b.after(t, "bob", 0, 10); len(es) != 0 {
 		t.Errorf("After: %v", es)
 	}
-	if es := b.before(t, "bob", 0, 10); len(es) != 0 {
-		t.Errorf("Before: %v", es)
-	}
 	if _, err := b.Find(t.Context(), "bob", "x"); !errors.Is(err, inbox.ErrNotFound) {
 		t.Errorf("Find: %v", err)
 	}
@@ -85,23 +82,6 @@ func testPages(t *testing.T, b *bench) {
 	for _, c := range up {
 		if got := positions(b.after(t, "bob", c.p, c.limit)); !slices.Equal(got, c.want) {
 			t.Errorf("After %d limit %d: %v, want %v", c.p, c.limit, got, c.want)
-		}
-	}
-	down := []struct {
-		p     inbox.Position
-		limit int
-		want  []inbox.Position
-	}{
-		{0, 3, []inbox.Position{10, 9, 8}},
-		{8, 4, []inbox.Position{7, 6, 5, 4}},
-		{2, 100, []inbox.Position{1}},
-		{1, 3, []inbox.Position{}},
-		{1 << 40, 1, []inbox.Position{10}},
-		{0, 0, []inbox.Position{}},
-	}
-	for _, c := range down {
-		if got := positions(b.before(t, "bob", c.p, c.limit)); !slices.Equal(got, c.want) {
-			t.Errorf("Before %d limit %d: %v, want %v", c.p, c.limit, got, c.want)
 		}
 	}
 }
@@ -209,9 +189,6 @@ func testExpiry(t *testing.T, b *bench) {
 	if got := positions(b.after(t, "bob", 0, 10)); !slices.Equal(got, []inbox.Position{3}) {
 		t.Errorf("after retention: %v", got)
 	}
-	if got := positions(b.before(t, "bob", 0, 10)); !slices.Equal(got, []inbox.Position{3}) {
-		t.Errorf("after retention, down: %v", got)
-	}
 	want := inbox.Usage{Total: 1, Bytes: int64(len(Sample("bob", 3).Activity)), First: 3, Last: 3}
 	if u := b.usage(t, "bob"); u != want {
 		t.Errorf("%+v, want %+v", u, want)
@@ -266,9 +243,6 @@ func testCancelledContext(t *testing.T, b *bench) {
 	}
 	if _, err := b.After(ctx, "bob", 0, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("After: %v", err)
-	}
-	if _, err := b.Before(ctx, "bob", 0, 1); !errors.Is(err, context.Canceled) {
-		t.Errorf("Before: %v", err)
 	}
 	if _, err := b.Find(ctx, "bob", "x"); !errors.Is(err, context.Canceled) {
 		t.Errorf("Find: %v", err)

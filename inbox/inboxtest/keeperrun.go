@@ -45,7 +45,7 @@ func testTrim(t *testing.T, b *bench) {
 		t.Errorf("all gone: %+v", u)
 	}
 	b.fill(t, "bob", 311, 1)
-	if got := positions(b.before(t, "bob", 0, 5)); !slices.Equal(got, []inbox.Position{311}) {
+	if got := positions(b.after(t, "bob", 0, 5)); !slices.Equal(got, []inbox.Position{311}) {
 		t.Errorf("positions were reused: %v", got)
 	}
 	if u := b.usage(t, "carol"); u.Total != 2 {

@@ -134,19 +134,6 @@ func (m *Memory) After(ctx context.Context, o inbox.Owner, p inbox.Position, lim
 	})
 }
 
-// Before implements inbox.Store.
-func (m *Memory) Before(ctx context.Context, o inbox.Owner, p inbox.Position, limit int) ([]inbox.Entry, error) {
-	return m.read(ctx, o, func(es []kept) []inbox.Entry {
-		var out []inbox.Entry
-		for i := len(es) - 1; i >= 0 && len(out) < limit; i-- {
-			if e := es[i]; p == 0 || e.Position < p {
-				out = append(out, inbox.Entry{Position: e.Position, Message: clone(e.Message)})
-			}
-		}
-		return out
-	})
-}
-
 // Find implements inbox.Store.
 func (m *Memory) Find(ctx context.Context, o inbox.Owner, activityID string) (inbox.Position, error) {
 	es, err := m.read(ctx, o, func(es []kept) []inbox.Entry {

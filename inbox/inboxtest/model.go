@@ -139,7 +139,6 @@ func (m *model) check(rt *rapid.T, o inbox.Owner) {
 	}
 	p, limit := inbox.Position(rapid.IntRange(0, 15).Draw(rt, "p")), rapid.IntRange(0, 8).Draw(rt, "limit")
 	m.checkAfter(rt, o, p, limit)
-	m.checkBefore(rt, o, p, limit)
 	m.checkFind(rt, o)
 }
 
@@ -153,19 +152,6 @@ func (m *model) checkAfter(rt *rapid.T, o inbox.Owner, p inbox.Position, limit i
 	got, err := m.store.After(rt.Context(), o, p, limit)
 	if err != nil || !slices.Equal(positions(got), want) {
 		rt.Fatalf("After %d limit %d: %v, %v, want %v", p, limit, positions(got), err, want)
-	}
-}
-
-func (m *model) checkBefore(rt *rapid.T, o inbox.Owner, p inbox.Position, limit int) {
-	want := []inbox.Position{}
-	for _, e := range slices.Backward(m.box(o).live) {
-		if (p == 0 || e.Position < p) && len(want) < limit {
-			want = append(want, e.Position)
-		}
-	}
-	got, err := m.store.Before(rt.Context(), o, p, limit)
-	if err != nil || !slices.Equal(positions(got), want) {
-		rt.Fatalf("Before %d limit %d: %v, %v, want %v", p, limit, positions(got), err, want)
 	}
 }
 

@@ -179,15 +179,6 @@ func (b *bench) after(t *testing.T, o inbox.Owner, p inbox.Position, limit int) 
 	return es
 }
 
-func (b *bench) before(t *testing.T, o inbox.Owner, p inbox.Position, limit int) []inbox.Entry {
-	t.Helper()
-	es, err := b.Before(t.Context(), o, p, limit)
-	if err != nil {
-		t.Fatalf("Before %d: %v", p, err)
-	}
-	return es
-}
-
 func (b *bench) usage(t *testing.T, o inbox.Owner) inbox.Usage {
 	t.Helper()
 	u, err := b.Usage(t.Context(), o)

@@ -12,7 +12,6 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
-	"sync/atomic"
 	"time"
 )
 
@@ -38,7 +37,6 @@ type Limiter struct {
 	tolerance int64 // nanoseconds a full allowance is worth
 	buckets   []bucket
 	mask      uint64
-	evictions atomic.Uint64
 }
 
 // New returns a Limiter with every key's allowance full.
@@ -100,7 +98,6 @@ func (l *Limiter) OfAddr(a netip.Addr) Key {
 func (l *Limiter) At(r Rate, now time.Time) *Limiter {
 	next := New(Options{Rate: r, Keys: 1})
 	next.seed, next.mask, next.buckets = l.seed, l.mask, make([]bucket, len(l.buckets))
-	next.evictions.Store(l.evictions.Load())
 	t, scale := now.UnixNano(), float64(next.emission)/float64(l.emission)
 	for i := range l.buckets {
 		l.buckets[i].mu.Lock()
@@ -130,7 +127,7 @@ func (l *Limiter) Take(k Key, now time.Time) time.Duration {
 		return time.Duration(wait)
 	}
 	if s == nil {
-		s = l.claim(b, t)
+		s = b.claim()
 		s.key = k
 	}
 	s.tat = tat + l.emission
@@ -150,20 +147,13 @@ func (l *Limiter) Wait(k Key, now time.Time) time.Duration {
 	return time.Duration(max(max(s.tat, t)+l.emission-t-l.tolerance, 0))
 }
 
-// Evictions counts how often a key with less than its full allowance had to
-// give way to another. A growing number asks for a larger table.
-func (l *Limiter) Evictions() uint64 { return l.evictions.Load() }
-
-// claim frees the slot of b whose key is nearest to full.
-func (l *Limiter) claim(b *bucket, now int64) *slot {
+// claim frees the slot whose key is nearest to full.
+func (b *bucket) claim() *slot {
 	least := &b.slots[0]
 	for i := range b.slots[1:] {
 		if s := &b.slots[i+1]; s.tat < least.tat {
 			least = s
 		}
-	}
-	if least.key != 0 && least.tat > now {
-		l.evictions.Add(1)
 	}
 	return least
 }

@@ -132,21 +132,11 @@ func TestTheKeyNearestToFullGivesWay(t *testing.T) {
 	for i := range 7 {
 		l.Take(l.Of(fmt.Sprint("light ", i)), at(0))
 	}
-	if n := l.Evictions(); n != 0 {
-		t.Fatalf("%d evictions in a table with room", n)
-	}
 	for i := range 100 {
 		l.Take(l.Of(fmt.Sprint("flood ", i)), at(0))
 	}
 	if w := l.Take(spent, at(0)); w != 6*time.Second {
 		t.Fatalf("the spent key was forgotten: wait %v", w)
-	}
-	if n := l.Evictions(); n != 100 {
-		t.Fatalf("%d live evictions counted, want 100", n)
-	}
-	l.Take(l.Of("later"), at(time.Hour))
-	if n := l.Evictions(); n != 100 {
-		t.Fatalf("taking the slot of a key that is full again counted as a live eviction")
 	}
 }
 
@@ -166,9 +156,6 @@ func TestTenMillionKeysDoNotGrowMemory(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 64<<10 {
 		t.Fatalf("the heap grew by %d bytes", grown)
-	}
-	if l.Evictions() == 0 {
-		t.Fatal("ten million keys in 65,536 slots and no eviction counted")
 	}
 }
 

@@ -173,13 +173,3 @@ func TestExplainSaysWhatEveryRuleSays(t *testing.T) {
 		t.Errorf("%+v %+v", v, steps[5])
 	}
 }
-
-func TestEvictionsAreCounted(t *testing.T) {
-	p := parse(t, limited).Fresh() // 4,096 keys
-	for i := range 100_000 {
-		p.Decide(welcome(string(rune('a'+i%26))+time.Duration(i).String(), "a.example"), now)
-	}
-	if p.Evictions() == 0 {
-		t.Error("a hundred thousand spammers in 4,096 places and no eviction")
-	}
-}

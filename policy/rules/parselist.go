@@ -82,7 +82,6 @@ func (p *parsing) opened(n ast.Node, read func([]byte) error) {
 		return
 	}
 	p.hash(text)
-	p.policy.files = append(p.policy.files, path)
 	if !utf8.Valid(text) {
 		text = bytes.ToValidUTF8(text, []byte("?"))
 	}

@@ -18,7 +18,6 @@ type Policy struct {
 	shadow   bool
 	inherit  Inherit
 	lists    map[string]*domains
-	files    []string // of lists, as the policy names them
 	rules    []*rule
 	tests    []test
 	warnings []string

@@ -40,9 +40,6 @@ func (p *Policy) Hash() string {
 	return p.hash
 }
 
-// Files are those of the lists, as the policy names them.
-func (p *Policy) Files() []string { return p.files }
-
 // Mode is Enforce or ShadowMode, of the whole file.
 func (p *Policy) Mode() string { return modeOf(p != nil && p.shadow) }
 
@@ -103,17 +100,6 @@ func (p *Policy) On(domain string, now time.Time) []string {
 		}
 	}
 	return on
-}
-
-// Evictions is how often a limit's table had to forget a key that still owed.
-func (p *Policy) Evictions() uint64 {
-	var sum uint64
-	for _, r := range p.rules {
-		if r.counts != nil {
-			sum += r.counts.Evictions()
-		}
-	}
-	return sum
 }
 
 func modeOf(shadow bool) string { //nolint:revive // it is the two-valued mode itself
