@@ -72,11 +72,16 @@ func (c *clerk) publish(p Publication, u candidate) (Package, error) {
 	if u.Public {
 		one.State, action = Listed, ActionPublish
 	}
+	return c.shelve(action, one), nil
+}
+
+// shelve puts a package on its shelf, and says so in the log.
+func (c *clerk) shelve(action Action, one Package) Package {
 	c.log(action, &one)
 	one.N = c.Log.Count
 	c.Packages = append(c.Packages, one)
 	c.refreshed(&one)
-	return one, nil
+	return one
 }
 
 // holds finds a package by its bytes.
@@ -207,11 +212,7 @@ func (c *clerk) renew(p Publication, u candidate, name string) (Package, error) 
 	if err := c.roomFor("", u); err != nil {
 		return Package{}, err
 	}
-	c.log(ActionUpdate, &one)
-	one.N = c.Log.Count
-	c.Packages = append(c.Packages, one)
-	c.refreshed(&one)
-	return one, nil
+	return c.shelve(ActionUpdate, one), nil
 }
 
 // renewDevice follows a device whose signature key may have changed. One that

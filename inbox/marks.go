@@ -99,11 +99,7 @@ func (in *Inbox) changeDevice(ctx context.Context, o Owner, name string, through
 	d := device{Done: max(known[name].Done, through), Seen: in.clock().UTC()}
 	known[name] = d
 	in.forgetDevices(known)
-	value, err := json.Marshal(known)
-	if err != nil {
-		return nil, 0, err
-	}
-	return known, d.Done, in.keeper.Keep(ctx, devicesName(o), value)
+	return known, d.Done, in.remember(ctx, devicesName(o), known)
 }
 
 // forgetDevices leaves out who has not been seen for long, or is too many.
@@ -124,20 +120,34 @@ func (in *Inbox) forgetDevices(known map[string]device) {
 
 func (in *Inbox) devices(ctx context.Context, o Owner) (map[string]device, error) {
 	known := map[string]device{}
-	if in.keeper == nil {
-		return known, nil
-	}
-	value, err := in.keeper.Kept(ctx, devicesName(o))
-	if errors.Is(err, ErrNotFound) {
-		return known, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(value, &known)
-	}
-	if err != nil {
+	if err := in.recall(ctx, devicesName(o), &known); err != nil {
 		return nil, fmt.Errorf("read the devices of a mailbox: %w", err)
 	}
 	return known, nil
 }
 
 func devicesName(o Owner) string { return "devices/" + string(o) }
+
+// recall reads what a Keeper keeps under a name, as JSON, into a value, which stays as it is when there is nothing.
+func (in *Inbox) recall(ctx context.Context, name string, into any) error {
+	if in.keeper == nil {
+		return nil
+	}
+	value, err := in.keeper.Kept(ctx, name)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(value, into)
+}
+
+// remember has a Keeper keep a value, as JSON, for recall.
+func (in *Inbox) remember(ctx context.Context, name string, v any) error {
+	value, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return in.keeper.Keep(ctx, name, value)
+}

@@ -2,8 +2,6 @@ package inbox
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -43,27 +41,13 @@ func (in *Inbox) changeReports(ctx context.Context, o Owner, about Notice, more 
 		return old.Host == about.Host && old.Activity == about.Activity
 	})
 	known = append(known, more...)
-	value, err := json.Marshal(known[max(0, len(known)-maxReports):])
-	if err != nil {
-		return err
-	}
-	return in.keeper.Keep(ctx, reportsName(o), value)
+	return in.remember(ctx, reportsName(o), known[max(0, len(known)-maxReports):])
 }
 
 // Reports are the notices about deliveries that are kept for o, oldest first.
 func (in *Inbox) Reports(ctx context.Context, o Owner) ([]Notice, error) {
-	if in.keeper == nil {
-		return nil, nil
-	}
-	value, err := in.keeper.Kept(ctx, reportsName(o))
-	if errors.Is(err, ErrNotFound) {
-		return nil, nil
-	}
 	var known []Notice
-	if err == nil {
-		err = json.Unmarshal(value, &known)
-	}
-	if err != nil {
+	if err := in.recall(ctx, reportsName(o), &known); err != nil {
 		return nil, fmt.Errorf("read the reports of deliveries: %w", err)
 	}
 	now := in.clock()

@@ -2,7 +2,6 @@ package inbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -81,18 +80,8 @@ func (in *Inbox) SeveredList() []Severed {
 
 // LoadSevered reads the list from the store, as a gateway does when it starts.
 func (in *Inbox) LoadSevered(ctx context.Context) error {
-	if in.keeper == nil {
-		return nil
-	}
-	value, err := in.keeper.Kept(ctx, severedName)
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
 	var all []Severed
-	if err == nil {
-		err = json.Unmarshal(value, &all)
-	}
-	if err != nil {
+	if err := in.recall(ctx, severedName, &all); err != nil {
 		return fmt.Errorf("read what is severed: %w", err)
 	}
 	in.severed.Store(&all)
@@ -185,11 +174,7 @@ func (in *Inbox) changeSevered(ctx context.Context, f func([]Severed) ([]Severed
 	if err != nil {
 		return err
 	}
-	value, err := json.Marshal(all)
-	if err == nil {
-		err = in.keeper.Keep(ctx, severedName, value)
-	}
-	if err != nil {
+	if err := in.remember(ctx, severedName, all); err != nil {
 		return fmt.Errorf("keep what is severed: %w", err)
 	}
 	in.severed.Store(&all)

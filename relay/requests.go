@@ -82,10 +82,7 @@ func (r *Relay) describeRequest(w *inbox.Waiting) requestJSON {
 
 // decide accepts or drops one request. The action is in the query or a form.
 func (r *Relay) decide(work context.Context, ctx *fasthttp.RequestCtx, c mastodon.Caller, id string) error {
-	if err := c.MayWrite(); err != nil {
-		return err
-	}
-	form, err := paramsOf(ctx)
+	form, err := paramsOf(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -104,8 +101,11 @@ func (r *Relay) decide(work context.Context, ctx *fasthttp.RequestCtx, c mastodo
 	return nil
 }
 
-// paramsOf reads the query or, where that says no action, a form.
-func paramsOf(ctx *fasthttp.RequestCtx) (url.Values, error) {
+// paramsOf reads the query or, where that says no action, a form, of a caller who may write.
+func paramsOf(ctx *fasthttp.RequestCtx, c mastodon.Caller) (url.Values, error) {
+	if err := c.MayWrite(); err != nil {
+		return nil, err
+	}
 	form, err := readForm(ctx)
 	if len(ctx.QueryArgs().Peek("action")) > 0 {
 		return once(string(ctx.QueryArgs().QueryString()))

@@ -26,10 +26,7 @@ type severingJSON struct {
 // sever drops from now on all that who sends to the caller, or takes that back. Without done=1 it only says whom
 // it touches.
 func (r *Relay) sever(work context.Context, ctx *fasthttp.RequestCtx, c mastodon.Caller) error {
-	if err := c.MayWrite(); err != nil {
-		return err
-	}
-	form, err := paramsOf(ctx)
+	form, err := paramsOf(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -66,13 +66,9 @@ func serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the gateway",
 		Args:  noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := s.load()
-			if err != nil {
-				return err
-			}
+		RunE: s.does("serve", func(cmd *cobra.Command, config configs.Config, _ []string) error {
 			return serve(cmd.Context(), config, newLog(cmd.ErrOrStderr(), config.Log))
-		},
+		}),
 	}
 	s.bind(cmd)
 	return cmd
@@ -84,10 +80,7 @@ func serve(ctx context.Context, config configs.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := g.run(ctx); err != nil {
-		return fmt.Errorf("serve: %w", err)
-	}
-	return nil
+	return g.run(ctx)
 }
 
 // newLog writes to w as log.level and log.format say; Validate has checked both.
