@@ -160,7 +160,7 @@ func (c *checker) signing(ctx context.Context) {
 		c.sidekiq(ctx)
 	default:
 		c.note("signing", "signing.source is none: people receive, and write to each other here; messages to other servers are refused",
-			"set signing.source: file, and signing.file to a directory of {username}.pem")
+			"set signing.source: mastodon-database, or one of the others in docs/sending.md")
 	}
 }
 
