@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -123,65 +122,6 @@ func TestErase(t *testing.T) {
 		t.Error("zoe is still known")
 	}
 	appendOne(t, s, inboxtest.Sample("4711", 0)) // and could come back
-}
-
-// TestWhom: a person is found by each of their names, and one of whom there is only a mailbox by its account.
-func TestWhom(t *testing.T) {
-	s := open(t, options(t.TempDir()))
-	zoe := somebody("zoe", "4711")
-	if err := s.Remember(t.Context(), zoe); err != nil {
-		t.Fatal(err)
-	}
-	appendOne(t, s, inboxtest.Sample("815", 1))
-	for id, want := range map[string]mastodon.Person{
-		"zoe": zoe, "Zoe": zoe, "@ZOE": zoe, "4711": zoe, "#4711": zoe, zoe.Actor: zoe, "815": {Account: "815"},
-	} {
-		if got, err := s.Whom(t.Context(), id); err != nil || got != want {
-			t.Errorf("%s: %+v, %v", id, got, err)
-		}
-	}
-	for _, id := range []string{"", "zo", "@", "47", "https://social.example/users/zo"} {
-		if got, err := s.Whom(t.Context(), id); !errors.Is(err, mastodon.ErrNoPerson) {
-			t.Errorf("%q: %+v, %v", id, got, err)
-		}
-	}
-}
-
-// TestEraseFindsWhatIsLeft: a row of somebody else that has a hash of the person is told, for nobody would find it again.
-func TestEraseFindsWhatIsLeft(t *testing.T) {
-	s := open(t, options(t.TempDir()))
-	appendOne(t, s, inboxtest.Sample("4711", 1))
-	if err := s.Keep(t.Context(), "of nobody", []byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	var hash []byte
-	_, _ = s.Tamper('u', func(key, value []byte) (k, v []byte) { hash = key[1:]; return key, value })
-	if _, err := s.Tamper('k', func(key, _ []byte) (k, v []byte) { return key, append([]byte("x"), hash...) }); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Erase(t.Context(), somebody("zoe", "4711")); err == nil || !strings.Contains(err.Error(), "kept value has the hash") {
-		t.Errorf("erased: %v", err)
-	}
-}
-
-// TestEraseMuch: more rows than one transaction removes.
-func TestEraseMuch(t *testing.T) {
-	const deliveries = 2*512 + 1
-	zoe := somebody("zoe", "4711")
-	s := open(t, options(t.TempDir()))
-	all := make([]outbox.Delivery, deliveries)
-	for n := range all {
-		all[n].Sender = outbox.Sender{Account: zoe.Account, Name: zoe.Name, Actor: zoe.Actor}
-	}
-	if _, err := s.Submit(t.Context(), outbox.Submission{Sent: outbox.Sent{Names: []string{"1"}}, Deliveries: all}); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := s.Erase(t.Context(), zoe); err != nil || n != deliveries {
-		t.Errorf("%d rows were erased, %v, want %d", n, err, deliveries)
-	}
-	if n, err := s.Waiting(t.Context()); err != nil || n != 0 {
-		t.Errorf("%d are left, %v", n, err)
-	}
 }
 
 func export(t *testing.T, s *storage.Store, p mastodon.Person) string {

@@ -1,0 +1,122 @@
+package storage_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/sealgate/sealgate/inbox/inboxtest"
+	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/relay/outbox"
+)
+
+// TestExportShows: what can be read is shown as it is, and what lies in parts as its bytes.
+func TestExportShows(t *testing.T) {
+	zoe := somebody("zoe", "4711")
+	s := open(t, options(t.TempDir()))
+	leave(t, s, zoe)
+	_, err := s.Submit(t.Context(), outbox.Submission{Sent: outbox.Sent{
+		Names: []string{"small"}, Actor: zoe.Actor, Actors: []string{"https://peer.example/users/x"}, Body: []byte(`{"type":"Create"}`),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	n, err := s.Export(t.Context(), zoe, &out)
+	lines := bytes.Split(bytes.TrimSpace(out.Bytes()), []byte("\n"))
+	if err != nil || n != len(lines) {
+		t.Fatalf("%d rows in %d lines, %v", n, len(lines), err)
+	}
+	shown, raw := map[string]string{}, map[string]string{}
+	for _, line := range lines {
+		var one struct {
+			Table string
+			Data  json.RawMessage
+			Value []byte
+		}
+		if err := json.Unmarshal(line, &one); err != nil || one.Data != nil && one.Value != nil {
+			t.Fatalf("%.200s: %v", line, err)
+		}
+		if one.Data != nil {
+			shown[one.Table] += string(one.Data) + "\n"
+		}
+		raw[one.Table] += string(one.Value)
+	}
+	sample := string(inboxtest.Sample("", 0).Activity)
+	if got := shown["message"]; strings.Count(got, "\n") != 1 || !strings.Contains(got, `"Activity":`+sample) || !strings.Contains(got, `"Kind":"application"`) {
+		t.Errorf("of messages it shows %.300s", got)
+	}
+	if got := raw["message"]; !strings.Contains(got, strings.Repeat("zoe got this ", 3)) || len(got) < 650_000 || strings.Contains(got, sample) {
+		t.Errorf("of messages there are %d bytes", len(got))
+	}
+	if got := shown["sent activity"]; got != `{"To":["https://peer.example/users/x"],"Activity":{"type":"Create"}}`+"\n" {
+		t.Errorf("of what was sent it shows %.300s", got)
+	}
+	if got := raw["sent activity"]; len(got) < 900_000 || !strings.HasSuffix(got, "zoezoe") {
+		t.Errorf("of what was sent there are %d bytes", len(got))
+	}
+	if got := raw["group or request"]; !strings.Contains(got, `"n":101`) || strings.Contains(shown["group or request"], `"n":101`) || shown["group or request"] == "" {
+		t.Errorf("of requests there are %q and it shows %s", got, shown["group or request"])
+	}
+}
+
+// TestWhom: a person is found by each of their names, and one of whom there is only a mailbox by its account.
+func TestWhom(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	zoe := somebody("zoe", "4711")
+	if err := s.Remember(t.Context(), zoe); err != nil {
+		t.Fatal(err)
+	}
+	appendOne(t, s, inboxtest.Sample("815", 1))
+	for id, want := range map[string]mastodon.Person{
+		"zoe": zoe, "Zoe": zoe, "@ZOE": zoe, "4711": zoe, "#4711": zoe, zoe.Actor: zoe, "815": {Account: "815"},
+	} {
+		if got, err := s.Whom(t.Context(), id); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", id, got, err)
+		}
+	}
+	for _, id := range []string{"", "zo", "@", "47", "https://social.example/users/zo"} {
+		if got, err := s.Whom(t.Context(), id); !errors.Is(err, mastodon.ErrNoPerson) {
+			t.Errorf("%q: %+v, %v", id, got, err)
+		}
+	}
+}
+
+// TestEraseFindsWhatIsLeft: a row of somebody else that has a hash of the person is told, for nobody would find it again.
+func TestEraseFindsWhatIsLeft(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	appendOne(t, s, inboxtest.Sample("4711", 1))
+	if err := s.Keep(t.Context(), "of nobody", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	var hash []byte
+	_, _ = s.Tamper('u', func(key, value []byte) (k, v []byte) { hash = key[1:]; return key, value })
+	if _, err := s.Tamper('k', func(key, _ []byte) (k, v []byte) { return key, append([]byte("x"), hash...) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Erase(t.Context(), somebody("zoe", "4711")); err == nil || !strings.Contains(err.Error(), "kept value has the hash") {
+		t.Errorf("erased: %v", err)
+	}
+}
+
+// TestEraseMuch: more rows than one transaction removes.
+func TestEraseMuch(t *testing.T) {
+	const deliveries = 2*512 + 1
+	zoe := somebody("zoe", "4711")
+	s := open(t, options(t.TempDir()))
+	all := make([]outbox.Delivery, deliveries)
+	for n := range all {
+		all[n].Sender = outbox.Sender{Account: zoe.Account, Name: zoe.Name, Actor: zoe.Actor}
+	}
+	if _, err := s.Submit(t.Context(), outbox.Submission{Sent: outbox.Sent{Names: []string{"1"}}, Deliveries: all}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Erase(t.Context(), zoe); err != nil || n != deliveries {
+		t.Errorf("%d rows were erased, %v, want %d", n, err, deliveries)
+	}
+	if n, err := s.Waiting(t.Context()); err != nil || n != 0 {
+		t.Errorf("%d are left, %v", n, err)
+	}
+}
