@@ -1,6 +1,8 @@
 package storage_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -82,5 +84,44 @@ func TestALineForTheSender(t *testing.T) {
 		if n, err := s.ThreadSize(t.Context(), conversation, reader); err != nil || n != 1 {
 			t.Errorf("%s sees %d lines, %v", reader, n, err)
 		}
+	}
+}
+
+// TestLinesOfAConversation: they stand in the order in which they came, together or not; what is in no conversation, or has too
+// long an id, has none.
+func TestLinesOfAConversation(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	conversation, reader := s.ThreadID([]byte("g")), inbox.LocalReader("bob")
+	message := func(n int) inbox.Message {
+		m := inboxtest.Sample("bob", n)
+		m.Conversation = conversation
+		return m
+	}
+	appendAll := func(ms ...inbox.Message) {
+		t.Helper()
+		if _, err := s.Append(t.Context(), ms); err != nil {
+			t.Fatal(err)
+		}
+	}
+	appendAll(inboxtest.Sample("bob", 100), inboxtest.Sample("bob", 101))
+	if kinds, err := s.KindsThere(); err != nil || kinds['c'] != 0 {
+		t.Errorf("%d lines of no conversation, %v", kinds['c'], err)
+	}
+	appendAll(message(1), message(2), message(3))
+	appendAll(message(4))
+	longest, longer := message(5), message(6)
+	longest.ActivityID, longer.ActivityID = strings.Repeat("i", 2048), strings.Repeat("i", 2049)
+	appendAll(longest, longer, message(7))
+	lines, err := s.Thread(t.Context(), conversation, reader, 0, 100)
+	if err != nil || len(lines) != 6 {
+		t.Fatalf("%d lines, %v", len(lines), err)
+	}
+	for at, m := range []inbox.Message{message(1), message(2), message(3), message(4), longest, message(7)} {
+		if lines[at].ActivityID != m.ActivityID || at > 0 && lines[at].Seq <= lines[at-1].Seq {
+			t.Errorf("line %d, number %d, is %.60s", at, lines[at].Seq, lines[at].ActivityID)
+		}
+	}
+	if some, err := s.Thread(t.Context(), conversation, reader, lines[1].Seq, 2); err != nil || !slices.Equal(some, lines[2:4]) {
+		t.Errorf("two behind the second are %+v, %v", some, err)
 	}
 }

@@ -122,7 +122,7 @@ func TestBackupIsRefused(t *testing.T) {
 	if left, err := filepath.Glob(o.Path + "*"); err != nil || len(left) > 0 {
 		t.Errorf("a restore that failed left %q, %v", left, err)
 	}
-	if err := os.MkdirAll(o.Path+".restoring", 0o700); err != nil { // one that was killed
+	if err := errors.Join(os.MkdirAll(o.Path+".restoring", 0o700), os.Mkdir(o.Path, 0o700)); err != nil { // one that was killed; an empty volume
 		t.Fatal(err)
 	}
 	if _, err := storage.Restore(t.Context(), o, bytes.NewReader(file), nil); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -59,6 +60,48 @@ func TestExportShows(t *testing.T) {
 	}
 	if got := raw["group or request"]; !strings.Contains(got, `"n":101`) || strings.Contains(shown["group or request"], `"n":101`) || shown["group or request"] == "" {
 		t.Errorf("of requests there are %q and it shows %s", got, shown["group or request"])
+	}
+}
+
+// onFirstWrite does something before the first byte.
+type onFirstWrite struct {
+	bytes.Buffer
+	do func()
+}
+
+func (w *onFirstWrite) Write(p []byte) (int, error) {
+	if w.do != nil {
+		w.do()
+	}
+	w.do = nil
+	return w.Buffer.Write(p)
+}
+
+// TestExportIsOfOneMoment: what is changed, removed and compacted away while it is written is in it as it was before.
+func TestExportIsOfOneMoment(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	const messages = 100
+	for n := range messages {
+		m := inboxtest.Sample("4711", n)
+		m.Activity = fmt.Appendf(nil, `{"n":%d,"text":%q}`, n, strings.Repeat("x", 30<<10))
+		appendOne(t, s, m)
+	}
+	if err := s.KeepAnswer(t.Context(), "4711", "about", []byte(`"before"`)); err != nil {
+		t.Fatal(err)
+	}
+	out := &onFirstWrite{do: func() {
+		err := errors.Join(s.Trim(t.Context(), "4711", messages), s.KeepAnswer(t.Context(), "4711", "about", []byte(`"after"`)), s.Compact())
+		if err != nil || s.Pinned() != 1 {
+			t.Errorf("%d moments are held, %v", s.Pinned(), err)
+		}
+	}}
+	n, err := s.Export(t.Context(), somebody("zoe", "4711"), out)
+	text := out.String()
+	if err != nil || n != messages+2 || !strings.Contains(text, `"before"`) || strings.Contains(text, `"after"`) || strings.Count(text, `"text":"xxx`) != messages {
+		t.Errorf("%d rows, %v, %d messages", n, err, strings.Count(text, `"text":"xxx`))
+	}
+	if n := s.Pinned(); n != 0 {
+		t.Errorf("%d moments are still held", n)
 	}
 }
 

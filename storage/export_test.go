@@ -258,3 +258,10 @@ func (s *Store) SentHead(name string) int {
 	value, _ := s.read(context.Background(), append(s.keys.hash(sentKey, name).key(sentKey), 0))
 	return len(value) - len(sent.Body)
 }
+
+// Pinned is how many moments are held.
+func (s *Store) Pinned() int {
+	s.pins.mu.Lock()
+	defer s.pins.mu.Unlock()
+	return len(s.pins.at)
+}

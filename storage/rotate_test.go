@@ -66,8 +66,15 @@ func TestRotationIsInterrupted(t *testing.T) {
 		t.Errorf("the next key is still there: %v", err)
 	}
 	write(path+".next", hex.EncodeToString(key(8))) // of a rotation that never reached the store
-	if _, err := s.RotateKeyFile(t.Context(), path); err != nil {
+	second, err := s.RotateKeyFile(t.Context(), path)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if second != former[0] { // the same second names the same file, and the first key in it is worth more
+		has(second, next)
+	}
+	if third, err := os.ReadFile(path); err != nil || string(third) == next || string(third) == hex.EncodeToString(key(8)) {
+		t.Errorf("the key file has %q, %v", third, err)
 	}
 	closeStore(t, s)
 	s = opened()

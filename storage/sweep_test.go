@@ -41,8 +41,12 @@ func TestSweep(t *testing.T) {
 	rows(t, s, 1)
 	clock.Advance(40 * time.Hour)
 	sweep(t, s)
-	sweep(t, s)
 	rows(t, s, 0)
+	before := s.Transactions()
+	sweep(t, s)
+	if n := s.Transactions() - before; n != 0 {
+		t.Errorf("a sweep with nothing to do took %d transactions", n)
+	}
 	closeStore(t, s)
 
 	s = open(t, o)

@@ -107,6 +107,29 @@ func TestAMissingMessageIsTold(t *testing.T) {
 	}
 }
 
+// TestAMessageThatGrewIsTold: one whose last part has more than was written.
+func TestAMessageThatGrewIsTold(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	large := inboxtest.Sample("bob", 1)
+	large.Activity = make([]byte, 1<<20)
+	appendOne(t, s, large)
+	_, err := s.Tamper('m', func(key, value []byte) (k, v []byte) {
+		if key[29] != 2 {
+			return key, value
+		}
+		return longer(key, value)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if es, err := s.After(t.Context(), "bob", 0, 10); err == nil {
+		t.Errorf("%d messages", len(es))
+	}
+	if _, err := s.Verify(t.Context(), nil); !errors.Is(err, storage.ErrDamaged) {
+		t.Errorf("the store verified: %v", err)
+	}
+}
+
 // TestVerifyMissesNothingThatWent: neither what was removed nor what expired, swept or not.
 func TestVerifyMissesNothingThatWent(t *testing.T) {
 	clock := inboxtest.NewClock()
