@@ -79,10 +79,10 @@ func TestALineForTheSender(t *testing.T) {
 		if _, err := s.Append(t.Context(), try); err != nil {
 			t.Fatal(err)
 		}
-	}
-	for _, reader := range []string{ms[0].Actor, inbox.LocalReader("bob"), inbox.LocalReader("dave")} {
-		if n, err := s.ThreadSize(t.Context(), conversation, reader); err != nil || n != 1 {
-			t.Errorf("%s sees %d lines, %v", reader, n, err)
+		for _, reader := range []string{ms[0].Actor, inbox.LocalReader(try[len(try)-1].Owner)} {
+			if n, err := s.ThreadSize(t.Context(), conversation, reader); err != nil || n != 1 {
+				t.Errorf("%s sees %d lines, %v", reader, n, err)
+			}
 		}
 	}
 }

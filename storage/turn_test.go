@@ -88,10 +88,10 @@ func TestACommitHoldsFromItsFirstTry(t *testing.T) {
 		t.Error("alice's phone commits for the epoch of her laptop")
 	}
 	clock.Advance(2 * time.Second)
-	wins("alice", "laptop")
+	wins("alice", "phone")
 	clock.Advance(outbox.HoldsFor - time.Second)
-	if r := commits(t, s, "bob", "tablet", 3); r.Lost == nil {
-		t.Error("the last commit of alice's does not hold")
+	if r := commits(t, s, "alice", "laptop", 3); r.Lost == nil {
+		t.Error("the commit of alice's phone does not hold")
 	}
 }
 

@@ -55,6 +55,13 @@ func TestVerifyFindsDamage(t *testing.T) {
 	})
 	damage('m', "cut", func(key, value []byte) (k, v []byte) { return key, value[:3] })
 	damage('m', "a shorter key", func(key, value []byte) (k, v []byte) { return key[:29], value })
+	damage('m', "a length within", func(key, value []byte) (k, v []byte) {
+		v = bytes.Clone(value)
+		if at := bytes.Index(v, []byte("application")); at > 0 {
+			v[at-1] = 0xff
+		}
+		return key, v
+	})
 	damage('u', "a longer key", func(key, value []byte) (k, v []byte) { return append(bytes.Clone(key), 0), value })
 	damage('k', "no kind", func(key, value []byte) (k, v []byte) { return append([]byte("Z"), key[1:]...), value })
 	undo, err := s.Tamper('m', func(_, _ []byte) (k, v []byte) { return nil, nil })
