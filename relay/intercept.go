@@ -16,14 +16,28 @@ import (
 	"github.com/sealgate/sealgate/relay/intake"
 )
 
-// intercept reads a POST to an inbox whole. What is not MLS goes on as it came;
+// intercept looks at a POST to an inbox whole. What is not MLS goes on as it came;
 // what is, or cannot be told from it, never does.
 func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
+	if body, here := forward.Peek(ctx); here && r.readable(ctx) == nil && !activity.Mentions(body) {
+		r.web.Pass(ctx)
+		return
+	}
 	read, err := r.readActivity(ctx)
 	if err != nil {
 		r.fail(ctx, err)
 		return
 	}
+	if activity.Mentions(read.Bytes()) {
+		forward.Aside(ctx, func() { r.interceptMLS(ctx, read) })
+		return
+	}
+	r.web.PassBody(ctx, read.Bytes())
+	r.bodies.put(read)
+}
+
+// interceptMLS decides about a body that mentions MLS.
+func (r *Relay) interceptMLS(ctx *fasthttp.RequestCtx, read *body) {
 	body := read.Bytes()
 	a, err := r.classify(body)
 	if errors.Is(err, activity.ErrNotMLS) {
@@ -67,19 +81,26 @@ func (r *Relay) readActivity(ctx *fasthttp.RequestCtx) (*body, error) {
 	return b, err
 }
 
-// readBody refuses a coded body unread: nobody could say what is in it.
 func (r *Relay) readBody(ctx *fasthttp.RequestCtx) (*body, error) {
-	if isCoded(&ctx.Request.Header) {
-		return nil, errCoded
-	}
-	if int64(ctx.Request.Header.ContentLength()) > r.maxActivity {
-		return nil, errTooLarge
+	if err := r.readable(ctx); err != nil {
+		return nil, err
 	}
 	stream := ctx.RequestBodyStream()
 	if stream == nil {
 		stream = bytes.NewReader(ctx.Request.Body())
 	}
 	return r.bodies.read(stream, r.maxActivity)
+}
+
+// readable refuses a coded body unread: nobody could say what is in it.
+func (r *Relay) readable(ctx *fasthttp.RequestCtx) error {
+	if isCoded(&ctx.Request.Header) {
+		return errCoded
+	}
+	if int64(ctx.Request.Header.ContentLength()) > r.maxActivity {
+		return errTooLarge
+	}
+	return nil
 }
 
 func isCoded(h *fasthttp.RequestHeader) bool {

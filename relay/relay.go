@@ -185,14 +185,25 @@ func (r *Relay) Handle(ctx *fasthttp.RequestCtx) {
 	r.metrics.request(d.route, ctx.Response.StatusCode(), r.clock().Sub(begin))
 }
 
+// serve passes on what is the instance's at once. Everything else may wait, and does so aside.
 func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
 	switch d.route {
+	case routeForward:
+		r.web.Pass(ctx)
+		r.forgetRefused(ctx)
+	case routeStreaming:
+		r.streaming.Pass(ctx)
 	case routeInbox:
 		r.intercept(ctx)
 	case routeActor:
 		r.actorDocument(ctx)
-	case routeStreaming:
-		r.streaming.Pass(ctx)
+	default:
+		forward.Aside(ctx, func() { r.serveOurs(ctx, d) })
+	}
+}
+
+func (r *Relay) serveOurs(ctx *fasthttp.RequestCtx, d destination) {
+	switch d.route {
 	case routeWebFinger:
 		r.webFinger(ctx)
 	case routeRevoke:
@@ -201,9 +212,6 @@ func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
 		r.serveSignIn(ctx, d)
 	case routeOwnInbox:
 		r.ownInbox(ctx)
-	case routeForward:
-		r.web.Pass(ctx)
-		r.forgetRefused(ctx)
 	default:
 		r.own(ctx, d)
 	}

@@ -56,8 +56,9 @@ func (g *gateway) acmeOptions() edge.ACMEOptions {
 
 // openPlain makes the server of tls.http.
 func (g *gateway) openPlain(challenge func(path string) ([]byte, bool)) {
+	redirect := edge.Redirect{Base: publicBase(g.config), Challenge: challenge}
 	g.plain = forward.NewServer(forward.ServerOptions{
-		Handler:        edge.Redirect{Base: publicBase(g.config), Challenge: challenge}.Handle,
+		Handler:        forward.Waiting(redirect.Handle), // a challenge may be in a file
 		TrustedProxies: g.config.TrustedProxies, Limits: frontLimits(g.config.Limits),
 		Log: g.log, Metrics: g.metrics,
 	})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
@@ -79,6 +80,10 @@ func serve(ctx context.Context, config configs.Config, log *slog.Logger) error {
 	g, err := newGateway(config, log)
 	if err != nil {
 		return err
+	}
+	// The threads that serve clients keep a place in the scheduler each; as many are for all other work.
+	if places := runtime.GOMAXPROCS(0); places <= runtime.NumCPU() { // tests come here again
+		runtime.GOMAXPROCS(2 * places)
 	}
 	return g.run(ctx)
 }

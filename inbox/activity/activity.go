@@ -72,7 +72,7 @@ type Object struct {
 // The error is ErrNotMLS, or wraps ErrMalformed. Parse is linear in the body, uses no stack that grows
 // with it, allocates nothing for ordinary bodies without NUL bytes and stray escapes, and is safe for concurrent use.
 func Parse(body []byte, l Limits) (*Activity, error) {
-	if !mentions(body) {
+	if !Mentions(body) {
 		return nil, ErrNotMLS
 	}
 	text := bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) // RFC 8259 §8.1 lets a reader ignore it

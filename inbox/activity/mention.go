@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// mentions reports whether body could be MLS to any reader: it contains message/mls once JSON escapes
+// Mentions reports whether body could be MLS to any reader: it contains message/mls once JSON escapes
 // are undone, or a string that is one of the five types. It needs no valid JSON, so that it also decides
 // about bodies that only a lenient parser reads (comments, NUL bytes, UTF-16, a cut-off end).
 //
 // Every string of every reading lies between two consecutive unescaped quotes, whichever of them opens;
 // so a body it says no to is not MLS in any reading.
-func mentions(body []byte) bool {
+func Mentions(body []byte) bool {
 	if bytes.IndexByte(body, 0) >= 0 {
 		// UTF-16 and UTF-32 write ASCII with NULs between; nothing that is JSON has any.
 		body = bytes.ReplaceAll(body, []byte{0}, nil)

@@ -12,10 +12,12 @@ import (
 func (c *client) request() *head { return &c.w.head }
 func (c *client) upload() upload { return c }
 func (c *client) via() *via      { return c.from }
+func (c *client) of() *task      { return c.task }
 func (c *client) modern() bool   { return c.w.head.minor == '1' }
 
 func (c *client) next() ([]byte, error) { return c.in.next() }
 func (c *client) trailers() []byte      { return c.in.trailers() }
+func (c *client) peek() ([]byte, bool)  { return c.in.peek() }
 func (c *client) whole() ([]byte, bool) { return c.in.whole() }
 func (c *client) done() bool            { return c.in.consumed.Load() }
 func (c *client) cancel()               { _ = c.SetReadDeadline(c.g.w.start) } // fails only when closed
@@ -65,11 +67,21 @@ func (c *client) put(p, tail []byte) error {
 	if len(c.w.out) == 0 && len(tail) == 0 {
 		return c.send(p)
 	}
-	c.vec = [3][]byte{c.w.out, p, tail}
+	err := c.sendPieces(c.w.out, p, tail)
+	c.w.out = c.w.out[:0]
+	return err
+}
+
+// sendPieces writes three pieces at once. Together they are limited like one of sendUnit.
+func (c *client) sendPieces(p ...[]byte) (err error) {
+	copy(c.vec[:], p)
 	c.bufs = c.vec[:]
 	c.g.write(c.s.limits.WriteTimeout)
-	_, err := c.bufs.WriteTo(c.Conn)
-	c.w.out = c.w.out[:0]
+	if c.sock.wire != nil {
+		err = c.sock.wire.writePieces(c.bufs)
+	} else {
+		_, err = c.bufs.WriteTo(c.Conn)
+	}
 	c.vec = [3][]byte{}
 	return c.wrote(err)
 }

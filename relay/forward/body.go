@@ -58,16 +58,23 @@ func (b *body) start(f framing, length int64) {
 
 func (b *body) trailers() []byte { return b.lines }
 
-// whole returns the rest of the body if all of it is buffered already.
-func (b *body) whole() ([]byte, bool) {
+// peek returns the rest of the body if all of it is buffered already. It is valid until the next read.
+func (b *body) peek() ([]byte, bool) {
 	have := b.r.buffered()
 	if b.framing != byLength || int64(len(have)) < b.left {
 		return nil, b.framing == noBody
 	}
-	p := have[:b.left]
-	b.r.consume(len(p))
-	b.finish()
-	return p, true
+	return have[:b.left], true
+}
+
+// whole takes what peek shows.
+func (b *body) whole() ([]byte, bool) {
+	p, ok := b.peek()
+	if len(p) > 0 {
+		b.r.consume(len(p))
+		b.finish()
+	}
+	return p, ok
 }
 
 func (b *body) next() ([]byte, error) {

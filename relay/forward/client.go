@@ -18,11 +18,12 @@ const (
 	gone                       // Shutdown closed it
 )
 
-// client is one HTTP/1.1 connection, and the exchange of its current request. One goroutine serves it;
+// client is one HTTP/1.1 connection, and the exchange of its current request. One task serves it;
 // phase and sever belong to Shutdown as well.
 type client struct {
 	net.Conn // as accepted
 	s        *Server
+	task     *task // nil: a goroutine serves it
 	sock     socket
 	rd       reader
 	g        guard
@@ -50,14 +51,24 @@ type client struct {
 	bufs net.Buffers
 }
 
-func (s *Server) newClient(c net.Conn) *client {
-	k := &client{Conn: c, s: s}
+// newClient takes c over. After an error c is closed.
+func (s *Server) newClient(c net.Conn) (*client, error) {
+	k := &client{s: s}
+	if plainSocket(c) {
+		k.task = s.loops.next().newTask()
+		w, err := takeOver(c, k.task)
+		if err != nil {
+			return nil, err
+		}
+		c = w
+	}
+	k.Conn = c
 	k.phase.Store(uint32(idle))
 	k.g.conn = c
 	k.sock.open(c)
 	k.rd.open(&k.sock, &s.heads)
 	k.in = body{r: &k.rd, g: &k.g, patience: s.limits.BodyTimeout, progress: s.limits.MinProgress}
-	return k
+	return k, nil
 }
 
 // serve answers requests until the connection ends.
@@ -86,7 +97,7 @@ func (c *client) serveAll() {
 		c.served++
 	}
 	if c.live != nil {
-		c.runLive()
+		c.task.aside(c.runLive)
 	}
 }
 

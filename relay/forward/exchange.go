@@ -8,6 +8,8 @@ import (
 // exchange is the client's side of one request, whatever protocol carries it. The forwarder sees nothing
 // else of the client, so that HTTP/1.1 and HTTP/2 share it.
 type exchange interface {
+	// of is the task that answers it; nil: a goroutine does.
+	of() *task
 	asker
 	answerer
 	// attach names what to close when the client is cut; nil: nothing.
@@ -31,6 +33,8 @@ type asker interface {
 // upload is the request body.
 type upload interface {
 	source
+	// peek returns what whole would, and leaves it there.
+	peek() ([]byte, bool)
 	// whole returns the rest of the body if all of it is there without waiting; true with nil: no body.
 	whole() ([]byte, bool)
 	// done reports whether all of the body has been taken from the client.

@@ -81,7 +81,7 @@ func open(t testing.TB, s setup, handler func(*forward.Upstream) fasthttp.Reques
 	g.upstream = u
 	h := u.Pass
 	if handler != nil {
-		h = handler(u)
+		h = forward.Waiting(handler(u))
 	}
 	s.server.Handler = func(ctx *fasthttp.RequestCtx) { g.requests.Add(1); h(ctx) }
 	g.server = forward.NewServer(s.server)

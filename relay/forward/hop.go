@@ -50,6 +50,19 @@ func (u *Upstream) giveHop(h *hop) {
 // run forwards the request and the reply.
 func (h *hop) run() error {
 	h.compose()
+	if h.streamed {
+		return h.stream()
+	}
+	return h.exchange()
+}
+
+// stream is exchange while the body is still coming: two goroutines are at work.
+func (h *hop) stream() (err error) {
+	h.x.of().aside(func() { err = h.exchange() })
+	return err
+}
+
+func (h *hop) exchange() error {
 	r := h.reuse()
 	err := h.attempt(r)
 	if err != nil && h.again(r) {
@@ -126,7 +139,7 @@ func (h *hop) reuse() reuse {
 
 // attempt sends the request and reads the reply up to the final head.
 func (h *hop) attempt(r reuse) error {
-	l, err := h.u.link(r)
+	l, err := h.u.link(r, h.x.of())
 	if err != nil {
 		return err
 	}

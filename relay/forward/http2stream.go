@@ -184,14 +184,14 @@ func (x *stream2) handle() {
 func (x *stream2) request() *head { return &x.w.head }
 func (x *stream2) upload() upload { return x }
 func (x *stream2) via() *via      { return x.from }
+func (x *stream2) of() *task      { return nil }
 func (x *stream2) modern() bool   { return true }
 
 func (x *stream2) trailers() []byte { return x.lines }
 func (x *stream2) done() bool       { return x.consumed.Load() }
 
-func (x *stream2) whole() ([]byte, bool) {
-	return nil, x.done()
-}
+func (x *stream2) peek() ([]byte, bool)  { return nil, x.done() }
+func (x *stream2) whole() ([]byte, bool) { return nil, x.done() }
 
 // tell100 has nothing to do: the library does it when the body is first read.
 func (x *stream2) tell100() error { return nil }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"log/slog"
-	"net"
 	"sync"
 
 	"github.com/valyala/fasthttp"
@@ -142,10 +141,5 @@ func (c *client) sendUnit(p []byte) error {
 		return c.send(p)
 	}
 	var size [10]byte
-	c.vec = [3][]byte{appendChunkSize(size[:0], len(p)), p, crlf}
-	c.bufs = net.Buffers(c.vec[:])
-	c.g.write(c.s.limits.WriteTimeout)
-	_, err := c.bufs.WriteTo(c.Conn)
-	c.vec = [3][]byte{}
-	return c.wrote(err)
+	return c.sendPieces(appendChunkSize(size[:0], len(p)), p, crlf)
 }

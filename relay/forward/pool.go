@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -31,21 +31,24 @@ type link struct {
 type pool struct {
 	limit  int
 	mu     sync.Mutex
-	links  []*link
+	links  map[*loop][]*link // by the loop that watches them, the latest used last
+	kept   int
 	all    map[*link]struct{}
 	closed bool
 }
 
-func (p *pool) take() *link {
+func (p *pool) take(of *loop) *link {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := len(p.links)
+	links := p.links[of]
+	n := len(links)
 	if n == 0 {
 		return nil
 	}
-	l := p.links[n-1]
-	p.links[n-1] = nil
-	p.links = p.links[:n-1]
+	l := links[n-1]
+	links[n-1] = nil
+	p.links[of] = links[:n-1]
+	p.kept--
 	return l
 }
 
@@ -53,10 +56,12 @@ func (p *pool) take() *link {
 func (p *pool) put(l *link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(p.links) >= p.limit {
+	if p.closed || p.kept >= p.limit {
 		return false
 	}
-	p.links = append(p.links, l)
+	of := l.loop()
+	p.links[of] = append(p.links[of], l)
+	p.kept++
 	return true
 }
 
@@ -77,19 +82,19 @@ func (p *pool) delist(l *link) {
 	delete(p.all, l)
 }
 
-// old takes out the links unused since before. The bottom of the stack is oldest.
-func (p *pool) old(before time.Time) []*link {
+// old takes out the links unused since before.
+func (p *pool) old(before time.Time) (gone []*link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := 0
-	for n < len(p.links) && p.links[n].since.Before(before) {
-		n++
+	for of, links := range p.links {
+		n := 0
+		for n < len(links) && links[n].since.Before(before) {
+			n++
+		}
+		gone = append(gone, links[:n]...)
+		p.links[of] = slices.Delete(links, 0, n)
 	}
-	if n == 0 {
-		return nil
-	}
-	gone := append([]*link(nil), p.links[:n]...)
-	p.links = append(p.links[:0], p.links[n:]...)
+	p.kept -= len(gone)
 	return gone
 }
 
@@ -97,7 +102,7 @@ func (p *pool) old(before time.Time) []*link {
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closed, p.links = true, nil
+	p.closed, p.links, p.kept = true, nil, 0
 	for l := range p.all {
 		_ = l.Conn.Close() // their owners notice and drop them
 	}
@@ -119,23 +124,31 @@ func parseURL(s string) (network, address string, err error) {
 	return "tcp", net.JoinHostPort(u.Hostname(), port), nil
 }
 
-// dial opens a new link.
-func (u *Upstream) dial() (*link, error) {
+// dial opens a new link for t.
+func (u *Upstream) dial(t *task) (l *link, err error) {
+	t.aside(func() { l, err = u.connect(t) })
+	return l, err
+}
+
+func (u *Upstream) connect(t *task) (*link, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), u.o.DialTimeout)
 	defer cancel()
 	c, err := u.dialer.DialContext(ctx, u.network, u.address)
 	if err != nil {
 		return nil, &failure{kindDial, 502, err}
 	}
+	if t != nil {
+		if c, err = takeOver(c, t); err != nil {
+			return nil, &failure{kindDial, 502, err}
+		}
+	}
 	l := &link{Conn: c, u: u}
 	l.g.conn = c
 	l.sock.open(c)
 	l.rd.open(&l.sock, &u.replies)
 	l.in = body{r: &l.rd, g: &l.g, progress: 1}
-	if s, ok := c.(syscall.Conn); ok {
-		if raw, err := s.SyscallConn(); err == nil {
-			l.probe.open(raw)
-		}
+	if l.sock.raw != nil {
+		l.probe.open(l.sock.raw)
 	}
 	if !u.pool.enlist(l) {
 		_ = c.Close()
@@ -150,19 +163,20 @@ const silentCloser = 10 * time.Second
 
 // link returns a connection for a request: a kept one only if it shows no sign of its end and no bytes nobody
 // asked for, which would become the answer.
-func (u *Upstream) link(r reuse) (*link, error) {
+func (u *Upstream) link(r reuse, t *task) (*link, error) {
 	for r != never {
-		l := u.pool.take()
+		l := u.pool.take(t.of())
 		if l == nil {
 			break
 		}
+		l.belong(t)
 		if l.probe.usable() {
 			return l, nil
 		}
 		u.noteClosed(l)
 		l.drop()
 	}
-	return u.dial()
+	return u.dial(t)
 }
 
 // noteClosed remembers an upstream that closes kept connections without saying so: for a while, requests
@@ -185,6 +199,7 @@ func (l *link) keep() {
 	l.sent, l.now = l.sent+l.now, 0
 	l.g.read(0)
 	l.rd.release()
+	l.belong(nil)
 	l.since = time.Now()
 	if !l.u.pool.put(l) {
 		l.drop()
@@ -216,6 +231,21 @@ func (l *link) ask(p []byte) {
 	if err == nil && n < len(p) {
 		_ = l.write(p[n:])
 	}
+}
+
+// belong notes whose l is.
+func (l *link) belong(t *task) {
+	if l.sock.wire != nil {
+		l.sock.wire.task = t
+	}
+}
+
+// loop is who watches l; nil: Go's own poller.
+func (l *link) loop() *loop {
+	if l.sock.wire == nil {
+		return nil
+	}
+	return l.sock.wire.loop
 }
 
 // untouched reports whether the other side has certainly seen nothing of the current request: not a byte

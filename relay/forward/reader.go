@@ -19,9 +19,10 @@ type reader struct {
 	// onWait, if set, is flushed before a read that may block.
 	onWait flusher
 
-	try func(uintptr) bool // tryRead, made once
-	n   int
-	err error
+	try     func(uintptr) bool // tryRead, made once
+	drained bool               // it took all that there was
+	n       int
+	err     error
 
 	both   func(uintptr) bool // tryAsk, made once
 	asking []byte             // what ask sends
@@ -54,6 +55,12 @@ func (r *reader) fill(limit int) error {
 		return r.plainFill()
 	}
 	r.n, r.err = 0, nil
+	if w := r.sock.wire; w != nil && r.drained && !w.over.Load() { // reading would come too early
+		r.release()
+		if err := w.await(&w.in); err != nil {
+			return err
+		}
+	}
 	if err := r.sock.raw.Read(r.try); err != nil {
 		return err
 	}
@@ -84,6 +91,7 @@ func (r *reader) took(n int, err error) error {
 func (r *reader) tryRead(fd uintptr) bool {
 	r.hold()
 	n, errno := receiveNow(fd, r.buf[r.w:])
+	r.drained = n < len(r.buf)-r.w
 	switch errno {
 	case 0:
 		r.n = n

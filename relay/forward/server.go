@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,8 @@ type Server struct {
 	parsers sync.Pool // *bufio.Reader: of heads
 	census  count.Census
 	watch   func() *watch
+	loops   *loops
+	start   func() error // makes loops, once
 	closing atomic.Bool
 	closed  chan struct{} // closed with closing
 
@@ -53,6 +56,11 @@ func NewServer(o ServerOptions) *Server {
 		listeners: make(map[net.Listener]struct{}),
 		clients:   make(map[*client]struct{}),
 	}
+	threads := positive(o.Threads, min(runtime.GOMAXPROCS(0), runtime.NumCPU()))
+	s.start = sync.OnceValue(func() (err error) {
+		s.loops, err = newLoops(threads)
+		return err
+	})
 	s.census.Limit = s.limits.ConnectionsPerClient
 	l := &s.limits
 	shortest := min(l.HeaderTimeout, l.IdleTimeout, l.BodyTimeout, l.WriteTimeout)
@@ -63,6 +71,9 @@ func NewServer(o ServerOptions) *Server {
 // Serve serves l until ctx is done or Shutdown is called, and closes it; several calls with different
 // listeners may run at once. Connections outlive it: Shutdown ends them. It returns nil unless l fails.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	if err := s.start(); err != nil {
+		return errors.Join(err, l.Close())
+	}
 	if !s.enlist(l) { // Shutdown came first
 		_ = l.Close()
 		return nil
@@ -123,21 +134,32 @@ func (s *Server) delist(l net.Listener) {
 	_ = l.Close() // it is closed already, or nobody can do anything about it
 }
 
-// welcome serves c in a goroutine that ends with the connection; Shutdown awaits it.
+// welcome serves c in a task that ends with the connection; Shutdown awaits it.
 func (s *Server) welcome(c net.Conn) {
 	if t, ok := speaksHTTP2(c); ok {
 		s.multiplex().take(t)
 		return
 	}
-	k := s.newClient(c)
-	if !s.join(k) {
-		_ = c.Close()
+	k, err := s.newClient(c)
+	if err != nil {
+		s.log.Warn("cannot accept a connection", "error", err)
 		return
 	}
-	s.running.Go(func() {
+	if !s.join(k) {
+		_ = k.Close()
+		return
+	}
+	s.running.Add(1)
+	serve := func() {
+		defer s.running.Done()
 		defer s.part(k)
 		k.serve()
-	})
+	}
+	if k.task != nil {
+		k.task.start(serve)
+		return
+	}
+	go serve()
 }
 
 // multiplex returns what serves HTTP/2.

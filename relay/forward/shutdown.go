@@ -27,11 +27,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		select {
 		case <-all:
 			s.drained()
+			s.loops.close()
 			return nil
 		case <-ctx.Done():
 			s.cut(0)
 			select { // a handler that waits for something else than its client may stay longer
 			case <-all:
+				s.loops.close()
 			case <-time.After(shutdownGrace):
 			}
 			s.drained()

@@ -13,6 +13,7 @@ import (
 // One goroutine may read while another writes.
 type socket struct {
 	conn net.Conn
+	wire *wire           // conn, if it is one
 	raw  syscall.RawConn // nil: conn is not a plain socket
 
 	// The piece on its way out.
@@ -24,7 +25,8 @@ type socket struct {
 
 func (s *socket) open(c net.Conn) {
 	s.conn = c
-	if !plainSocket(c) {
+	s.wire, _ = c.(*wire)
+	if s.wire == nil && !plainSocket(c) {
 		return
 	}
 	if p, ok := c.(syscall.Conn); ok {
@@ -73,10 +75,20 @@ func (s *socket) tryWrite(fd uintptr) bool {
 	return true
 }
 
-// sendNow writes some of p, which is not empty, or fails with EAGAIN.
+// sendNow writes some of p, which is not empty, or fails with EAGAIN. It never waits, and does not tell the scheduler: a call that
+// never waits need not have its processor handed to another thread, which costs more than it does.
 func sendNow(fd uintptr, p []byte) (int, syscall.Errno) {
 	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 	return transfer(unix.SYS_SENDTO, fd, p, flags)
+}
+
+// sendPiecesNow is sendNow for several pieces.
+func sendPiecesNow(fd uintptr, pieces [][]byte) (int, syscall.Errno) {
+	n, err := unix.SendmsgBuffers(int(fd), pieces, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	if errno, ok := err.(syscall.Errno); ok { //nolint:errorlint // the system's own, unwrapped
+		return 0, errno
+	}
+	return n, 0
 }
 
 // receiveNow reads into p, which is not empty, or fails with EAGAIN. Zero bytes are the end.
@@ -98,4 +110,16 @@ func transfer(call, fd uintptr, p []byte, flags uintptr) (int, syscall.Errno) {
 			return int(n), errno
 		}
 	}
+}
+
+// epollFor returns the events that come within so many nanoseconds. It does not tell the scheduler that it waits. Kernels before
+// 5.11 do not wait.
+func epollFor(epoll int, events []unix.EpollEvent, nanoseconds int64) (int, syscall.Errno) {
+	wait := unix.NsecToTimespec(nanoseconds)
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), //nolint:gosec // both live through the call
+		uintptr(unsafe.Pointer(&wait)), 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
 }

@@ -39,7 +39,7 @@ func TestUpstreamThatClosesSilently(t *testing.T) {
 			for i := range times {
 				io.WriteString(c, request)
 				if b, same := readN(c, ok); !same {
-					t.Fatalf("%s, request %d got %q", network, i, b)
+					t.Fatalf("%s %.60q, request %d got %q", network, request, i, b)
 				}
 			}
 			if seen.Load() != times {

@@ -15,6 +15,11 @@ func (h *hop) switchOver(hd *head) error {
 	if h.pumped != nil && !h.settleUpload() {
 		return errTruncated
 	}
+	h.x.of().aside(h.tunnel)
+	return nil
+}
+
+func (h *hop) tunnel() {
 	up, early := h.l.Conn, h.l.rd.buffered()
 	client, ahead := h.x.hijack()
 	h.x.attach(h.l)
@@ -25,7 +30,6 @@ func (h *hop) switchOver(hd *head) error {
 	_ = client.Close() // both directions are over
 	h.l.rd.consume(len(early))
 	h.lose()
-	return nil
 }
 
 // oneWay copies one direction: the bytes read ahead, then the rest. At the end of src it closes the

@@ -43,7 +43,7 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 	u := &Upstream{
 		o: o, network: network, address: address, log: logger(o.Log),
 		failures: count.Counter(o.Metrics, "upstream_errors_total", "Requests the instance did not answer as it should.", "kind"),
-		pool:     pool{limit: o.MaxIdle, all: make(map[*link]struct{})},
+		pool:     pool{limit: o.MaxIdle, all: make(map[*link]struct{}), links: make(map[*loop][]*link)},
 		replies:  buffers{size: 32 << 10},
 		watch:    newWatch(tickFor(min(o.HeaderTimeout, o.StallTimeout, o.IdleTimeout))),
 		stop:     make(chan struct{}), ended: make(chan struct{}),
@@ -91,6 +91,30 @@ func (u *Upstream) Close() error {
 // Pass forwards the request of ctx and its reply, streaming both bodies; upgrades become tunnels.
 // ctx must come from a Server. When it returns, the reply is written or given up.
 func (u *Upstream) Pass(ctx *fasthttp.RequestCtx) { u.serve(ctx, manner{}) }
+
+// Aside runs f, which handles ctx and may wait for anything, and returns when f has. A handler itself must wait for nothing but
+// what ctx and an Upstream give it: others are served by the same thread. ctx must come from a Server, or f just runs.
+func Aside(ctx *fasthttp.RequestCtx, f func()) {
+	if x, ok := ctx.Conn().(exchange); ok {
+		x.of().aside(f)
+		return
+	}
+	f()
+}
+
+// Peek returns the whole body of ctx's request if it has arrived already, and leaves it to be passed on or read. It is borrowed
+// until then. False: it must be read to be known. ctx must come from a Server, or nothing is known.
+func Peek(ctx *fasthttp.RequestCtx) ([]byte, bool) {
+	if x, ok := ctx.Conn().(exchange); ok {
+		return x.upload().peek()
+	}
+	return nil, false
+}
+
+// Waiting makes a handler that may wait for anything one that does so aside.
+func Waiting(h fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) { Aside(ctx, func() { h(ctx) }) }
+}
 
 // PassBody is Pass for a request whose body was read whole from ctx.RequestBodyStream: body, as it came.
 func (u *Upstream) PassBody(ctx *fasthttp.RequestCtx, body []byte) {

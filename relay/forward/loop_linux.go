@@ -1,0 +1,280 @@
+package forward
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// loop is a thread that waits for many sockets at once and runs the tasks that wait for them, one at a time, each until it must
+// wait again. The kernel wakes it where a processor is free; goroutines that wait for Go's own poller share one thread, which is
+// woken for all of them and may have to queue for its processor while another has nothing to do.
+type loop struct {
+	epoll, bell int
+	ended       chan struct{}
+
+	mu     sync.Mutex
+	wires  map[int32]*wire
+	posted []*task // to be run
+	stop   bool
+
+	rested []*task // have run for long; the loop's own
+	events [128]unix.EpollEvent
+	hit    [128]*wire
+}
+
+// loops are those of one server.
+type loops struct {
+	all  []*loop
+	last atomic.Uint32
+}
+
+func newLoops(n int) (*loops, error) {
+	ls := new(loops)
+	for range n {
+		l, err := newLoop()
+		if err != nil {
+			ls.close()
+			return nil, fmt.Errorf("watch connections: %w", err)
+		}
+		ls.all = append(ls.all, l)
+	}
+	return ls, nil
+}
+
+// next returns the loops in turn.
+func (ls *loops) next() *loop { return ls.all[int(ls.last.Add(1))%len(ls.all)] }
+
+// close ends the threads. No task is left.
+func (ls *loops) close() {
+	if ls == nil {
+		return
+	}
+	for _, l := range ls.all {
+		l.close()
+	}
+}
+
+func newLoop() (*loop, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(epoll))
+	}
+	l := &loop{epoll: epoll, bell: bell, wires: make(map[int32]*wire), ended: make(chan struct{})}
+	if err := l.watch(bell, unix.EPOLLIN); err != nil {
+		return nil, errors.Join(err, unix.Close(epoll), unix.Close(bell))
+	}
+	go l.run()
+	return l, nil
+}
+
+// watch has the loop told of every change of fd: each once (edge-triggered).
+func (l *loop) watch(fd int, events uint32) error {
+	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events | unix.EPOLLET, Fd: int32(fd)})
+}
+
+func (l *loop) close() {
+	l.mu.Lock()
+	l.stop = true
+	l.mu.Unlock()
+	l.ring()
+	<-l.ended
+}
+
+// ring wakes the loop. The bell is never read: each write is a change.
+func (l *loop) ring() { _, _ = unix.Write(l.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+
+// post has the loop run t, from any goroutine.
+func (l *loop) post(t *task) {
+	l.mu.Lock()
+	first := len(l.posted) == 0
+	l.posted = append(l.posted, t)
+	l.mu.Unlock()
+	if first {
+		l.ring()
+	}
+}
+
+func (l *loop) run() {
+	runtime.LockOSThread()
+	defer close(l.ended)
+	defer func() { _, _ = unix.Close(l.epoll), unix.Close(l.bell) }()
+	var due []*task
+	for {
+		n := l.wait()
+		l.mu.Lock()
+		for i := range n {
+			l.hit[i] = l.wires[l.events[i].Fd]
+		}
+		due = append(append(due[:0], l.posted...), l.rested...)
+		clear(l.posted)
+		l.posted = l.posted[:0]
+		stop := l.stop
+		l.mu.Unlock()
+		if stop {
+			return
+		}
+		l.rested = l.rested[:0]
+		for i, w := range l.hit[:n] {
+			if w != nil {
+				l.tell(w, l.events[i].Events)
+			}
+		}
+		for _, t := range due {
+			t.resume()
+		}
+		clear(l.hit[:n])
+		clear(due)
+	}
+}
+
+// moment is how long a loop waits without telling the scheduler, in nanoseconds.
+const moment = 100_000
+
+// wait returns how many events there are: without waiting when there is something else to do. It waits a moment without telling the
+// scheduler, which would look for other work for the processor, and then for as long as it takes.
+func (l *loop) wait() int {
+	forever := -1
+	if len(l.rested) > 0 {
+		forever = 0
+	}
+	for {
+		if forever != 0 {
+			if n, _ := epollFor(l.epoll, l.events[:], moment); n > 0 {
+				return n
+			}
+		}
+		n, err := unix.EpollWait(l.epoll, l.events[:], forever)
+		if !errors.Is(err, unix.EINTR) {
+			return max(n, 0)
+		}
+	}
+}
+
+// tell runs who waited for what happened.
+func (l *loop) tell(w *wire, events uint32) {
+	const (
+		ended    = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+		readable = unix.EPOLLIN | ended
+		writable = unix.EPOLLOUT | unix.EPOLLHUP | unix.EPOLLERR
+	)
+	if events&ended != 0 {
+		w.over.Store(true)
+	}
+	if events&readable != 0 {
+		w.in.signal(&w.ready, l)
+	}
+	if events&writable != 0 {
+		w.out.signal(&w.ready, l)
+	}
+}
+
+// add has the loop watch w.
+func (l *loop) add(w *wire) error {
+	l.mu.Lock()
+	l.wires[w.number] = w
+	l.mu.Unlock()
+	err := l.watch(int(w.number), unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP)
+	if err != nil {
+		l.remove(w)
+	}
+	return err
+}
+
+// remove forgets w, which is about to close.
+func (l *loop) remove(w *wire) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.wires[w.number] == w {
+		delete(l.wires, w.number)
+	}
+}
+
+// task is what is done for one client. While it is on its loop it must wait for nothing but wires: everybody whom the loop serves
+// would wait with it. A task that was not started is never on a loop.
+type task struct {
+	loop *loop
+	f    func()
+	on   bool // runs on its loop, or waits for a wire there; only the task's own goroutines look
+	me   waiter
+
+	next  func() (struct{}, bool)
+	yield func(struct{}) bool
+	spent int // attempts to read or write since it was resumed
+}
+
+const quantum = 32 // attempts before others have their turn
+
+func (l *loop) newTask() *task {
+	t := &task{loop: l}
+	t.me.t = t
+	return t
+}
+
+// start has the loop run f.
+func (t *task) start(f func()) {
+	t.f = f
+	t.loop.post(t)
+}
+
+// resume goes on with t until it waits or ends. The loop's thread alone calls it.
+func (t *task) resume() {
+	if t.next == nil {
+		t.next, _ = iter.Pull(func(yield func(struct{}) bool) {
+			t.yield, t.on = yield, true
+			t.f()
+			t.on = false
+		})
+	}
+	t.spent = 0
+	t.next()
+}
+
+// aside runs f, which may wait for anything, in a goroutine of its own, while the loop goes on with others, and returns when f
+// has. It panics as f does.
+func (t *task) aside(f func()) {
+	if t == nil || !t.on {
+		f()
+		return
+	}
+	var failed any
+	t.on = false
+	go func() {
+		defer t.loop.post(t)
+		defer func() { failed = recover() }()
+		f()
+	}()
+	t.yield(struct{}{})
+	t.on = true
+	if failed != nil {
+		panic(failed)
+	}
+}
+
+// of is t's loop, nil without one.
+func (t *task) of() *loop {
+	if t == nil {
+		return nil
+	}
+	return t.loop
+}
+
+// spend counts an attempt, and lets others have their turn after many.
+func (t *task) spend() {
+	if t == nil || !t.on {
+		return
+	}
+	if t.spent++; t.spent > quantum {
+		t.loop.rested = append(t.loop.rested, t)
+		t.yield(struct{}{})
+	}
+}
