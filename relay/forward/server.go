@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sealgate/sealgate/metric"
 	"github.com/sealgate/sealgate/relay/count"
 )
 
@@ -48,8 +49,8 @@ type Server struct {
 func NewServer(o ServerOptions) *Server {
 	s := &Server{
 		o: o, limits: o.Limits.orDefault(), log: logger(o.Log),
-		excess:   count.Exceeded(o.Metrics),
-		refusals: count.Counter(o.Metrics, "http2_errors_total", "Streams and connections that broke the rules of HTTP/2.", "kind"),
+		excess:   metric.Exceeded(o.Metrics),
+		refusals: metric.Counter(o.Metrics, "sealgate_http2_errors_total", "Streams and connections that broke the rules of HTTP/2.", "kind"),
 		heads:    buffers{size: 16 << 10},
 		closed:   make(chan struct{}), quiet: make(chan struct{}),
 

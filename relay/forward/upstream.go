@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
-	"github.com/sealgate/sealgate/relay/count"
+	"github.com/sealgate/sealgate/metric"
 )
 
 // Upstream is the instance behind the gateway, with the connections kept to it. Safe for concurrent use.
@@ -42,7 +42,7 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 	o = o.orDefault()
 	u := &Upstream{
 		o: o, network: network, address: address, log: logger(o.Log),
-		failures: count.Counter(o.Metrics, "upstream_errors_total", "Requests the instance did not answer as it should.", "kind"),
+		failures: metric.Counter(o.Metrics, "sealgate_upstream_errors_total", "Requests the instance did not answer as it should.", "kind"),
 		pool:     pool{limit: o.MaxIdle, all: make(map[*link]struct{}), links: make(map[*loop][]*link)},
 		replies:  buffers{size: 32 << 10},
 		watch:    newWatch(tickFor(min(o.HeaderTimeout, o.StallTimeout, o.IdleTimeout))),
