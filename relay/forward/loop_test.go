@@ -1,0 +1,145 @@
+package forward //nolint:testpackage // whose turn it is cannot be seen from outside
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+)
+
+func oneLoop(t *testing.T) *loop {
+	t.Helper()
+	ls, err := newLoops(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(ls.close)
+	return ls.next()
+}
+
+// pipe is a connection that l watches for task k, and its other end.
+func pipe(t *testing.T, k *task) (*wire, net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	far, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { far.Close() })
+	near, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := takeOver(near, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	return w, far
+}
+
+// both runs f in a task on its loop, and in a goroutine.
+func both(t *testing.T, f func(t *testing.T, k *task)) {
+	t.Helper()
+	t.Run("task", func(t *testing.T) {
+		k, done := oneLoop(t).newTask(), make(chan struct{})
+		k.start(func() { defer close(done); f(t, k) })
+		<-done
+	})
+	t.Run("goroutine", func(t *testing.T) { f(t, oneLoop(t).newTask()) })
+}
+
+// A task that always finds something to do lets others have their turn.
+func TestTasksTakeTurns(t *testing.T) {
+	l := oneLoop(t)
+	long, short := l.newTask(), l.newTask()
+	steps, seen, done := 0, -1, make(chan struct{})
+	long.start(func() {
+		short.start(func() { seen = steps })
+		for range 100 * quantum {
+			long.spend()
+			steps++
+		}
+		close(done)
+	})
+	<-done
+	if seen < 0 || seen > 2*quantum {
+		t.Errorf("the other had its turn after %d of %d steps", seen, steps)
+	}
+}
+
+// What a task does aside may wait for what other tasks of the loop do, and its panic is the task's.
+func TestAsideWaitsWhileTheLoopGoesOn(t *testing.T) {
+	l := oneLoop(t)
+	first, second := l.newTask(), l.newTask()
+	token, done := make(chan struct{}), make(chan any, 1)
+	first.start(func() {
+		defer func() { done <- recover() }()
+		first.aside(func() { <-token; panic("as f does") })
+	})
+	second.start(func() { close(token) })
+	if p := <-done; p != "as f does" {
+		t.Errorf("recovered %v", p)
+	}
+}
+
+func TestWireReadsWhatComes(t *testing.T) {
+	both(t, func(t *testing.T, k *task) {
+		w, far := pipe(t, k)
+		go func() { io.WriteString(far, "here"); far.Close() }()
+		if b, err := io.ReadAll(w); string(b) != "here" || err != nil {
+			t.Errorf("read %q, %v", b, err)
+		}
+	})
+}
+
+// Neither an end nor a deadline from another goroutine is missed, whether it comes before the wait or during it.
+func TestWireWakesWhoWaits(t *testing.T) {
+	both(t, func(t *testing.T, k *task) {
+		var p [1]byte
+		for range 200 {
+			w, far := pipe(t, k)
+			go w.SetReadDeadline(time.Unix(1, 0))
+			if _, err := w.Read(p[:]); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatalf("read past its deadline: %v", err)
+			}
+			w.SetReadDeadline(time.Time{})
+			io.WriteString(far, "x")
+			if _, err := w.Read(p[:]); err != nil {
+				t.Fatalf("read without a deadline: %v", err)
+			}
+			go w.Close()
+			if _, err := w.Read(p[:]); !errors.Is(err, net.ErrClosed) {
+				t.Fatalf("read from a closed wire: %v", err)
+			}
+			far.Close()
+		}
+	})
+}
+
+// A piece that the kernel does not take at once goes out when there is room, in order.
+func TestWireWritesAll(t *testing.T) {
+	both(t, func(t *testing.T, k *task) {
+		w, far := pipe(t, k)
+		first, second := make([]byte, 8<<20), make([]byte, 8<<20)
+		for i := range second {
+			first[i], second[i] = byte(i>>8), byte(i>>16)
+		}
+		got := make(chan []byte, 1)
+		go func() { b, _ := io.ReadAll(far); got <- b }()
+		if err := w.writePieces([][]byte{[]byte("a"), first, nil, second}); err != nil {
+			t.Fatal(err)
+		}
+		w.CloseWrite()
+		want := append(append([]byte("a"), first...), second...)
+		if b := <-got; string(b) != string(want) {
+			t.Errorf("%d bytes arrived, or others than the %d", len(b), len(want))
+		}
+	})
+}
