@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -15,8 +16,9 @@ import (
 // wait again. The kernel wakes it where a processor is free; goroutines that wait for Go's own poller share one thread, which is
 // woken for all of them and may have to queue for its processor while another has nothing to do.
 type loop struct {
-	epoll, bell int
-	ended       chan struct{}
+	epoll int
+	bell  *os.File // an eventfd, which may be rung when the loop has ended
+	ended chan struct{}
 
 	mu     sync.Mutex
 	wires  map[int32]*wire
@@ -65,13 +67,13 @@ func newLoop() (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, errors.Join(err, unix.Close(epoll))
 	}
-	l := &loop{epoll: epoll, bell: bell, wires: make(map[int32]*wire), ended: make(chan struct{})}
+	l := &loop{epoll: epoll, bell: os.NewFile(uintptr(bell), "bell"), wires: make(map[int32]*wire), ended: make(chan struct{})}
 	if err := l.watch(bell, unix.EPOLLIN); err != nil {
-		return nil, errors.Join(err, unix.Close(epoll), unix.Close(bell))
+		return nil, errors.Join(err, unix.Close(epoll), l.bell.Close())
 	}
 	go l.run()
 	return l, nil
@@ -91,7 +93,7 @@ func (l *loop) close() {
 }
 
 // ring wakes the loop. The bell is never read: each write is a change.
-func (l *loop) ring() { _, _ = unix.Write(l.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+func (l *loop) ring() { _, _ = l.bell.Write([]byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
 // post has the loop run t, from any goroutine.
 func (l *loop) post(t *task) {
@@ -107,7 +109,7 @@ func (l *loop) post(t *task) {
 func (l *loop) run() {
 	runtime.LockOSThread()
 	defer close(l.ended)
-	defer func() { _, _ = unix.Close(l.epoll), unix.Close(l.bell) }()
+	defer func() { _, _ = unix.Close(l.epoll), l.bell.Close() }()
 	var due []*task
 	for {
 		n := l.wait()
@@ -260,8 +262,8 @@ func (t *task) aside(f func()) {
 	}
 }
 
-// of is t's loop, nil without one.
-func (t *task) of() *loop {
+// home is t's loop, nil without one.
+func (t *task) home() *loop {
 	if t == nil {
 		return nil
 	}

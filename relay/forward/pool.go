@@ -165,7 +165,7 @@ const silentCloser = 10 * time.Second
 // asked for, which would become the answer.
 func (u *Upstream) link(r reuse, t *task) (*link, error) {
 	for r != never {
-		l := u.pool.take(t.of())
+		l := u.pool.take(t.home())
 		if l == nil {
 			break
 		}

@@ -112,12 +112,12 @@ func transfer(call, fd uintptr, p []byte, flags uintptr) (int, syscall.Errno) {
 	}
 }
 
-// epollFor returns the events that come within so many nanoseconds. It does not tell the scheduler that it waits. Kernels before
+// epollFor returns the events that come within so many nanoseconds, less than a second. It does not tell the scheduler that it waits. Kernels before
 // 5.11 do not wait.
 func epollFor(epoll int, events []unix.EpollEvent, nanoseconds int64) (int, syscall.Errno) {
-	wait := unix.NsecToTimespec(nanoseconds)
+	wait := struct{ seconds, nanoseconds int64 }{nanoseconds: nanoseconds}
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), //nolint:gosec // both live through the call
-		uintptr(unsafe.Pointer(&wait)), 0, 0)
+		uintptr(unsafe.Pointer(&wait)), 0, 0) //nolint:gosec // as above
 	if errno != 0 {
 		return 0, errno
 	}
