@@ -28,10 +28,21 @@ func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
 		r.fail(ctx, err)
 		return
 	}
-	if activity.Mentions(read.Bytes()) {
+	switch body := read.Bytes(); {
+	case !activity.Mentions(body):
+		r.passOn(ctx, read)
+	case len(body) <= classifiedHere:
+		r.interceptMLS(ctx, read)
+	default:
 		forward.Aside(ctx, func() { r.interceptMLS(ctx, read) })
-		return
 	}
+}
+
+// classifiedHere is the largest body that is classified at once, while others of the same thread wait: what cannot be taken is
+// told so before anything is queued for it.
+const classifiedHere = 64 << 10
+
+func (r *Relay) passOn(ctx *fasthttp.RequestCtx, read *body) {
 	r.web.PassBody(ctx, read.Bytes())
 	r.bodies.put(read)
 }
@@ -39,10 +50,9 @@ func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
 // interceptMLS decides about a body that mentions MLS.
 func (r *Relay) interceptMLS(ctx *fasthttp.RequestCtx, read *body) {
 	body := read.Bytes()
-	a, err := r.classify(body)
+	a, err := activity.Parse(body, r.limits)
 	if errors.Is(err, activity.ErrNotMLS) {
-		r.web.PassBody(ctx, body)
-		r.bodies.put(read)
+		r.passOn(ctx, read)
 		return
 	}
 	defer r.bodies.drop(read) // what is MLS may outlive this request in the store's hands
@@ -57,14 +67,6 @@ func (r *Relay) interceptMLS(ctx *fasthttp.RequestCtx, read *body) {
 		return
 	}
 	writeEmpty(ctx, fasthttp.StatusAccepted)
-}
-
-// classify says what a body is. Half of the processors do it at once at most: however many messages come together, the rest is for
-// ordinary requests, which do not queue behind them.
-func (r *Relay) classify(body []byte) (*activity.Activity, error) {
-	r.turns <- struct{}{}
-	defer func() { <-r.turns }()
-	return activity.Parse(body, r.limits)
 }
 
 // readActivity reads the body up to mailbox.max_activity into memory of its own.
@@ -115,22 +117,29 @@ func isCoded(h *fasthttp.RequestHeader) bool {
 	return false
 }
 
-// take admits an MLS activity and keeps it for its local recipients. The error
-// is nil when at least one has it, or nobody here was meant.
+// take keeps an MLS activity, if there is a place for it. The error is nil when at least one local recipient has it, or nobody
+// here was meant.
 func (r *Relay) take(ctx *fasthttp.RequestCtx, a *activity.Activity, body []byte) error {
-	work, cancel := context.WithTimeout(context.Background(), workTimeout)
-	defer cancel()
 	arrival := r.arrival(ctx, body)
 	leave, err := r.intake.Enter(r.claimedStage(a, arrival), arrival.Client, len(body))
 	if err != nil {
 		return err
 	}
 	defer leave()
+	path := pathOf(ctx.Request.Header.RequestURI())
+	forward.Aside(ctx, func() { err = r.keep(a, arrival, path) })
+	return err
+}
+
+// keep admits what has a place and keeps it for its local recipients.
+func (r *Relay) keep(a *activity.Activity, arrival policy.Arrival, path []byte) error {
+	work, cancel := context.WithTimeout(context.Background(), workTimeout)
+	defer cancel()
 	signer, err := r.gate.Admit(work, arrival)
 	if err != nil {
 		return err
 	}
-	to, err := r.recipients(work, a, pathOf(ctx.Request.Header.RequestURI()))
+	to, err := r.recipients(work, a, path)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"html/template"
 	"log/slog"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -117,8 +116,7 @@ type Relay struct {
 	edit      forward.Edit // of actor documents
 	named     namedInboxes
 	bodies    bodies
-	turns     chan struct{} // to classify
-	native    atomic.Bool   // the upstream was seen to offer key packages itself
+	native    atomic.Bool // the upstream was seen to offer key packages itself
 }
 
 // New makes a Relay. An error names the option that is missing.
@@ -134,7 +132,6 @@ func New(o Options) (*Relay, error) {
 		limits: o.Limits, maxActivity: cmp.Or(o.MaxActivity, 1<<20), quota: o.Quota,
 		heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery), streams: newStreams(o), push: o.Push,
 		clock: o.Clock, log: o.Log, metrics: newMetrics(o.Metrics), leaving: o.Leaving,
-		turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	if r.leaving == nil {
 		r.leaving = func() bool { return false }
