@@ -28,19 +28,12 @@ func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
 		r.fail(ctx, err)
 		return
 	}
-	switch body := read.Bytes(); {
-	case !activity.Mentions(body):
-		r.passOn(ctx, read)
-	case len(body) <= classifiedHere:
-		r.interceptMLS(ctx, read)
-	default:
+	if activity.Mentions(read.Bytes()) {
 		forward.Aside(ctx, func() { r.interceptMLS(ctx, read) })
+		return
 	}
+	r.passOn(ctx, read)
 }
-
-// classifiedHere is the largest body that is classified at once, while others of the same thread wait: what cannot be taken is
-// told so before anything is queued for it.
-const classifiedHere = 64 << 10
 
 func (r *Relay) passOn(ctx *fasthttp.RequestCtx, read *body) {
 	r.web.PassBody(ctx, read.Bytes())
@@ -126,9 +119,7 @@ func (r *Relay) take(ctx *fasthttp.RequestCtx, a *activity.Activity, body []byte
 		return err
 	}
 	defer leave()
-	path := pathOf(ctx.Request.Header.RequestURI())
-	forward.Aside(ctx, func() { err = r.keep(a, arrival, path) })
-	return err
+	return r.keep(a, arrival, pathOf(ctx.Request.Header.RequestURI()))
 }
 
 // keep admits what has a place and keeps it for its local recipients.
