@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -16,16 +15,6 @@ func (s *Store) After(ctx context.Context, o inbox.Owner, p inbox.Position, limi
 	var out []inbox.Entry
 	err := s.shelf(ctx, o, func(sh *shelf) (err error) {
 		out, err = sh.up(p, limit)
-		return err
-	})
-	return out, err
-}
-
-// Before implements inbox.Store.
-func (s *Store) Before(ctx context.Context, o inbox.Owner, p inbox.Position, limit int) ([]inbox.Entry, error) {
-	var out []inbox.Entry
-	err := s.shelf(ctx, o, func(sh *shelf) (err error) {
-		out, err = sh.down(p, limit)
 		return err
 	})
 	return out, err
@@ -97,26 +86,6 @@ func (sh *shelf) up(p inbox.Position, limit int) ([]inbox.Entry, error) {
 			continue
 		}
 		for at := max(r.first, uint64(p)+1); at <= r.last() && len(out) < limit; at++ {
-			var err error
-			if out, err = sh.take(out, r, inbox.Position(at)); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return out, nil
-}
-
-func (sh *shelf) down(p inbox.Position, limit int) ([]inbox.Entry, error) {
-	if p == 0 {
-		p = inbox.Position(sh.mailbox.last + 1)
-	}
-	var out []inbox.Entry
-	for _, r := range slices.Backward(sh.mailbox.runs) {
-
-		if r.first >= uint64(p) || !sh.alive(r.serial) {
-			continue
-		}
-		for at := min(r.last(), uint64(p)-1); at >= r.first && len(out) < limit; at-- {
 			var err error
 			if out, err = sh.take(out, r, inbox.Position(at)); err != nil {
 				return nil, err

@@ -1,3 +1,2 @@
-// Package count has what the parts of the public listener count together: connections and requests by client, and
-// metrics that several of them share.
+// Package count has what the parts of the public listener count together: connections and requests by client.
 package count
