@@ -58,27 +58,33 @@ func newActors(client *http.Client, sign func(*http.Request) error, clock func()
 // find gives an actor's address, from memory while it is fresh. The errors are
 // errNotActor and errUnreachable.
 func (a *actors) find(ctx context.Context, id string) (address, error) {
-	if known, ok := a.known.GetIfPresent(id); ok && a.clock().Before(known.until) {
+	if known, ok := a.fresh(id); ok {
 		return known, known.err
 	}
-	return a.refresh(ctx, id)
+	return a.once(ctx, id, func(ctx context.Context) address {
+		if known, ok := a.fresh(id); ok { // somebody's fetch ended while we came here
+			return known
+		}
+		return a.ask(ctx, id)
+	})
 }
 
-// refresh asks anew. While the server is away, what was known before holds.
+// refresh asks anew.
 func (a *actors) refresh(ctx context.Context, id string) (address, error) {
+	return a.once(ctx, id, func(ctx context.Context) address { return a.ask(ctx, id) })
+}
+
+func (a *actors) fresh(id string) (address, bool) {
+	known, ok := a.known.GetIfPresent(id)
+	return known, ok && a.clock().Before(known.until)
+}
+
+// once runs f, or waits for who does so for the same actor.
+func (a *actors) once(ctx context.Context, id string, f func(context.Context) address) (address, error) {
 	result := a.asking.DoChan(id, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 		defer cancel()
-		found, err := a.fetch(ctx, id)
-		if old, ok := a.known.GetIfPresent(id); errors.Is(err, errUnreachable) && ok && old.err == nil {
-			return old, nil
-		}
-		found.err, found.until = err, a.clock().Add(actorFresh)
-		if err != nil {
-			found.until = a.clock().Add(actorBad)
-		}
-		a.known.Set(id, found)
-		return found, nil
+		return f(ctx), nil
 	})
 	select {
 	case r := <-result:
@@ -87,6 +93,20 @@ func (a *actors) refresh(ctx context.Context, id string) (address, error) {
 	case <-ctx.Done():
 		return address{}, fmt.Errorf("%w: %w", errUnreachable, context.Cause(ctx))
 	}
+}
+
+// ask asks the actor's server. While it is away, what was known before holds.
+func (a *actors) ask(ctx context.Context, id string) address {
+	found, err := a.fetch(ctx, id)
+	if old, ok := a.known.GetIfPresent(id); errors.Is(err, errUnreachable) && ok && old.err == nil {
+		return old
+	}
+	found.err, found.until = err, a.clock().Add(actorFresh)
+	if err != nil {
+		found.until = a.clock().Add(actorBad)
+	}
+	a.known.Set(id, found)
+	return found
 }
 
 // fetch reads the actor document, unsigned at first.
