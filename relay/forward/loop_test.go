@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func oneLoop(t *testing.T) *loop {
@@ -127,7 +129,8 @@ func TestWireWakesWhoWaits(t *testing.T) {
 func TestWireWritesAll(t *testing.T) {
 	both(t, func(t *testing.T, k *task) {
 		w, far := pipe(t, k)
-		first, second := make([]byte, 8<<20), make([]byte, 8<<20)
+		w.control(func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 64<<10) })
+		first, second := make([]byte, 512<<10), make([]byte, 512<<10)
 		for i := range second {
 			first[i], second[i] = byte(i>>8), byte(i>>16)
 		}
