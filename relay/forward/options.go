@@ -18,7 +18,6 @@ type ServerOptions struct {
 	// socket is always one of them.
 	TrustedProxies []netip.Prefix
 	Limits         Limits
-	Threads        int                   // that serve plain connections; 0: one for each processor
 	Log            *slog.Logger          // nil: discarded
 	Metrics        prometheus.Registerer // nil: not registered
 }

@@ -57,7 +57,7 @@ func NewServer(o ServerOptions) *Server {
 		listeners: make(map[net.Listener]struct{}),
 		clients:   make(map[*client]struct{}),
 	}
-	threads := positive(o.Threads, min(runtime.GOMAXPROCS(0), runtime.NumCPU()))
+	threads := min(runtime.GOMAXPROCS(0), runtime.NumCPU())
 	s.start = sync.OnceValue(func() (err error) {
 		s.loops, err = newLoops(threads)
 		return err

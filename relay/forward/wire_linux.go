@@ -61,6 +61,9 @@ func takeOver(c net.Conn, t *task) (*wire, error) {
 		}
 	})
 	if err = errors.Join(err, failed); err != nil {
+		if fd >= 0 {
+			err = errors.Join(err, unix.Close(fd))
+		}
 		return nil, err
 	}
 	w := &wire{
