@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -17,7 +18,11 @@ var (
 	errTLSHop   = errors.New("would be TLS on the way to the instance, which is not supported: write http:// or unix:/path")
 	errPrefix   = errors.New("is no network: write an address, or a network as 10.0.0.0/8")
 	errHostBits = errors.New("has bits set beyond its length: write")
+	errSocket   = errors.New("is longer than 107 bytes, which no unix socket's path may be")
 )
+
+// maxSocketPath is what fits into a sockaddr_un with the byte that ends it.
+const maxSocketPath = 107
 
 // Address is where to listen: host:port or unix:/path. The host may be empty, the port 0.
 type Address string
@@ -41,10 +46,12 @@ func (a *Address) UnmarshalText(b []byte) error {
 
 func (a Address) check() error {
 	network, address := a.Split()
-	if network == "unix" {
-		if address == "" {
-			return errAddress
-		}
+	switch {
+	case network == "unix" && address == "":
+		return errAddress
+	case len(address) > maxSocketPath && network == "unix":
+		return errSocket
+	case network == "unix":
 		return nil
 	}
 	host, port, err := net.SplitHostPort(address)
@@ -52,6 +59,22 @@ func (a Address) check() error {
 		return errAddress
 	}
 	return nil
+}
+
+// answers tells whether a request to the upstream would come back to a listener at a.
+func (a Address) answers(upstream string) bool {
+	network, address := a.Split()
+	if network == "unix" {
+		return upstream == string(a)
+	}
+	u, err := url.Parse(upstream)
+	if err != nil {
+		return false
+	}
+	own, port, _ := net.SplitHostPort(strings.Replace(address, "localhost:", "127.0.0.1:", 1))
+	to := strings.Replace(u.Hostname(), "localhost", "127.0.0.1", 1)
+	every := own == "" || own == "0.0.0.0" || own == "::"
+	return port == cmp.Or(u.Port(), "80") && (own == to || every && isLoopback(to))
 }
 
 func (a Address) in(dir string) Address {

@@ -28,6 +28,7 @@ type decoder struct {
 	file     string
 	keys     map[string]leaf
 	where    map[string]string // key → "file:line:column"
+	unread   bool              // the file is no configuration: nobody knows what it would set
 	problems []error
 }
 
@@ -38,6 +39,7 @@ func (d *decoder) add(p Problem) {
 // decode reads the file over the values the leaves have.
 func (d *decoder) decode(text []byte) {
 	if len(text) > maxFileBytes || nesting(text) > maxFileNesting {
+		d.unread = true
 		d.add(Problem{Where: d.file, Reason: "is no configuration: it is too large or nests too deeply"})
 		return
 	}
@@ -47,6 +49,7 @@ func (d *decoder) decode(text []byte) {
 		return
 	}
 	if len(f.Docs) > 1 {
+		d.unread = true
 		d.add(Problem{Where: d.at(f.Docs[1]), Reason: "a second document begins here: one file is one configuration"})
 		return
 	}
@@ -59,6 +62,7 @@ func (d *decoder) decode(text []byte) {
 
 // syntax reports what the parser says, without its excerpt of the source: that could show a secret.
 func (d *decoder) syntax(err error) {
+	d.unread = true
 	p := Problem{Where: d.file, Reason: err.Error()}
 	var s *yaml.SyntaxError
 	if errors.As(err, &s) && s.Token != nil {

@@ -25,6 +25,7 @@ var (
 	errBool    = errors.New("is neither true nor false")
 	errInteger = errors.New("is no whole number")
 	errOne     = errors.New("has several values and takes one")
+	errScheme  = errors.New("is a path: write it without file: or unix: before it")
 	errControl = errors.New("has a control character")
 )
 
@@ -63,6 +64,9 @@ func (l leaf) set(texts []string) error {
 	if !l.isList() {
 		if len(texts) != 1 {
 			return errOne
+		}
+		if l.tag.Get("kind") == "path" && (strings.HasPrefix(texts[0], "file:") || strings.HasPrefix(texts[0], "unix:")) {
+			return errScheme
 		}
 		return setScalar(l.value, texts[0])
 	}

@@ -40,6 +40,9 @@ func Load(path string, lookup func(string) (string, bool)) (Config, error) {
 
 // validate returns the problems of values that parsed, each with the place it came from.
 func (d *decoder) validate(config Config) []error {
+	if d.unread {
+		return nil
+	}
 	unparsed := map[string]bool{}
 	for _, err := range d.problems {
 		if p, ok := errors.AsType[*Problem](err); ok {

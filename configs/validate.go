@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -30,6 +31,7 @@ func (c Config) problems() []*Problem {
 	ch.tls()
 	ch.kept()
 	ch.signing()
+	ch.admin()
 	return ch.problems
 }
 
@@ -96,8 +98,8 @@ func (c *checker) upstreams() {
 		if err := checkUpstream(u); err != nil {
 			c.wrong(key, err.Error())
 		}
-		own := Address(strings.TrimPrefix(u, "http://"))
-		if slices.Contains(c.config.Listen, own) || slices.Contains(c.config.TLS.HTTP, own) {
+		own := func(a Address) bool { return a.answers(u) }
+		if slices.ContainsFunc(c.config.Listen, own) || slices.ContainsFunc(c.config.TLS.HTTP, own) {
 			c.wrong(key, "is the gateway's own listener: it would answer itself")
 		}
 	}
@@ -117,8 +119,11 @@ func (c *checker) kept() {
 	if cfg.Storage.EncryptionKey.IsZero() {
 		c.wrong("storage.encryption_key", "is missing: what is kept is always encrypted")
 	}
-	if cfg.Admin.Socket == "" {
-		c.wrong("admin.socket", "is missing: the commands reach the running gateway through it")
+	if k := cfg.KeyPackages; k.LowWater > k.MaxPerDevice {
+		c.wrong("key_packages.low_water", "is more than a device may have: key_packages.max_per_device is "+strconv.Itoa(k.MaxPerDevice))
+	}
+	if cfg.Limits.Intake > cfg.Memory {
+		c.wrong("limits.intake", "is more than the program may take: memory is "+cfg.Memory.String())
 	}
 	if cfg.Limits.URIBytes > cfg.Limits.HeaderBytes {
 		c.wrong("limits.uri_bytes", "is more than limits.header_bytes, which it counts within: "+cfg.Limits.HeaderBytes.String())

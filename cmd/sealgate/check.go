@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -20,8 +19,6 @@ import (
 	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/relay"
-	"github.com/sealgate/sealgate/relay/outbox"
-	"github.com/sealgate/sealgate/storage"
 )
 
 // checkTimeout bounds each question of `sealgate check`.
@@ -57,6 +54,9 @@ func checkCommand() *cobra.Command {
 		Short: "Say what is wrong with the configuration, the instance and the proxy in front",
 		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if store && send != "" {
+				return usageError{errors.New("--store and --send are two checks: give one of them")}
+			}
 			config, err := s.load()
 			if err != nil {
 				return err
@@ -133,12 +133,16 @@ func (c *checker) ok(about, found string)          { c.add(stateOK, about, found
 func (c *checker) note(about, found, cure string)  { c.add(stateNote, about, found, cure) }
 func (c *checker) wrong(about, found, cure string) { c.add(stateWrong, about, found, cure) }
 
+// add notes a finding, each in one line whatever another program's error looks like.
 func (c *checker) add(state, about, found, cure string) {
-	c.findings = append(c.findings, finding{About: about, State: state, Found: found, Cure: cure})
+	c.findings = append(c.findings, finding{About: about, State: state, Found: strings.Join(strings.Fields(found), " "), Cure: cure})
 }
 
 func (c *checker) all(ctx context.Context) {
 	c.ok("configuration", "every key is valid")
+	c.listeners()
+	c.certificate()
+	c.policy()
 	c.upstream(ctx)
 	if c.serving(ctx) {
 		c.storeServed(ctx)
@@ -146,76 +150,14 @@ func (c *checker) all(ctx context.Context) {
 	} else {
 		c.storeAtRest()
 	}
+	c.ownKeys()
 	c.signing(ctx)
 }
 
-// signing tries every key that messages to other servers would be signed with.
-func (c *checker) signing(ctx context.Context) {
-	switch c.config.Signing.Source {
-	case "file":
-		c.files(ctx)
-	case "mastodon-database":
-		c.database(ctx)
-	case "mastodon-sidekiq":
-		c.sidekiq(ctx)
-	default:
-		c.note("signing", "signing.source is none: people receive, and write to each other here; messages to other servers are refused",
-			"set signing.source: mastodon-database, or one of the others in docs/sending.md")
-	}
-}
-
-func (c *checker) files(ctx context.Context) {
-	files, err := outbox.NewFiles(c.config.Signing.File)
-	if err == nil {
-		err = files.Look(ctx)
-	}
-	if err != nil {
-		c.wrong("signing", err.Error(), "put the people's private keys into the directory signing.file, as {username}.pem: PEM, PKCS #1 or PKCS #8")
-		return
-	}
-	c.ok("signing", "every key in signing.file can be used")
-}
-
-// sidekiq tries whether jobs could be pushed, and prints what the user needs.
-func (c *checker) sidekiq(ctx context.Context) {
-	queue, err := newSidekiq(c.config.Signing)
-	if err != nil {
-		c.wrong("signing", err.Error(), "signing.redis: redis://user:password@host:6379/0, better file:path")
-		return
-	}
-	defer queue.Close() //nolint:errcheck // it was only asked
-	c.note("signing", "what the user of signing.redis needs, and no more", queue.ACL())
-	if err := queue.Look(ctx); err != nil {
-		c.wrong("signing", err.Error(), "until then messages to other servers wait")
-		return
-	}
-	c.ok("signing", "jobs can be pushed to signing.redis; Mastodon signs and sends, without a promise of order, and nobody is told of what fails")
-}
-
-// database reads one key as the gateway would, and prints what the role needs.
-func (c *checker) database(ctx context.Context) {
-	db, err := newDatabase(c.config.Signing)
-	if err != nil {
-		c.wrong("signing", err.Error(), "signing.database: postgres://role:password@host/mastodon_production, better file:path")
-		return
-	}
-	defer db.Close()
-	found, err := db.Look(ctx)
-	if len(found.Grants) > 0 {
-		c.note("signing", "what the role of signing.database needs, and no more", strings.Join(found.Grants, " "))
-	}
-	if len(found.Wide) > 0 {
-		c.note("signing", "the role of signing.database may do more than it needs with: "+strings.Join(found.Wide, ", "),
-			"make a role of its own with the GRANTs above")
-	}
-	if err != nil {
-		c.wrong("signing", err.Error(), "until then messages to other servers wait")
-		return
-	}
-	c.ok("signing", "the key of "+found.Name+" can be read from signing.database")
-}
-
 func (c *checker) upstream(ctx context.Context) {
+	if _, err := adminToken(c.config)(); err != nil {
+		c.wrong("upstream", err.Error(), "put an administrator's token there, or leave upstream.admin_token out: the public list of blocks counts then")
+	}
 	people, err := newPeople(c.config, nobody{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		c.wrong("upstream", err.Error(), "set upstream.web")
@@ -253,50 +195,6 @@ func (c *checker) serving(ctx context.Context) bool {
 		c.note("gateway", "it is not running: nobody answers at "+c.config.Admin.Socket, "start it with: sealgate serve")
 	}
 	return false
-}
-
-func (c *checker) storeServed(ctx context.Context) {
-	var state struct{ Checks map[string]string }
-	if err := c.ask(ctx, "/readyz", &state); err != nil {
-		c.wrong("store", err.Error(), "look into the gateway's log")
-		return
-	}
-	if said := state.Checks["store"]; said != "ok" {
-		c.wrong("store", said, "look into the gateway's log")
-		return
-	}
-	c.ok("store", "it can be written")
-}
-
-func (c *checker) storeAtRest() {
-	if _, err := os.Stat(c.config.Storage.Path); errors.Is(err, os.ErrNotExist) {
-		c.note("store", "there is none yet at "+c.config.Storage.Path, "the first start makes it")
-		return
-	}
-	if err := atRest(c.config, func(*storage.Store) error { return nil }); err != nil {
-		c.wrong("store", err.Error(), "")
-		return
-	}
-	c.ok("store", "it opens with storage.encryption_key")
-}
-
-// storeVerified reads all of it, in the running gateway or here.
-func (c *checker) storeVerified(ctx context.Context) {
-	var said strings.Builder
-	if err := operate(ctx, c.config, "check", nil, &said); err != nil {
-		c.wrong("store", err.Error(), "move it away (storage.path) and restore the last backup")
-		return
-	}
-	c.ok("store", strings.TrimSpace(said.String()))
-}
-
-func verifyStore(ctx context.Context, s *storage.Store, _ url.Values, w io.Writer) error {
-	amount, err := s.Verify(ctx, nil)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "%d rows, %d bytes, every checksum holds\n", amount.Rows, amount.Bytes)
-	return err
 }
 
 // ask gets a JSON answer, of any status, from the running gateway's socket.

@@ -41,17 +41,22 @@ func (g *gateway) openEdge() error {
 func (g *gateway) acmeOptions() edge.ACMEOptions {
 	a := g.config.TLS.ACME
 	o := edge.ACMEOptions{
-		Domain: g.config.Domain, Email: a.Email, Directory: a.Directory, CAFile: a.CAFile, Path: a.Path,
+		Domain: hostOf(g.config.Domain), Email: a.Email, Directory: a.Directory, CAFile: a.CAFile, Path: a.Path,
 		HTTP: len(g.config.TLS.HTTP) > 0, Log: g.log,
-	}
-	if host, _, err := net.SplitHostPort(o.Domain); err == nil { // on loopback
-		o.Domain = host
 	}
 	for _, l := range g.config.Listen {
 		network, _ := l.Split()
 		o.TLS = o.TLS || network == "tcp"
 	}
 	return o
+}
+
+// hostOf is domain without the port that it may have on loopback.
+func hostOf(domain string) string {
+	if host, _, err := net.SplitHostPort(domain); err == nil {
+		return host
+	}
+	return domain
 }
 
 // openPlain makes the server of tls.http.

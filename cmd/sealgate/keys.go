@@ -66,7 +66,7 @@ func keysVerifyCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().StringVar(&pinned, "key", "", "the gateway's public key as known from before, in base64")
+	cmd.Flags().StringVar(&pinned, "key", "", "the gateway's public `KEY` as known from before, in base64")
 	return cmd
 }
 

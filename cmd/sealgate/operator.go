@@ -86,8 +86,10 @@ func operate(ctx context.Context, config configs.Config, name string, args url.V
 
 // atRest opens the store that nobody serves.
 func atRest(config configs.Config, do func(*storage.Store) error) (err error) {
-	if _, err := os.Stat(config.Storage.Path); err != nil {
-		return fmt.Errorf("there is no store (storage.path): %w", err)
+	if _, err := os.Stat(config.Storage.Path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no store at %s (storage.path): the gateway's first start makes it; is this the gateway's configuration (--config)?", config.Storage.Path)
+	} else if err != nil {
+		return fmt.Errorf("look at storage.path: %w", err)
 	}
 	if err := isOurs(config.Storage.Path); err != nil {
 		return err

@@ -191,7 +191,7 @@ func policyReplayCommand() *cobra.Command {
 
 func sinceFlag(since *string) func(*cobra.Command) {
 	return func(cmd *cobra.Command) {
-		cmd.Flags().StringVar(since, "since", "7d", "how far to look back: `7d`, 12h")
+		cmd.Flags().StringVar(since, "since", "7d", "how much `TIME` to look back on: 7d, 12h")
 	}
 }
 

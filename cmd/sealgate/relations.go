@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 
+	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/policy/mastodon"
 )
 
@@ -11,8 +13,19 @@ import (
 // nothing before the rest of the gateway is there.
 func (g *gateway) newRelations() *mastodon.Relations {
 	return g.people.NewRelations(mastodon.RelationsOptions{
-		Shelf: g.store, AdminToken: g.config.Upstream.AdminToken.Reveal,
+		Shelf: g.store, AdminToken: adminToken(g.config),
 		Login: func(ctx context.Context, account string) (string, error) { return g.signIn.Login(ctx, account) },
 		Name:  func(actor string) string { return g.keys.Name(actor) },
 	})
+}
+
+// adminToken reads upstream.admin_token at each call; its error names the key.
+func adminToken(config configs.Config) func() (string, error) {
+	return func() (string, error) {
+		token, err := config.Upstream.AdminToken.Reveal()
+		if err != nil {
+			err = fmt.Errorf("upstream.admin_token: %w", err)
+		}
+		return token, err
+	}
 }

@@ -92,7 +92,7 @@ var styleText string
 func New(o Options) (*Page, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" {
-		return nil, errors.New("page: Options.URL is not an origin like https://admin.example (admin.url)")
+		return nil, errors.New("page: admin.url is not an origin like https://admin.example")
 	}
 	if o.Policy == nil || o.Entries == nil {
 		return nil, errors.New("page: Options.Policy and Entries are required")
