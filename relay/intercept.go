@@ -23,6 +23,15 @@ func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
 		r.web.Pass(ctx)
 		return
 	}
+	if n := ctx.Request.Header.ContentLength(); n < 0 || n > keptBody {
+		forward.Aside(ctx, func() { r.interceptRead(ctx) }) // one made for it takes long to look at
+		return
+	}
+	r.interceptRead(ctx)
+}
+
+// interceptRead is intercept for a body that is not here yet.
+func (r *Relay) interceptRead(ctx *fasthttp.RequestCtx) {
 	read, err := r.readActivity(ctx)
 	if err != nil {
 		r.fail(ctx, err)
