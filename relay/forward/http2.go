@@ -52,6 +52,7 @@ type mux struct {
 	streams sync.WaitGroup
 	mu      sync.Mutex
 	conns   map[net.Conn]*conn2
+	over    bool // no stream begins any more
 }
 
 // conn2 is one HTTP/2 connection.
@@ -159,8 +160,21 @@ func (m *mux) shutdown(ctx context.Context) error {
 		err = errors.Join(err, m.server.Close())
 	}
 	<-m.ended
+	m.mu.Lock()
+	m.over = true
+	m.mu.Unlock()
 	m.streams.Wait()
 	return err
+}
+
+// enter notes that a stream begins; it leaves streams itself. False: it came too late, over a connection that was just cut.
+func (m *mux) enter() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.over {
+		m.streams.Add(1)
+	}
+	return !m.over
 }
 
 // queue is the listener from which http.Server gets connections that were accepted elsewhere.

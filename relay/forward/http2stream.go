@@ -59,7 +59,9 @@ func (m *mux) serve(out http.ResponseWriter, r *http.Request) {
 	if !ok {
 		panic("bug: a request without a connection")
 	}
-	m.streams.Add(1)
+	if !m.enter() {
+		panic(http.ErrAbortHandler)
+	}
 	defer m.streams.Done()
 	x := &stream2{
 		Conn: noConn{remote: addrOf(c.from)}, m: m, out: out, ctl: http.NewResponseController(out), r: r, from: c.from,
