@@ -1,8 +1,10 @@
 package forward
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // hop is one request on its way to the upstream and the reply on its way back. It is reused.
@@ -63,6 +65,7 @@ func (h *hop) stream() (err error) {
 }
 
 func (h *hop) exchange() error {
+	defer h.lose() // there is nothing left, unless it panics
 	r := h.reuse()
 	err := h.attempt(r)
 	if err != nil && h.again(r) {
@@ -146,22 +149,33 @@ func (h *hop) attempt(r reuse) error {
 	h.l, h.heard = l, false
 	h.x.attach(l)
 	l.g.read(h.u.o.HeaderTimeout)
-	switch {
-	case !h.streamed && len(h.rest) == 0 && l.sock.raw != nil:
-		l.ask(h.out)
-	case l.write(h.out) == nil && len(h.rest) > 0:
-		_ = l.write(h.rest) // what failed shows in the reply, or in its absence
-	}
+	unsent := h.send()
 	if h.streamed {
 		h.pumped = make(chan struct{})
 		go h.pump() // awaited by settleUpload or lose
 	}
 	if err := h.readFinal(); err != nil { // a reply may be there even after a failed write
+		l.reset = isReset(unsent) || isReset(err)
 		return err
 	}
 	h.seen()
 	return nil
 }
+
+// send sends what there is of the request, and may wait for the reply to begin.
+func (h *hop) send() error {
+	if !h.streamed && len(h.rest) == 0 && h.l.sock.raw != nil {
+		return h.l.ask(h.out)
+	}
+	err := h.l.write(h.out)
+	if err == nil && len(h.rest) > 0 {
+		err = h.l.write(h.rest)
+	}
+	return err
+}
+
+// isReset recognises what the kernel says once, unless the other side had ended its half in order: then it is EPIPE.
+func isReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
 
 // again reports whether the failed attempt may be repeated: the connection had been kept, nothing was
 // heard, and the request either can be sent twice or was certainly not received.

@@ -25,6 +25,7 @@ type link struct {
 	sent  uint64    // bytes written for the exchanges before
 	now   uint64    // bytes written for the current one
 	since time.Time // unused since
+	reset bool      // the other side has reset it, and may have read what it had not acknowledged
 }
 
 // pool keeps unused links, the latest used on top. Safe for concurrent use.
@@ -224,13 +225,14 @@ func (l *link) write(p []byte) error {
 	return err
 }
 
-// ask sends p and waits for the reply to begin. What fails shows in the reply, or in its absence.
-func (l *link) ask(p []byte) {
+// ask sends p and waits for the reply to begin.
+func (l *link) ask(p []byte) error {
 	n, err := l.rd.ask(p)
 	l.now += uint64(n)
 	if err == nil && n < len(p) {
-		_ = l.write(p[n:])
+		err = l.write(p[n:])
 	}
+	return err
 }
 
 // belong notes whose l is.
@@ -248,11 +250,12 @@ func (l *link) loop() *loop {
 	return l.sock.wire.loop
 }
 
-// untouched reports whether the other side has certainly seen nothing of the current request: not a byte
-// of it was acknowledged. (The kernel counts the SYN as one byte.)
+// untouched reports whether the other side has certainly seen nothing of the current request: nothing was sent, or the connection
+// ended in order, whereby the other side acknowledges all that came before, and not a byte was acknowledged. (The kernel counts the
+// SYN as one byte.)
 func (l *link) untouched() bool {
 	acked, known := l.probe.delivered()
-	return l.now == 0 || known && acked <= l.sent+1
+	return l.now == 0 || known && !l.reset && acked <= l.sent+1
 }
 
 // Close ends l from outside: its owner's next read or write fails.
