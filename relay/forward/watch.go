@@ -114,7 +114,7 @@ func (g *guard) look(now int64) {
 	if by := g.lookBy.Load(); by != 0 && now > by && g.lookBy.CompareAndSwap(by, g.by(leftEvery)) && hungUp(g.raw) {
 		g.lookBy.Store(0)
 		g.left.Store(true)
-		g.cut()
+		go g.cut() // with TLS it says goodbye, which may wait
 	}
 }
 
