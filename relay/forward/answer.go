@@ -20,7 +20,19 @@ func (c *client) trailers() []byte      { return c.in.trailers() }
 func (c *client) peek() ([]byte, bool)  { return c.in.peek() }
 func (c *client) whole() ([]byte, bool) { return c.in.whole() }
 func (c *client) done() bool            { return c.in.consumed.Load() }
-func (c *client) cancel()               { _ = c.SetReadDeadline(c.g.w.start) } // fails only when closed
+
+func (c *client) cancel() {
+	c.deaf = true
+	_ = c.SetReadDeadline(c.g.w.start) // fails only when closed
+}
+
+// hear takes cancel back: all of the upload had come, and the connection goes on.
+func (c *client) hear() {
+	if c.deaf {
+		c.deaf = false
+		_ = c.SetReadDeadline(time.Time{}) // as above
+	}
+}
 
 func (c *client) attach(b io.Closer) {
 	c.behindMu.Lock()
@@ -193,6 +205,7 @@ func (c *client) settle() bool {
 			return false
 		}
 	}
+	c.hear()
 	return true
 }
 

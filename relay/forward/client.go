@@ -40,6 +40,7 @@ type client struct {
 	replied  bool // something final was written
 	keep     bool // the connection outlives the exchange
 	broken   bool // aborted: the client must not take the reply for whole
+	deaf     bool // cancel ended its upload
 	tunnel   bool // the connection is no longer HTTP
 	live     func(*Live)
 	framing  framing

@@ -50,7 +50,7 @@ func newLoops(n int) (*loops, error) {
 }
 
 // next returns the loops in turn.
-func (ls *loops) next() *loop { return ls.all[int(ls.last.Add(1))%len(ls.all)] }
+func (ls *loops) next() *loop { return ls.all[ls.last.Add(1)%uint32(len(ls.all))] }
 
 // close ends the threads. No task is left.
 func (ls *loops) close() {

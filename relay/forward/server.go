@@ -3,6 +3,7 @@ package forward
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"runtime"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
 	"github.com/sealgate/sealgate/metric"
 	"github.com/sealgate/sealgate/relay/count"
@@ -29,14 +31,13 @@ type Server struct {
 	parsers sync.Pool // *bufio.Reader: of heads
 	census  count.Census
 	watch   func() *watch
-	loops   *loops
-	start   func() error // makes loops, once
 	closing atomic.Bool
 	closed  chan struct{} // closed with closing
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	clients   map[*client]struct{}
+	loops     *loops         // nil: nobody has called Serve yet
 	mux       *mux           // nil: nobody has spoken HTTP/2 yet
 	serving   sync.WaitGroup // calls of Serve
 	running   sync.WaitGroup
@@ -57,11 +58,6 @@ func NewServer(o ServerOptions) *Server {
 		listeners: make(map[net.Listener]struct{}),
 		clients:   make(map[*client]struct{}),
 	}
-	threads := min(runtime.GOMAXPROCS(0), runtime.NumCPU())
-	s.start = sync.OnceValue(func() (err error) {
-		s.loops, err = newLoops(threads)
-		return err
-	})
 	s.census.Limit = s.limits.ConnectionsPerClient
 	l := &s.limits
 	shortest := min(l.HeaderTimeout, l.IdleTimeout, l.BodyTimeout, l.WriteTimeout)
@@ -72,20 +68,19 @@ func NewServer(o ServerOptions) *Server {
 // Serve serves l until ctx is done or Shutdown is called, and closes it; several calls with different
 // listeners may run at once. Connections outlive it: Shutdown ends them. It returns nil unless l fails.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	if err := s.start(); err != nil {
-		return errors.Join(err, l.Close())
-	}
-	if !s.enlist(l) { // Shutdown came first
+	if ok, err := s.enlist(l); !ok {
 		_ = l.Close()
-		return nil
+		return err
 	}
 	defer s.delist(l)
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	for {
 		c, err := l.Accept()
+		if err == nil {
+			err = s.welcome(c)
+		}
 		switch {
 		case err == nil:
-			s.welcome(c)
 		case s.closing.Load() || ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 			return nil
 		case !passing(err):
@@ -99,10 +94,21 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// passing reports whether an accept error goes away by itself, like too many open files.
+// errUnwatched is a connection that was accepted and could not be taken over.
+var errUnwatched = errors.New("forward: no more connections can be watched")
+
+// passing reports whether an accept error goes away by itself: there are too many open files, there is no memory, or the connection
+// had failed already (accept(2)).
 func passing(err error) bool {
-	var t interface{ Temporary() bool }
-	return errors.As(err, &t) && t.Temporary()
+	for _, e := range [...]error{
+		errUnwatched, unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EPERM, unix.EINTR, unix.ECONNABORTED, unix.ECONNRESET, unix.EPROTO,
+		unix.ENETDOWN, unix.ENOPROTOOPT, unix.EHOSTDOWN, unix.ENONET, unix.EHOSTUNREACH, unix.EOPNOTSUPP, unix.ENETUNREACH,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func pause(ctx context.Context) bool {
@@ -116,15 +122,23 @@ func pause(ctx context.Context) bool {
 	}
 }
 
-func (s *Server) enlist(l net.Listener) bool {
+// enlist notes l, and makes the loops. False without an error: Shutdown came first.
+func (s *Server) enlist(l net.Listener) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing.Load() {
-		return false
+		return false, nil
+	}
+	if s.loops == nil {
+		ls, err := newLoops(min(runtime.GOMAXPROCS(0), runtime.NumCPU()))
+		if err != nil {
+			return false, err
+		}
+		s.loops = ls
 	}
 	s.listeners[l] = struct{}{}
 	s.serving.Add(1)
-	return true
+	return true, nil
 }
 
 func (s *Server) delist(l net.Listener) {
@@ -135,32 +149,40 @@ func (s *Server) delist(l net.Listener) {
 	_ = l.Close() // it is closed already, or nobody can do anything about it
 }
 
-// welcome serves c in a task that ends with the connection; Shutdown awaits it.
-func (s *Server) welcome(c net.Conn) {
+// welcome serves c in a task that ends with the connection; Shutdown awaits it. An error says why c was closed at once.
+func (s *Server) welcome(c net.Conn) error {
 	if t, ok := speaksHTTP2(c); ok {
 		s.multiplex().take(t)
-		return
+		return nil
 	}
 	k, err := s.newClient(c)
 	if err != nil {
-		s.log.Warn("cannot accept a connection", "error", err)
-		return
+		return fmt.Errorf("%w: %w", errUnwatched, err)
 	}
 	if !s.join(k) {
 		_ = k.Close()
-		return
+		return nil
 	}
 	s.running.Add(1)
 	serve := func() {
 		defer s.running.Done()
 		defer s.part(k)
+		defer s.contain()
 		k.serve()
 	}
 	if k.task != nil {
 		k.task.start(serve)
-		return
+		return nil
 	}
 	go serve()
+	return nil
+}
+
+// contain ends a connection's panic with the connection: others are served by the same thread.
+func (s *Server) contain() {
+	if p := recover(); p != nil {
+		s.log.Error("connection panicked", slog.Any("panic", p))
+	}
 }
 
 // multiplex returns what serves HTTP/2.

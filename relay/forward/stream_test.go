@@ -2,6 +2,7 @@ package forward_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -69,6 +70,35 @@ func TestContinueComesFromTheUpstream(t *testing.T) {
 	io.WriteString(c, "abc")
 	if b, same := readN(c, ok); !same {
 		t.Errorf("got %q", b)
+	}
+}
+
+// A connection that was told nothing else goes on after an upload, even if the upstream ends its own.
+func TestAnUploadLeavesItsConnectionOpen(t *testing.T) {
+	t.Parallel()
+	begun := make(chan struct{})
+	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+		defer c.Close()
+		readHead(c)
+		begun <- struct{}{}
+		readN(c, "abc")
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+	})
+	up := setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}
+	plain, secure := dial(t, open(t, up, nil).address), dial(t, openSecure(t, up, nil).address)
+	for _, c := range []net.Conn{plain, tls.Client(secure, anyone("http/1.1"))} {
+		for i := range 3 {
+			io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n")
+			select {
+			case <-begun:
+			case <-time.After(patience):
+				t.Fatalf("upload %d does not begin", i)
+			}
+			io.WriteString(c, "abc")
+			if b, same := readN(c, ok); !same {
+				t.Fatalf("upload %d got %q", i, b)
+			}
+		}
 	}
 }
 

@@ -152,7 +152,7 @@ func (u *Upstream) serve(ctx *fasthttp.RequestCtx, how manner) {
 		ctx.Response.SetStatusCode(status)
 		return
 	}
-	u.answer(ctx, x, err)
+	x.of().aside(func() { u.answer(ctx, x, err) }) // it writes a log, which may wait
 }
 
 // answer tells the client what went wrong, if it has not been told anything yet.

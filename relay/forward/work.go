@@ -17,6 +17,7 @@ type work struct {
 	out    []byte // the reply on its way to the client
 	ctx    fasthttp.RequestCtx
 	stream stream
+	begun  bool // ctx holds a request; after a panic it is not for another
 
 	plainHead []byte // raw without Trailer lines
 	bytes     bytes.Reader
@@ -35,7 +36,7 @@ func (s *Server) takeWork() *work {
 }
 
 func (s *Server) giveWork(w *work) {
-	if cap(w.out) > 4*outSize || cap(w.raw) > 4*outSize {
+	if w.begun || cap(w.out) > 4*outSize || cap(w.raw) > 4*outSize {
 		return
 	}
 	w.stream = stream{}
@@ -45,6 +46,7 @@ func (s *Server) giveWork(w *work) {
 
 // begin makes the request visible to fasthttp handlers.
 func (w *work) begin(c net.Conn) {
+	w.begun = true
 	w.ctx.Init2(c, silent{}, false)
 	w.ctx.Request.Header.DisableNormalizing()
 	w.ctx.Response.Header.DisableNormalizing()
@@ -100,6 +102,7 @@ func (w *work) withoutTrailer() []byte {
 func (w *work) end() {
 	w.ctx.Request.Reset()
 	w.ctx.Response.Reset()
+	w.begun = false
 }
 
 // silent is fasthttp's logger: what it says may quote what strangers sent.
