@@ -116,6 +116,22 @@ func TestRecipients(t *testing.T) {
 	}
 }
 
+// TestRecipientsInOtherPlaces: what is addressed by audience, or in its object alone, is found behind a shared inbox too.
+func TestRecipientsInOtherPlaces(t *testing.T) {
+	w := newWorld(t, memory(), gate{})
+	for i, body := range []string{
+		strings.Replace(create("1", alice, bob), `"to":`, `"audience":`, 1),
+		strings.Replace(create("2", zoe), `"object":{`, `"object":{"to":["`+alice+`"],"cc":{"id":"`+bob+`"},`, 1),
+	} {
+		if got := w.deliver(t, "/inbox", body); got.status != http.StatusAccepted {
+			t.Errorf("%+v, want 202", got)
+		}
+		if a, b := len(w.held(t, "1")), len(w.held(t, "2")); a != i+1 || b != i+1 {
+			t.Errorf("after %s alice has %d, bob %d; want %d", body, a, b, i+1)
+		}
+	}
+}
+
 func TestRedeliveryIsAcceptedAndKeptOnce(t *testing.T) {
 	w := newWorld(t, memory(), gate{})
 	for range 3 {

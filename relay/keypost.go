@@ -201,7 +201,7 @@ func (k *keyPost) publication(ctx context.Context, a *activity.Activity) (inbox.
 		return p, fmt.Errorf("%w: its key packages stand where this server does not look for them: "+
 			"put one, a list or a Collection of them in object", errPosted)
 	}
-	isPublic := slices.ContainsFunc(a.Recipients(), activity.IsPublic)
+	isPublic := slices.ContainsFunc(a.Named(), activity.IsPublic)
 	now := k.r.clock()
 	for i, o := range a.Objects {
 		if o.AttributedTo != "" && !k.r.isOwn(ctx, o.AttributedTo, k.shelf.person) {

@@ -42,7 +42,7 @@ type Activity struct {
 	Type  string // without prefix: "Create"
 	Actor string // never ""
 
-	To, CC, BTo, BCC []string // ids in order, deduplicated, as written
+	To, CC, BTo, BCC, Audience []string // ids in order, deduplicated, as written
 
 	Context      string // the AS2 context, never the @context
 	Conversation string
@@ -58,7 +58,7 @@ type Object struct {
 	AttributedTo string
 	MediaType    string
 	Encoding     string
-	To           []string
+	To           []string // to ∪ cc ∪ audience
 	Context      string
 	Conversation string
 	CipherSuite  string
@@ -112,10 +112,23 @@ func (l Limits) check(w *walker) error {
 	return nil
 }
 
-// Recipients returns To ∪ CC ∪ BTo ∪ BCC in that order without repetition, Public included.
+// Named is whom the activity itself names where everybody sees it (To ∪ CC ∪ Audience, Public included), in that order
+// without repetition.
+func (a *Activity) Named() []string { return union(a.To, a.CC, a.Audience) }
+
+// Recipients is everybody whom the activity or one of its objects is addressed to (ActivityPub §6.2 has both say the same),
+// in that order without repetition, Public included.
 func (a *Activity) Recipients() []string {
+	lists := [][]string{a.To, a.CC, a.Audience, a.BTo, a.BCC}
+	for _, o := range a.Objects {
+		lists = append(lists, o.To)
+	}
+	return union(lists...)
+}
+
+func union(lists ...[]string) []string {
 	var ids idSet
-	for _, list := range [][]string{a.To, a.CC, a.BTo, a.BCC} {
+	for _, list := range lists {
 		for _, id := range list {
 			ids.add(id)
 		}

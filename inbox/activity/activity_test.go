@@ -33,20 +33,20 @@ func TestReadsEveryField(t *testing.T) {
 	body := `{"@context":["https://www.w3.org/ns/activitystreams",{"mls":"https://purl.archive.org/socialweb/mls#"}],
 	"id":"uri:uuid:1","type":"Create","actor":{"type":"Person","id":"https://a.example/u/a"},
 	"to":["https://b.example/u/b","https://b.example/u/b",{"id":"https://b.example/u/c"}],"cc":"as:Public",
-	"bto":["https://b.example/u/d"],"bcc":["https://b.example/u/b"],"context":"mls://group","conversation":"https://a.example/c/1",
+	"bto":["https://b.example/u/d"],"bcc":["https://b.example/u/b"],"audience":"https://b.example/u/e","context":"mls://group","conversation":"https://a.example/c/1",
 	"instrument":{"type":"Service","id":"uri:uuid:device"},"published":"2026-08-01T00:00:00Z","unknown":[1,{"x":null}],
 	"object":{"id":"","type":["Object","mls:PrivateMessage"],"attributedTo":"https://a.example/u/a","mediaType":"message/mls",
-	"encoding":"base64","content":"AAEC_-8","to":"Public","context":"ctx","conversation":"conv","cipherSuite":"MLS_X",
+	"encoding":"base64","content":"AAEC_-8","to":"as:Public","audience":["https://b.example/u/b"],"cc":["https://b.example/u/f"],"context":"ctx","conversation":"conv","cipherSuite":"MLS_X",
 	"generator":{"type":"Application","name":"Firefox"},"published":"2026-08-01T00:00:01Z"}}`
 	a := parse(t, body)
 	want := &activity.Activity{
 		ID: "uri:uuid:1", Type: "Create", Actor: "https://a.example/u/a",
 		To: []string{"https://b.example/u/b", "https://b.example/u/c"}, CC: []string{"as:Public"},
-		BTo: []string{"https://b.example/u/d"}, BCC: []string{"https://b.example/u/b"},
+		BTo: []string{"https://b.example/u/d"}, BCC: []string{"https://b.example/u/b"}, Audience: []string{"https://b.example/u/e"},
 		Context: "mls://group", Conversation: "https://a.example/c/1", Instrument: "uri:uuid:device",
 		Objects: []activity.Object{{
 			Types: []string{"Object", "PrivateMessage"}, AttributedTo: "https://a.example/u/a",
-			MediaType: "message/mls", Encoding: "base64", To: []string{"Public"}, Context: "ctx", Conversation: "conv",
+			MediaType: "message/mls", Encoding: "base64", To: []string{"as:Public", "https://b.example/u/f", "https://b.example/u/b"}, Context: "ctx", Conversation: "conv",
 			CipherSuite: "MLS_X", Generator: "Firefox", Published: "2026-08-01T00:00:01Z",
 			Content: []byte{0, 1, 2, 0xff, 0xef},
 		}},
@@ -55,7 +55,11 @@ func TestReadsEveryField(t *testing.T) {
 	if !reflect.DeepEqual(a, want) {
 		t.Errorf("got  %+v\nwant %+v", a, want)
 	}
-	recipients := []string{"https://b.example/u/b", "https://b.example/u/c", "as:Public", "https://b.example/u/d"}
+	named := []string{"https://b.example/u/b", "https://b.example/u/c", "as:Public", "https://b.example/u/e"}
+	if got := a.Named(); !slices.Equal(got, named) {
+		t.Errorf("Named() = %q, want %q", got, named)
+	}
+	recipients := append(named, "https://b.example/u/d", "https://b.example/u/f")
 	if got := a.Recipients(); !slices.Equal(got, recipients) {
 		t.Errorf("Recipients() = %q, want %q", got, recipients)
 	}

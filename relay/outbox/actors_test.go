@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,6 +85,33 @@ func TestActorMoved(t *testing.T) {
 	w.post(t, message("g", 2, "", p.actor("zoe")))
 	if got := p.await(t, 2)[1]; got.path != "/new/inbox" {
 		t.Errorf("it went to %s", got.path)
+	}
+}
+
+// TestSharedInboxMoved: what several shared goes to everybody's own inbox when it is no more, and those who are gone
+// keep it from nobody.
+func TestSharedInboxMoved(t *testing.T) {
+	w, p := newWorld(t, settings{}), newPeer(t, nil)
+	var moved atomic.Bool
+	p.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case !moved.Load() || strings.HasPrefix(r.URL.Path, "/new/"):
+			p.ServeHTTP(rw, r)
+		case r.Method == http.MethodGet && r.URL.Path != "/users/gone":
+			fmt.Fprintf(rw, `{"id":%q,"inbox":%q}`, p.URL+r.URL.Path, p.URL+"/new"+r.URL.Path)
+		default:
+			rw.WriteHeader(http.StatusGone)
+		}
+	})
+	w.run(t)
+	everybody := []string{p.actor("gone"), p.actor("zoe"), p.actor("yan")}
+	w.post(t, message("g", 1, "", everybody...))
+	p.await(t, 1)
+	moved.Store(true)
+	w.post(t, message("g", 2, "", everybody...))
+	got := p.await(t, 3)
+	if got[0].path != "/inbox" || got[1].path != "/new/users/zoe" || got[2].path != "/new/users/yan" {
+		t.Errorf("they went to %s, %s, %s", got[0].path, got[1].path, got[2].path)
 	}
 }
 

@@ -133,7 +133,7 @@ func wrapped(o splice.Object) []byte {
 	b.WriteString(`{"@context":`)
 	b.Write(context)
 	b.WriteString(`,"type":"Create"`)
-	for _, name := range []string{"to", "cc", "instrument", "published"} {
+	for _, name := range []string{"to", "cc", "audience", "instrument", "published"} {
 		if m, ok := o.Find(name); ok {
 			b.WriteString(`,"` + name + `":`)
 			b.Write(o.Raw(m))
@@ -204,9 +204,6 @@ func (d *draft) check(o *Outbox, from Sender) error {
 		return fmt.Errorf("%w: bto or bcc is given in an unusual form", ErrMalformed)
 	}
 	d.recipients = append(a.Recipients(), d.recipients...)
-	for _, made := range a.Objects {
-		d.recipients = append(d.recipients, made.To...)
-	}
 	return d.checkRecipients()
 }
 

@@ -23,6 +23,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
@@ -82,6 +83,7 @@ type Outbox struct {
 	clock        func() time.Time
 	log          *slog.Logger
 
+	posting singleflight.Group // what is on its way under ids of its clients'
 	recent  *recent
 	actors  *actors
 	post    *poster // nil without Keys
@@ -146,9 +148,22 @@ func (o *Outbox) Submit(ctx context.Context, from mastodon.Person, device string
 		return Posted{}, err
 	}
 	digest := sha256.Sum256(body)
-	if again, err := o.again(ctx, sender, d, digest); again.ID != "" || err != nil {
-		return again, err
+	if len(d.aliases) == 0 {
+		return o.submit(ctx, sender, device, d, digest)
 	}
+	// A client that heard nothing posts again, perhaps while the first is still on its way.
+	result, err, _ := o.posting.Do(sender.Account+" "+string(digest[:]), func() (any, error) {
+		if again, err := o.again(ctx, sender, d, digest); again.ID != "" || err != nil {
+			return again, err
+		}
+		return o.submit(ctx, sender, device, d, digest)
+	})
+	posted, _ := result.(Posted)
+	return posted, err
+}
+
+// submit sends a draft that was not sent before.
+func (o *Outbox) submit(ctx context.Context, sender Sender, device string, d *draft, digest [32]byte) (Posted, error) {
 	to, err := o.resolve(ctx, d)
 	if err != nil {
 		return Posted{}, err
@@ -281,17 +296,19 @@ func lesson(from Sender, d *draft) inbox.Lesson {
 
 // envelopes is one delivery per distinct inbox: the shared one when several of a
 // host's recipients share it, else everybody's own. When each gets a copy of their
-// own, it goes to their own inbox.
+// own, or the activity does not name them, it goes to their own inbox.
 func (o *Outbox) envelopes(list []recipient) []Delivery {
 	sharing := map[string]int{}
 	for _, r := range list {
-		sharing[r.to.shared]++
+		if !r.blind {
+			sharing[r.to.shared]++
+		}
 	}
 	var out []Delivery
 	at := map[string]int{}
 	for _, r := range list {
 		target := r.to.inbox
-		if r.to.shared != "" && sharing[r.to.shared] > 1 && !o.each {
+		if r.to.shared != "" && sharing[r.to.shared] > 1 && !r.blind && !o.each {
 			target = r.to.shared
 		}
 		if i, ok := at[target]; ok && target != "" && !o.each {

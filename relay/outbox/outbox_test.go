@@ -5,6 +5,8 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -26,7 +28,7 @@ func TestSubmit(t *testing.T) {
 	w.run(t)
 	odd := `"instrument" : {"id":"urn:uuid:1","x":[1.50,"\u00e9 \/"]},"mls:unknown":  1e2`
 	posted := w.post(t, []byte(`{ "bto":"`+w.bob.Actor+`", "@context":"https://www.w3.org/ns/activitystreams","type":"Create","id":"urn:client:1",`+
-		odd+`,"to":["`+p.actor("zoe")+`","`+w.alice.Actor+`"],"bcc":["`+p.actor("yan")+`"],`+
+		odd+`,"to":["`+p.actor("zoe")+`","`+w.alice.Actor+`"],"audience":{"id":"`+p.actor("yan")+`"},`+
 		`"object":{"bcc":[],"type":["Object","PrivateMessage"],"id":"","mediaType":"message/mls","encoding":"base64","content":"`+private("g", 1)+`"}}`))
 	got := p.await(t, 1)[0]
 	if got.body != string(posted.Body) {
@@ -62,6 +64,22 @@ func TestSubmit(t *testing.T) {
 	}
 }
 
+// TestBlind: whom the activity does not name is in no shared inbox's reach, and gets it in their own.
+func TestBlind(t *testing.T) {
+	w, p := newWorld(t, settings{}), newPeer(t, nil)
+	w.run(t)
+	w.post(t, []byte(`{"type":"Create","to":["`+p.actor("zoe")+`","`+p.actor("yan")+`"],"bcc":["`+p.actor("una")+`","`+p.actor("ugo")+`"],`+
+		`"object":{"cc":"`+p.actor("ida")+`","type":"PrivateMessage","mediaType":"message/mls","encoding":"base64","content":"`+private("g", 1)+`"}}`))
+	paths := map[string]int{}
+	for _, got := range p.await(t, 4) {
+		paths[got.path]++
+	}
+	want := map[string]int{"/inbox": 1, "/users/una/inbox": 1, "/users/ugo/inbox": 1, "/users/ida/inbox": 1}
+	if !maps.Equal(paths, want) {
+		t.Errorf("it arrived at %v, want %v", paths, want)
+	}
+}
+
 // TestPostAgain: the same bytes under a client's own id are kept once.
 func TestPostAgain(t *testing.T) {
 	w := newWorld(t, settings{})
@@ -72,6 +90,39 @@ func TestPostAgain(t *testing.T) {
 		t.Errorf("ids %s %s %s", first.ID, second.ID, other.ID)
 	}
 	if u, err := w.store.Usage(t.Context(), inbox.Owner(w.bob.Account)); err != nil || u.Total != 2 {
+		t.Errorf("bob has %d, %v", u.Total, err)
+	}
+}
+
+// TestPostAgainMeanwhile: also those that a client posts while it waits for the first answer, here for its recipient's server.
+func TestPostAgainMeanwhile(t *testing.T) {
+	w, p := newWorld(t, settings{}), newPeer(t, nil)
+	const clients = 8
+	asked, reply := make(chan struct{}), make(chan struct{})
+	p.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		close(asked) // one fetch of an actor is in flight
+		<-reply
+		p.ServeHTTP(rw, r)
+	})
+	body := message("g", 1, `"id":"urn:client:1",`, w.bob.Actor, p.actor("zoe"))
+	ids := make(chan string, clients)
+	post := func() {
+		posted, err := w.Submit(t.Context(), w.from, "laptop", body)
+		ids <- fmt.Sprint(posted.ID, err)
+	}
+	go post()
+	<-asked
+	for range clients - 1 {
+		go post()
+	}
+	close(reply)
+	first := <-ids
+	for range clients - 1 {
+		if other := <-ids; other != first {
+			t.Errorf("one answer is %s, another %s", first, other)
+		}
+	}
+	if u, err := w.store.Usage(t.Context(), inbox.Owner(w.bob.Account)); err != nil || u.Total != 1 {
 		t.Errorf("bob has %d, %v", u.Total, err)
 	}
 }

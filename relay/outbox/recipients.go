@@ -21,19 +21,20 @@ type resolved struct {
 
 // recipient is an actor elsewhere; the address is empty while it is not known.
 type recipient struct {
-	id string
-	to address
+	id    string
+	blind bool // the activity does not name them (bto, bcc, or only an object does): a shared inbox could not tell that it is theirs
+	to    address
 }
 
 func (o *Outbox) resolve(ctx context.Context, d *draft) (resolved, error) {
 	var out resolved
-	round := o.people.Round()
+	round, named := o.people.Round(), d.activity.Named()
 	for _, id := range d.recipients {
 		if !o.isLocal(id) {
 			if hostOf(id) == "" {
 				return out, fmt.Errorf("%w: the recipient %.200q is not an https address of an actor", ErrMalformed, id)
 			}
-			out.remote = append(out.remote, recipient{id: id})
+			out.remote = append(out.remote, recipient{id: id, blind: !slices.Contains(named, id)})
 			continue
 		}
 		p, err := round.Person(ctx, id)

@@ -119,14 +119,30 @@ func (o *Outbox) deliver(ctx context.Context, d *Delivery, body []byte) answered
 	if got.verdict != moved {
 		return got
 	}
-	to, err := o.actors.refresh(ctx, d.Recipients[0])
-	if errors.Is(err, errUnreachable) {
-		return unlocated(err)
+	return o.follow(ctx, d, body, target, got)
+}
+
+// follow posts to everybody's own inbox after one that they had was no more; got is what it answered. The answer is
+// delivered when all have it, else that of one who has not; who can be tried again stops the others.
+func (o *Outbox) follow(ctx context.Context, d *Delivery, body []byte, old string, got answered) answered {
+	out := answered{verdict: delivered}
+	for _, id := range d.Recipients {
+		to, err := o.actors.refresh(ctx, id)
+		one := got
+		switch {
+		case errors.Is(err, errUnreachable):
+			one = unlocated(err)
+		case err == nil && to.inbox != old && to.shared != old:
+			one = o.hand(ctx, d, to.inbox, body)
+		}
+		if one.verdict != delivered {
+			out = one
+		}
+		if !out.verdict.ends(0) && out.verdict != delivered {
+			break
+		}
 	}
-	if err != nil || to.inbox == target || to.shared == target {
-		return got
-	}
-	return o.hand(ctx, d, to.inbox, body)
+	return out
 }
 
 func unlocated(err error) answered {
