@@ -19,6 +19,16 @@ func allowOrigin(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set(fasthttp.HeaderAccessControlExposeHeaders, exposedHeaders)
 }
 
+// passPreflight answers a preflight for the instance's own path; any other OPTIONS goes on as it came.
+func (r *Relay) passPreflight(ctx *fasthttp.RequestCtx) {
+	if value(&ctx.Request.Header, fasthttp.HeaderAccessControlRequestMethod) == nil {
+		r.web.Pass(ctx)
+		return
+	}
+	allowOrigin(ctx)
+	preflight(ctx, "GET, HEAD, OPTIONS")
+}
+
 // preflight answers a browser's question before the request itself.
 func preflight(ctx *fasthttp.RequestCtx, methods string) {
 	h := &ctx.Response.Header

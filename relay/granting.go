@@ -133,10 +133,13 @@ func (r *Relay) failGrant(ctx *fasthttp.RequestCtx, err error) {
 	writeJSON(ctx, status, map[string]string{"error": code, "error_description": detail})
 }
 
-// revokeOwn is RFC 7009: 200 whether the token was one or not.
+// revokeOwn is RFC 7009: 200 whether the token was one or not; only none at all is an error.
 func (r *Relay) revokeOwn(work context.Context, ctx *fasthttp.RequestCtx, form url.Values, err error) {
 	if err == nil {
 		err = r.admitSignIn(ctx)
+	}
+	if err == nil && form.Get("token") == "" {
+		err = &oauth.Refusal{Code: "invalid_request", Detail: "Send the token to be revoked."}
 	}
 	if err == nil {
 		err = r.signIn.server.Revoke(work, form.Get("token"), form.Get("client_id"))

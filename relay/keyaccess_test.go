@@ -266,6 +266,7 @@ func TestOutboxAsksWho(t *testing.T) {
 		"no JSON":             {"/users/alice/outbox", ofAlice, `hello`, 501},
 		"the account's id":    {"/ap/users/1/outbox", ofAlice, create(), 201},
 		"other case":          {"/users/ALICE/outbox", ofAlice, create(), 201},
+		"other spelling":      {"/users/%61lice/outbox/", ofAlice, create(), 201},
 	} {
 		if got := w.post(c.target, c.token, c.body); got.status != c.status {
 			t.Errorf("%s: %d %s, want %d", name, got.status, got.body, c.status)

@@ -30,7 +30,7 @@ var ownMembers = []string{
 // keyPackage answers GET /e2ee/users/{name}/keyPackages/{id}: a listed package to
 // anybody, a proposed one to its owner.
 func (r *Relay) keyPackage(work context.Context, ctx *fasthttp.RequestCtx, name, id string) error {
-	p, err := r.people.Person(work, unescaped(name))
+	p, err := r.people.Person(work, name)
 	if err != nil {
 		return err
 	}

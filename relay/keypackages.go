@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"encoding/json"
-	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -23,16 +22,16 @@ const logPage = 5000
 // keyPackages answers GET /e2ee/users/{name}/keyPackages: to the owner with all
 // there is to know, to an inviter with one package per device and suite, reserved
 // for them, to anybody else with what is valid now.
-func (r *Relay) keyPackages(work context.Context, ctx *fasthttp.RequestCtx, raw string) error {
-	body, err := r.viewKeys(work, ctx, raw)
+func (r *Relay) keyPackages(work context.Context, ctx *fasthttp.RequestCtx, name string) error {
+	body, err := r.viewKeys(work, ctx, name)
 	if err == nil {
 		writeActivity(ctx, "no-store", body)
 	}
 	return err
 }
 
-func (r *Relay) viewKeys(work context.Context, ctx *fasthttp.RequestCtx, raw string) ([]byte, error) {
-	p, err := r.people.Person(work, unescaped(raw))
+func (r *Relay) viewKeys(work context.Context, ctx *fasthttp.RequestCtx, name string) ([]byte, error) {
+	p, err := r.people.Person(work, name)
 	if err != nil {
 		return nil, err
 	}
@@ -107,13 +106,6 @@ func (r *Relay) unheldFirst(pool inbox.Pool) []inbox.Package {
 		}
 	})
 	return open
-}
-
-func unescaped(raw string) string {
-	if name, err := url.PathUnescape(raw); err == nil {
-		return name
-	}
-	return raw
 }
 
 // keyShelf is one person's collection of key packages while it is answered.

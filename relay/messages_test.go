@@ -98,6 +98,7 @@ func TestMailboxIsItsOwnersAlone(t *testing.T) {
 		{path, "Bearer of-alice", 200},
 		{path, "bearer  of-alice", 200},
 		{"/e2ee/users/ALICE/messages", "Bearer of-alice", 200},
+		{"/e2ee/users/%61lice/messages", "Bearer of-alice", 200},
 		{path, "", 401},
 		{path, "Basic of-alice", 401},
 		{path, "Bearer", 401},
@@ -273,6 +274,16 @@ func TestPreflight(t *testing.T) {
 			t.Errorf("PUT %s: %+v, want 405", path, got)
 		}
 		checkProblem(t, path, got)
+	}
+	for _, path := range []string{"/ap/users/1", "/ap/users/1/inbox"} {
+		got := w.ask(t, http.MethodOptions, path, nil, "Origin", "https://client.example", "Access-Control-Request-Method", "GET")
+		if got.status != http.StatusNoContent || got.header.Get("Access-Control-Allow-Methods") != "GET, HEAD, OPTIONS" ||
+			!strings.Contains(got.header.Get("Access-Control-Allow-Headers"), "Authorization") {
+			t.Errorf("%s: %+v", path, got)
+		}
+		if got := w.ask(t, http.MethodOptions, path, nil); got.body != "the upstream's "+path {
+			t.Errorf("%+v: OPTIONS that is no preflight is the upstream's", got)
+		}
 	}
 	if got := w.ask(t, http.MethodOptions, "/api/v1/statuses", nil); got.body != "the upstream's /api/v1/statuses" {
 		t.Errorf("%+v: the upstream's own preflight is its own", got)

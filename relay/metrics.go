@@ -43,7 +43,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	}, []string{"route"}))
 	for _, name := range []route{
 		routeForward, routeStreaming, routeInbox, routeActor, routeMessages, routeKeyPackages, routeKeyPackage,
-		routeOwnActor, routeWebFinger, routeOwnInbox, routeRevoke, routePush,
+		routeOwnActor, routeWebFinger, routeOwnInbox, routeRevoke, routePush, routePreflight,
 		routeOutbox, routeActivities, routeObjects, routeThread, routeEvents,
 		routeAuthorize, routeToken, routeMetadata, routeDevices, routeProxy, routePolicy, routeRequests, routeRequest,
 	} {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -23,7 +24,9 @@ var (
 
 // isOutbox tells whether a path is a person's outbox. Only what is posted there
 // is ours; reading it is the instance's.
-func isOutbox(path []byte) bool { return bytes.HasSuffix(path, []byte("/outbox")) }
+func isOutbox(path []byte) bool { return bytes.HasSuffix(withoutSlash(path), []byte("/outbox")) }
+
+func withoutSlash(path []byte) []byte { return bytes.TrimSuffix(path, []byte("/")) }
 
 // outboxPost answers a POST to a person's outbox (ActivityPub §6).
 func (r *Relay) outboxPost(work context.Context, ctx *fasthttp.RequestCtx) error {
@@ -64,8 +67,8 @@ func (r *Relay) poster(work context.Context, ctx *fasthttp.RequestCtx) (mastodon
 	if err != nil {
 		return caller, err
 	}
-	path := bytes.TrimSuffix(pathOf(ctx.Request.Header.RequestURI()), []byte("/outbox"))
-	owner, err := r.people.Person(work, (&url.URL{Scheme: schemeOf(r.base), Host: r.domain, Path: string(path)}).String())
+	path := unescaped(strings.TrimSuffix(string(withoutSlash(pathOf(ctx.Request.Header.RequestURI()))), "/outbox"))
+	owner, err := r.people.Person(work, (&url.URL{Scheme: schemeOf(r.base), Host: r.domain, Path: path}).String())
 	if errors.Is(err, mastodon.ErrNoPerson) || err == nil && owner.Account != caller.Account {
 		return caller, errNotOwner
 	}

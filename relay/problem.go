@@ -95,14 +95,14 @@ var answers = []struct {
 	{errNotOurs, 501, "This outbox sends end-to-end encrypted messages (MLS) and reports (Flag) only; nothing was posted. " +
 		"Post everything else with the instance's own API.", false},
 	{errNoOutbox, 503, "This gateway sends nothing.", false},
-	{errNoToken, 401, "Show the access token of the person whose mailbox this is: Authorization: Bearer. " +
+	{errNoToken, 401, "Show an access token of the person whom this concerns: Authorization: Bearer. " +
 		"The session cookie counts for pages of this server alone.", false},
 	{mls.ErrMalformed, 400, "The key package cannot be read.", true},
 	{inbox.ErrNotKeyPackage, 400, "The object says that it is a KeyPackage, and its content is something else.", true},
 	{inbox.ErrReused, 400, "Each init key is for one key package (RFC 9420 §10): make a new one.", true},
 	{inbox.ErrPackageSize, 413, "The key package is larger than this server keeps.", true},
 	{inbox.ErrTooMany, 403, "This server keeps no more key packages for you (key_packages.max_per_device).", true},
-	{inbox.ErrNoPackage, 404, "You have no key package under this id.", true},
+	{inbox.ErrNoPackage, 404, "There is no key package under this id.", true},
 	{errKeyRule, 400, "The key package breaks a rule.", true},
 	{errPosted, 400, "This activity cannot be understood.", true},
 	{errOthers, 403, "This is somebody else's.", true},

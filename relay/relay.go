@@ -194,6 +194,8 @@ func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
 		r.intercept(ctx)
 	case routeActor:
 		r.actorDocument(ctx)
+	case routePreflight:
+		r.passPreflight(ctx)
 	default:
 		forward.Aside(ctx, func() { r.serveOurs(ctx, d) })
 	}
@@ -229,7 +231,7 @@ func (r *Relay) own(ctx *fasthttp.RequestCtx, d destination) {
 
 // answer writes what a route of the gateway's own has to say; an error is for fail.
 func (r *Relay) answer(work context.Context, ctx *fasthttp.RequestCtx, d destination) error {
-	name := string(d.name)
+	name := unescaped(string(d.name))
 	switch d.route {
 	case routeMessages:
 		if isRead(ctx.Method()) {
@@ -245,7 +247,7 @@ func (r *Relay) answer(work context.Context, ctx *fasthttp.RequestCtx, d destina
 	case routeKeyPackages:
 		return r.keyPackages(work, ctx, name)
 	case routeKeyPackage:
-		return r.keyPackage(work, ctx, name, string(d.item))
+		return r.keyPackage(work, ctx, name, unescaped(string(d.item)))
 	case routeOutbox:
 		return r.outboxPost(work, ctx)
 	case routeActivities, routeObjects:

@@ -1,6 +1,9 @@
 package relay
 
-import "bytes"
+import (
+	"bytes"
+	"net/url"
+)
 
 // route is where a request goes. Its text is the label of the metrics.
 type route string
@@ -20,6 +23,7 @@ const (
 	routeObjects     route = "objects"      // an object of one
 	routeThread      route = "conversation" // the order of a group's activities
 	routeOwnInbox    route = "own_inbox"    // GET of a personal inbox: its owner's messages, else the upstream's
+	routePreflight   route = "preflight"    // OPTIONS for what the instance serves to our clients and answers none for
 	routeRevoke      route = "revoke"       // the upstream's; a token ends
 	routeOwnActor    route = "own_actor"    // the actor that signs the gateway's fetches
 	routeWebFinger   route = "webfinger"    // ours for one resource, else the upstream's
@@ -75,6 +79,9 @@ func (r *Relay) routeOf(method, target []byte) destination {
 	}
 	if isOutbox(path) && (isPost(method) || string(method) == "OPTIONS") {
 		return destination{route: routeOutbox}
+	}
+	if string(method) == "OPTIONS" && isForgotten(path) {
+		return destination{route: routePreflight}
 	}
 	if !isRead(method) {
 		return r.passing(path)
@@ -166,6 +173,22 @@ func isActorPath(path []byte) bool {
 		}
 	}
 	return false
+}
+
+// isForgotten tells whether a path is one of the instance's that a client's page on another origin must read with its
+// token, and that Mastodon answers no preflight for: an actor's by number, and a personal inbox.
+func isForgotten(path []byte) bool {
+	id, isNumbered := bytes.CutPrefix(path, []byte("/ap/users/"))
+	isActor := isNumbered && len(id) > 0 && bytes.IndexByte(id, '/') < 0
+	return isActor || bytes.HasSuffix(path, []byte("/inbox")) && len(path) > len("/inbox")
+}
+
+// unescaped undoes the escapes of a part of a path (RFC 3986 §2.1); what has a wrong one is left as it is.
+func unescaped(part string) string {
+	if plain, err := url.PathUnescape(part); err == nil {
+		return plain
+	}
+	return part
 }
 
 // pathOf takes the path from a request target as it came: without query and

@@ -33,6 +33,11 @@ func TestRouteOf(t *testing.T) {
 		"POST /inboxes":                             routeForward,
 		"POST /users/alice/outbox":                  routeOutbox,
 		"OPTIONS /ap/users/1/outbox":                routeOutbox,
+		"POST /users/alice/outbox/":                 routeOutbox,
+		"OPTIONS /ap/users/1":                       routePreflight,
+		"OPTIONS /users/alice":                      routeForward, // Mastodon answers that
+		"OPTIONS /users/alice/inbox":                routePreflight,
+		"OPTIONS /inbox":                            routeForward,
 		"GET /users/alice/outbox":                   routeForward,
 		"GET /e2ee/activities/00":                   routeActivities,
 		"GET /e2ee/objects/00":                      routeObjects,

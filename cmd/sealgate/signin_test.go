@@ -205,6 +205,9 @@ func TestSignIn(t *testing.T) {
 	if status, _ := s.get(t, "/e2ee/users/bob/messages", phone.Access); status != http.StatusUnauthorized {
 		t.Errorf("the phone still reads: %d", status)
 	}
+	if got := v.send(t, "POST", "/e2ee/oauth/revoke", url.Values{"client_id": {"x"}}); got.status != http.StatusBadRequest || !strings.Contains(got.body, "invalid_request") {
+		t.Errorf("revoke nothing: %d %s", got.status, got.body) // RFC 7009 §2.1
+	}
 	if n := s.sample.Asked("POST", "/oauth/revoke"); n != 2 { // this instance gives each sign-in a token of its own
 		t.Errorf("the instance's tokens were revoked %d times", n)
 	}
