@@ -7,42 +7,47 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/metric"
 )
 
 type metrics struct {
-	appends *prometheus.CounterVec
-	seconds prometheus.Histogram
-	bytes   prometheus.GaugeFunc
-
+	appends   *prometheus.CounterVec
+	seconds   prometheus.Histogram
 	conflicts prometheus.Counter
 	keys      *keyTally
+
+	own []prometheus.Collector // what shows this one Store
 }
 
 func newMetrics(r prometheus.Registerer, s *Store) (*metrics, error) {
 	m := &metrics{
-		appends: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sealgate_mailbox_appends_total",
-			Help: "Messages offered to mailboxes by result: stored, duplicate, full, unavailable.",
-		}, []string{"result"}),
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+		appends: metric.Counter(r, "sealgate_mailbox_appends_total",
+			"Messages offered to mailboxes by result: stored, duplicate, full, unavailable.", "result"),
+		seconds: metric.Register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "sealgate_mailbox_append_seconds",
 			Help:    "Time until appended messages were synced.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
-		}),
-		bytes: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "sealgate_mailbox_bytes",
-			Help: "Bytes of activities kept in all mailboxes.",
-		}, func() float64 { return float64(s.buckets.live(s.now())) }),
-		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "sealgate_epoch_conflicts_total",
-			Help: "Commits for an epoch of a group that had one already, where one of the two is from here.",
-		}),
+		})),
+		conflicts: metric.Counter(r, "sealgate_epoch_conflicts_total",
+			"Commits for an epoch of a group that had one already, where one of the two is from here.").WithLabelValues(),
 		keys: newKeyTally(s),
 	}
+	bytes := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "sealgate_mailbox_bytes",
+		Help: "Bytes of activities kept in all mailboxes.",
+	}, func() float64 { return float64(s.buckets.live(s.now())) })
+	m.own = []prometheus.Collector{bytes, m.keys}
+	return m, m.register(r)
+}
+
+func (m *metrics) register(r prometheus.Registerer) (err error) {
 	if r == nil {
-		return m, nil
+		return nil
 	}
-	return m, errors.Join(r.Register(m.appends), r.Register(m.seconds), r.Register(m.bytes), r.Register(m.conflicts), r.Register(m.keys))
+	for _, c := range m.own {
+		err = errors.Join(err, r.Register(c))
+	}
+	return err
 }
 
 // unregister lets another Store take the names.
@@ -50,11 +55,9 @@ func (m *metrics) unregister(r prometheus.Registerer) {
 	if r == nil {
 		return
 	}
-	r.Unregister(m.appends)
-	r.Unregister(m.seconds)
-	r.Unregister(m.bytes)
-	r.Unregister(m.conflicts)
-	r.Unregister(m.keys)
+	for _, c := range m.own {
+		r.Unregister(c)
+	}
 }
 
 func (m *metrics) appended(results []inbox.Result, took time.Duration) {

@@ -161,7 +161,7 @@ func (a *Activity) Threads() []string {
 
 // IsPublic reports whether id is the Public collection in one of its spellings (ActivityPub §5.6).
 func IsPublic(id string) bool {
-	return localName(id) == "Public"
+	return Term(id) == "Public"
 }
 
 func malformed(format string, args ...any) error {

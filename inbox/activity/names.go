@@ -1,8 +1,6 @@
 package activity
 
-import (
-	"strings"
-)
+import "strings"
 
 const mediaMLS = "message/mls"
 
@@ -19,22 +17,23 @@ var prefixes = [...]string{
 // maxTerm is the longest spelling of an MLS type: the longest prefix and "PrivateMessage".
 const maxTerm = len("https://purl.archive.org/socialweb/mls#PrivateMessage")
 
-// localName returns term without the prefix of a vocabulary known here.
-func localName(term string) string {
-	if strings.IndexByte(term, ':') < 0 {
-		return term
+// Term returns name without the prefix of one of the two vocabularies, in which "mls:content", its full IRI and "content"
+// are the same.
+func Term(name string) string {
+	if strings.IndexByte(name, ':') < 0 {
+		return name
 	}
 	for _, p := range prefixes {
-		if rest, ok := strings.CutPrefix(term, p); ok {
+		if rest, ok := strings.CutPrefix(name, p); ok {
 			return rest
 		}
 	}
-	return term
+	return name
 }
 
 // isTypeMLS reports whether a decoded string is one of the five types in any spelling.
 func isTypeMLS(term string) bool {
-	switch localName(term) {
+	switch Term(term) {
 	case "PublicMessage", "PrivateMessage", "Welcome", "GroupInfo", "KeyPackage":
 		return true
 	}

@@ -33,7 +33,7 @@ func (r *reader) unique(v *fastjson.Value) {
 func (r *reader) property(v *fastjson.Value, name string) *fastjson.Value {
 	var found *fastjson.Value
 	v.GetObject().Visit(func(key []byte, e *fastjson.Value) {
-		if !names(localName(string(key)), name) || e.Type() == fastjson.TypeNull {
+		if !names(Term(string(key)), name) || e.Type() == fastjson.TypeNull {
 			return
 		}
 		if found != nil && !bytes.Equal(found.MarshalTo(nil), e.MarshalTo(nil)) {

@@ -85,7 +85,7 @@ func (r *reader) objects(a *Activity, v *fastjson.Value) {
 			a.Objects = append(a.Objects, r.object(v))
 		}
 		v.GetObject().Visit(func(key []byte, e *fastjson.Value) {
-			if isChainKey(localName(string(key))) {
+			if isChainKey(Term(string(key))) {
 				r.objects(a, e)
 			}
 		})
@@ -116,7 +116,7 @@ func (r *reader) object(v *fastjson.Value) Object {
 	if o.MediaType != "" && !isMediaMLS(o.MediaType) {
 		r.fail(malformed("an MLS object has mediaType %q instead of message/mls", short(o.MediaType)))
 	}
-	if o.Encoding != "" && !strings.EqualFold(localName(o.Encoding), "base64") {
+	if o.Encoding != "" && !strings.EqualFold(Term(o.Encoding), "base64") {
 		r.fail(malformed("an MLS object has encoding %q instead of base64", short(o.Encoding)))
 	}
 	o.Content = r.content(v)
@@ -156,7 +156,7 @@ func (r *reader) generator(v *fastjson.Value) string {
 func (r *reader) types(v *fastjson.Value) []string {
 	list := r.ids(v, "type")
 	for i, t := range list {
-		list[i] = localName(t)
+		list[i] = Term(t)
 	}
 	return list
 }

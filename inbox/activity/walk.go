@@ -136,7 +136,7 @@ func (w *walker) key(parent role) (role, error) {
 }
 
 func roleOf(parent role, key string) role {
-	name := localName(key)
+	name := Term(key)
 	switch {
 	case parent != node:
 		if isWrapperKey(name) {

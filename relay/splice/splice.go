@@ -10,6 +10,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+
+	"github.com/sealgate/sealgate/inbox/activity"
 )
 
 // What can be wrong with a document.
@@ -83,21 +85,12 @@ func text(value []byte) (s string) {
 	return s
 }
 
-// Term is a name of the vocabularies without its prefix, and JSON-LD's id and type without the @.
+// Term is a name of the vocabularies as activity.Term has it, and JSON-LD's id and type without the @.
 func Term(name string) string {
-	for _, prefix := range [...]string{
-		"mls:", "as:",
-		"https://purl.archive.org/socialweb/mls#", "http://purl.archive.org/socialweb/mls#",
-		"https://www.w3.org/ns/activitystreams#", "http://www.w3.org/ns/activitystreams#",
-	} {
-		if rest, ok := strings.CutPrefix(name, prefix); ok {
-			return rest
-		}
-	}
 	if name == "@id" || name == "@type" {
 		return name[1:]
 	}
-	return name
+	return activity.Term(name)
 }
 
 // Find gives the first member of a term.
