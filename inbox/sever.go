@@ -44,13 +44,16 @@ var (
 
 var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$`)
 
-// Whom reads Severed.Who as people write it: an actor's id as it is, or a host in lower case.
+// Whom reads Severed.Who as people write it: an actor's id as it is, or a host, also as https://host/, in lower case.
 func Whom(text string) (string, error) {
 	who := strings.TrimSpace(text)
 	host := webHost(who)
-	if !strings.Contains(who, "://") {
-		who = strings.ToLower(who)
-		host = who
+	_, path, isURL := strings.Cut(who, "://")
+	if !isURL {
+		host = strings.TrimSuffix(strings.ToLower(who), ":443")
+	}
+	if !strings.Contains(strings.TrimSuffix(path, "/"), "/") {
+		who = host
 	}
 	if len(who) > 2048 || !hostName.MatchString(host) {
 		return "", fmt.Errorf("%w: %.200q", ErrNobody, text)

@@ -24,6 +24,11 @@ func TestWhom(t *testing.T) {
 	}
 	f(eve, " "+eve)
 	f("evil.example:8443", "Evil.example:8443")
+	f("evil.example", "evil.example:443")
+	f("evil.example", "https://Evil.example/")
+	f("evil.example:8443", "https://evil.example:8443")
+	f("", "evil.example/users/eve")
+	f("", "https:///users/eve")
 	f("", "")
 	f("", "evil example")
 	f("", "https://evil_example/users/eve")

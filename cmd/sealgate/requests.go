@@ -110,6 +110,10 @@ func showSevering(w io.Writer, s admin.Severing) {
 		_, _ = fmt.Fprintf(w, "%s is severed for %s; %d people are told to remove them from their groups\n", s.Who, forWhom(s.Person), len(s.Affected))
 		return
 	}
-	_, _ = fmt.Fprintf(w, "This is a preview. With --yes, all that %s sends to %s is dropped. Groups of the people above break for\n"+
-		"them unless a member removes %s: their commits no longer arrive.\n", s.Who, forWhom(s.Person), s.Who)
+	_, _ = fmt.Fprintf(w, "This is a preview. With --yes, all that %s sends to %s is dropped.\n", s.Who, forWhom(s.Person))
+	if len(s.Affected) == 0 {
+		_, _ = fmt.Fprintf(w, "Nobody here is known to share a group with them.\n")
+		return
+	}
+	_, _ = fmt.Fprintf(w, "Groups of the people above break for them unless a member removes %s: their commits no longer arrive.\n", s.Who)
 }

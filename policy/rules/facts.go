@@ -118,7 +118,8 @@ func (c *Case) Set(name, value string) error {
 	}
 	f, ok := variables[name]
 	if !ok {
-		return fmt.Errorf("there is no %q%s", name, meant(name, append(Variables(), "at", "recipient")))
+		known := append(Variables(), "at", "recipient")
+		return fmt.Errorf("there is no %q%s; there are %s", name, meant(name, known), strings.Join(known, ", "))
 	}
 	if err := f.set(c, value); err != nil {
 		return fmt.Errorf("%s: %w", name, err)

@@ -78,13 +78,13 @@ func (a *Admin) command(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 		a.log.Info("command is done", "command", name)
-		return
 	case out.begun:
 		a.log.Error("command failed", "command", name, "error", err)
 		panic(http.ErrAbortHandler)
+	default:
+		a.log.Info("command is refused", "command", name) // who asks is told why, which may name people
+		a.answer(w, http.StatusInternalServerError, Refusal{Error: err.Error()})
 	}
-	a.log.Error("command failed", "command", name, "error", err)
-	a.answer(w, http.StatusInternalServerError, Refusal{Error: err.Error()})
 }
 
 // answerWriter passes on what is written at once, for commands that tell how far they are.

@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -45,28 +46,40 @@ func (a *Admin) policyCommands(mux *http.ServeMux, b *policy.Book) {
 	handle("POST /policy/rollback", func(r *http.Request) (any, error) {
 		return b.Rollback(r.Context(), r.FormValue("change"), "command")
 	})
-	handle("GET /policy/history", func(r *http.Request) (any, error) {
-		all, err := b.Changes(r.Context())
-		return slices.DeleteFunc(all, func(c policy.Change) bool { return other(r, "change", c.ID) }), err
-	})
+	handle("GET /policy/history", func(r *http.Request) (any, error) { return history(r, b) })
 	handle("GET /policy/text", func(r *http.Request) (any, error) {
 		text, err := b.Text(r.Context(), r.FormValue("change"))
 		return string(text), err
 	})
 	handle("GET /policy/diff", func(r *http.Request) (any, error) { return b.Diff(r.Context(), r.FormValue("change")) })
 	handle("GET /policy/explain", func(r *http.Request) (any, error) { return explain(r, b) })
-	handle("GET /policy/tally", func(r *http.Request) (any, error) {
-		since, err := sinceOf(r)
-		if err != nil {
-			return nil, err
-		}
-		t, err := b.Tally(r.Context(), since)
-		t.Rules = slices.DeleteFunc(t.Rules, func(one policy.RuleTally) bool {
-			return other(r, "rule", one.Rule) || other(r, "mode", one.Mode)
-		})
-		return t, err
-	})
+	handle("GET /policy/tally", func(r *http.Request) (any, error) { return tally(r, b) })
 	handle("POST /policy/replay", func(r *http.Request) (any, error) { return replay(r, b) })
+}
+
+func history(r *http.Request, b *policy.Book) (any, error) {
+	all, err := b.Changes(r.Context())
+	all = slices.DeleteFunc(all, func(c policy.Change) bool { return other(r, "change", c.ID) })
+	if id := r.FormValue("change"); err == nil && id != "" && len(all) == 0 {
+		err = fmt.Errorf("%w: %q", policy.ErrNoChange, id)
+	}
+	return all, err
+}
+
+func tally(r *http.Request, b *policy.Book) (any, error) {
+	since, err := sinceOf(r)
+	if err != nil {
+		return nil, err
+	}
+	t, err := b.Tally(r.Context(), since)
+	t.Rules = slices.DeleteFunc(t.Rules, func(one policy.RuleTally) bool {
+		return other(r, "rule", one.Rule) || other(r, "mode", one.Mode)
+	})
+	isThere := func(one rules.Rule) bool { return !other(r, "rule", one.Name) }
+	if err == nil && len(t.Rules) == 0 && !slices.ContainsFunc(b.Current().Rules(), isThere) {
+		err = fmt.Errorf("there is no rule %q: sealgate policy status has all names", r.FormValue("rule"))
+	}
+	return t, err
 }
 
 // other says whether a query asks for something else.
