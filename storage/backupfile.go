@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -179,7 +180,7 @@ func openBackup(r io.Reader, key []byte) (*backupReader, error) {
 		return nil, backupError(err)
 	}
 	if string(head[:len(backupMagic)]) != backupMagic {
-		return nil, fmt.Errorf("%w: the file is no backup of this version of Sealgate", ErrBackup)
+		return nil, foreign(head)
 	}
 	open, err := backupCipher(key, head)
 	spot := Spot{Offset: int64(headSize), Salt: head[len(backupMagic) : headSize-8], Moment: binary.BigEndian.Uint64(head[headSize-8:])}
@@ -247,6 +248,18 @@ func (b *backupReader) row(d *decoder, keep func(*badger.Entry) error) error {
 	b.count(len(one.Key) + len(one.Value))
 	return nil
 }
+
+// foreign says of a head that is not ours whose it is. Of all formats the magic line ends in its number.
+func foreign(head []byte) error {
+	name, ours, _ := strings.Cut(strings.TrimSpace(backupMagic), "backup ")
+	line, _, _ := strings.Cut(string(head), "\n")
+	if theirs, ok := strings.CutPrefix(line, name+"backup "); ok && isNumber(theirs) {
+		return fmt.Errorf("%w: it has format %s, this program reads %s; use the version that made it", ErrBackup, theirs, ours)
+	}
+	return fmt.Errorf("%w: the file is no backup made by sealgate backup", ErrBackup)
+}
+
+func isNumber(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }
 
 func backupError(cause error) error {
 	return fmt.Errorf("%w: it is cut short, was changed, or was made with another storage.encryption_key (%w)", ErrBackup, errors.Join(cause, errRecord))

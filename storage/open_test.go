@@ -134,7 +134,7 @@ func TestForeignFormat(t *testing.T) {
 		refuses(t, o, storage.ErrFormat, says)
 
 		other := options(filepath.Join(t.TempDir(), "store"))
-		if _, err := storage.Restore(t.Context(), other, &saved, nil); !errors.Is(err, storage.ErrFormat) {
+		if _, err := storage.Restore(t.Context(), other, &saved, nil); !errors.Is(err, storage.ErrFormat) || !strings.Contains(err.Error(), "the backup holds") || !strings.Contains(err.Error(), says) {
 			t.Errorf("a backup of format %d: %v", version, err)
 		}
 		if left, err := filepath.Glob(other.Path + "*"); err != nil || len(left) > 0 {
@@ -148,6 +148,27 @@ func TestForeignFormat(t *testing.T) {
 			t.Errorf("%d messages are left", len(es))
 		}
 	}
+}
+
+// TestForeignBackup: a file of backups as older or newer programs make them is refused with both versions named, and one
+// that is no backup is called that.
+func TestForeignBackup(t *testing.T) {
+	f := func(says, head string) {
+		t.Helper()
+		file := []byte(head + strings.Repeat("x", 100))
+		_, err := storage.VerifyBackup(t.Context(), key(1), bytes.NewReader(file), nil)
+		if !errors.Is(err, storage.ErrBackup) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want %q", head, err, says)
+		}
+		if _, err := storage.FindSpot(t.Context(), key(1), bytes.NewReader(file), nil); !errors.Is(err, storage.ErrBackup) {
+			t.Errorf("one goes on with %q: %v", head, err)
+		}
+	}
+	f("it has format 1, this program reads 2; use the version that made it", "sealgate backup 1\n")
+	f("it has format 17, this program reads 2; use the version that made it", "sealgate backup 17\n")
+	f("no backup made by sealgate backup", "sealgate backup \x07\n")
+	f("no backup made by sealgate backup", "sealgate backup \n")
+	f("no backup made by sealgate backup", "PK\x03\x04")
 }
 
 // TestNothingIsReadableOnDisk looks for every plain word of a message in every

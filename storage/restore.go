@@ -89,6 +89,9 @@ func fillFrom(ctx context.Context, o Options, r io.Reader, told Progress) (Amoun
 func burn(ctx context.Context, o Options) error {
 	o.Metrics = nil
 	s, err := Open(o)
+	if errors.Is(err, ErrFormat) {
+		return fmt.Errorf("what the backup holds: %w", err)
+	}
 	if err != nil {
 		return err
 	}
