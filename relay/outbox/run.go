@@ -35,6 +35,9 @@ func (o *Outbox) Run(ctx context.Context) error {
 			group.Go(func() {
 				out := o.serve(ctx, l)
 				o.passed(l, out)
+				if out.fault {
+					o.tellWaiting(ctx, l.host)
+				}
 				o.queue.done(l, out)
 			})
 			continue
@@ -167,9 +170,7 @@ func (o *Outbox) settle(ctx context.Context, d *Delivery, got answered) outcome 
 			}
 		}
 	case ends:
-		o.metrics.deliveries.WithLabelValues("given_up").Inc()
-		o.log.Warn("delivery given up", "host", d.Host, "status", got.status, "reason", got.reason())
-		if err := o.tell(ctx, d, inbox.DeliveryFailed); err != nil {
+		if err := o.giveUp(ctx, d, got); err != nil {
 			return o.stuck(err) // what is not told is not dropped
 		}
 	default:
@@ -186,8 +187,7 @@ func (o *Outbox) settle(ctx context.Context, d *Delivery, got answered) outcome 
 func (o *Outbox) putBack(ctx context.Context, d *Delivery, got answered, age time.Duration) outcome {
 	o.log.Debug("delivery is tried again", "host", d.Host, "status", got.status, "error", got.err)
 	if age >= warnAfter && !d.Warned {
-		d.Warned = true
-		if err := o.tell(ctx, d, inbox.DeliveryDelayed); err != nil {
+		if err := o.warn(ctx, d); err != nil {
 			return o.stuck(err)
 		}
 		if err := o.store.Settle(ctx, nil, []Delivery{*d}); err != nil {
@@ -202,6 +202,19 @@ func (o *Outbox) putBack(ctx context.Context, d *Delivery, got answered, age tim
 		out.fault = false // it is alive and says when
 	}
 	return out
+}
+
+// giveUp tells the sender; dropping it is the caller's.
+func (o *Outbox) giveUp(ctx context.Context, d *Delivery, got answered) error {
+	o.metrics.deliveries.WithLabelValues("given_up").Inc()
+	o.log.Warn("delivery given up", "host", d.Host, "status", got.status, "reason", got.reason())
+	return o.tell(ctx, d, inbox.DeliveryFailed)
+}
+
+// warn tells the sender that it takes long; keeping that they know is the caller's.
+func (o *Outbox) warn(ctx context.Context, d *Delivery) error {
+	d.Warned = true
+	return o.tell(ctx, d, inbox.DeliveryDelayed)
 }
 
 // tell keeps a notice for the sender's clients before the queue forgets its cause.

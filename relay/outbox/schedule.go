@@ -156,7 +156,7 @@ func (s *scheduler) done(l *lane, out outcome) {
 		}
 	case out.settled > 0:
 		s.queued--
-		l.behind, l.failures, l.since = out.settled, 0, time.Time{}
+		l.behind, l.failures, l.since = max(l.behind, out.settled), 0, time.Time{}
 		s.ready(l)
 	case out.wait > 0:
 		l.told = true

@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -55,6 +56,49 @@ func TestTold(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestToldOfWhatWaits: senders are told of what is never tried, too, because other deliveries to the same host, or in
+// the same group, fail before it.
+func TestToldOfWhatWaits(t *testing.T) {
+	w := newWorld(t, settings{})
+	var tries atomic.Int64
+	dead := newPeer(t, func(*http.Request, arrived) int { tries.Add(1); return http.StatusBadGateway })
+	awake := newPeer(t, nil)
+	w.run(t)
+	ids := map[string]bool{}
+	for n := range 14 {
+		ids[w.post(t, message(fmt.Sprint("group ", n%12), uint64(n), "", dead.actor("zoe"))).ID] = true
+	}
+	until(t, func() bool { return tries.Load() >= 10 && w.idle(t) }) // the breaker is open
+	for i, step := range []struct {
+		later time.Duration
+		want  inbox.Kind
+	}{{61 * time.Minute, inbox.DeliveryDelayed}, {7 * 24 * time.Hour, inbox.DeliveryFailed}} {
+		w.ahead.Add(int64(step.later))
+		w.post(t, message("nudge", uint64(i), "", awake.actor("yan")))                 // the outbox looks at its clock
+		until(t, func() bool { return w.allReported(t, step.want, ids) && w.idle(t) }) // its turn is over, by the clock of now
+	}
+	if n := tries.Load(); n > 12 {
+		t.Errorf("%d tries at a host that fails", n)
+	}
+	until(t, func() bool { return w.metric(t, "sealgate_delivery_queue").GetGauge().GetValue() == 0 })
+}
+
+// allReported says whether alice was told exactly this, once of each.
+func (w *world) allReported(t *testing.T, want inbox.Kind, ids map[string]bool) bool {
+	t.Helper()
+	list, err := inbox.New(inbox.Options{Store: w.store, Clock: w.now}).Reports(t.Context(), inbox.Owner(w.alice.Account))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, one := range list {
+		if one.Kind == want && ids[one.Activity] {
+			n++
+		}
+	}
+	return n == len(ids)
 }
 
 // reported is the kind of what alice is told of an activity on p, and "" for nothing.
