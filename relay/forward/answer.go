@@ -119,9 +119,13 @@ func (c *client) finish(trailers []byte) error {
 // end of the body, it is reset.
 func (c *client) abort() {
 	c.replied, c.keep, c.broken = true, false, true
-	if c.framing == byClose || c.framing == byChunks && !c.modern() {
+	if c.endsByClose() {
 		reset(c.Conn)
 	}
+}
+
+func (c *client) endsByClose() bool {
+	return c.framing == byClose || c.framing == byChunks && !c.modern()
 }
 
 func (c *client) hijack() (net.Conn, []byte) {
@@ -191,10 +195,10 @@ func (c *client) drainable() bool {
 // settle ends the exchange and reports whether another may follow.
 func (c *client) settle() bool {
 	c.countSlow()
-	if c.broken || c.tunnel || c.live != nil {
+	if c.tunnel || c.live != nil || c.broken && (c.endsByClose() || c.g.writeOut.Load()) {
 		return false
 	}
-	if !c.keep {
+	if !c.keep { // if it is broken the client may still read replies before it
 		c.linger()
 		return false
 	}
@@ -215,11 +219,22 @@ func (c *client) countSlow() {
 	}
 }
 
+// waits reports whether there is something to read.
+func (c *client) waits() bool {
+	raw := rawOf(c.Conn)
+	if raw == nil {
+		return false
+	}
+	quiet := true
+	err := raw.Control(func(fd uintptr) { quiet = quietNow(fd) })
+	return err == nil && !quiet
+}
+
 // linger lets the client read what was sent before the connection closes: closing with unread bytes would
 // reset it and could take the reply away (RFC 9112 §9.6).
 func (c *client) linger() {
 	h, ok := c.Conn.(interface{ CloseWrite() error })
-	if c.in.consumed.Load() && c.w != nil && len(c.rd.buffered()) == 0 || !ok || h.CloseWrite() != nil {
+	if c.in.consumed.Load() && c.w != nil && len(c.rd.buffered()) == 0 && !c.waits() || !ok || h.CloseWrite() != nil {
 		return
 	}
 	c.rd.consume(len(c.rd.buffered()))
