@@ -29,6 +29,7 @@ fuzz: ## every fuzz target for FUZZTIME (1m)
 soak: ## the tests SOAK (20) times under the race detector, then ten minutes of every fuzz target
 	go test -race -count=$(SOAK) -timeout 6h ./inbox/... ./policy/... ./relay/... ./storage/... ./configs/...
 	SEALGATE_SEEDS=10000 go test -count=1 -timeout 6h -run Seeds ./cmd/sealgate/internal/simulation
+	SEALGATE_SEEDS=200 go test -race -count=1 -timeout 2h -run Torture ./relay/forward
 	SEALGATE_SOAK=1 go test -count=1 -run LargeBodies ./cmd/sealgate
 	SEALGATE_SOAK=1 go test -count=1 -run Four ./cmd/sealgate/internal/peers
 	SEALGATE_SOAK=1 go test -count=1 -timeout 2h -v -run 'KillGateway|Overload|ResetFloods|ThatVanish' ./cmd/sealgate
