@@ -154,17 +154,34 @@ func (o *Outbox) signedOver(d *draft, from Sender, body []byte) ([]byte, error) 
 	}
 	d.alias(top.TextOf("id"))
 	edits := top.Set(splice.Field{Term: "id", Value: o.activityURL(d.id)})
-	if made, ok := top.Find("object"); ok && top.TextOf("type") == "Create" {
-		objects, _ := top.Parts(made)
-		for i, in := range objects {
-			edits = append(edits, o.made(d, from, in, i)...)
-		}
+	for i, in := range made(top) {
+		edits = append(edits, o.name(d, from, in, i)...)
 	}
 	return splice.Apply(body, edits), nil
 }
 
-// made gives one object of a Create its id and author.
-func (o *Outbox) made(d *draft, from Sender, in splice.Object, i int) []splice.Edit {
+// made are the objects that an activity makes, if it is a Create: those in object, each before its items when it is a
+// collection.
+func made(top splice.Object) (list []splice.Object) {
+	if !slices.ContainsFunc(top.IDs("type"), func(kind string) bool { return splice.Term(kind) == "Create" }) {
+		return nil
+	}
+	within, _ := top.Find("object")
+	objects, _ := top.Parts(within)
+	for _, in := range objects {
+		list = append(list, in)
+		for _, m := range in.Members {
+			if m.Term == "items" || m.Term == "orderedItems" {
+				items, _ := in.Parts(m)
+				list = append(list, items...)
+			}
+		}
+	}
+	return list
+}
+
+// name gives one object of a Create its id and author.
+func (o *Outbox) name(d *draft, from Sender, in splice.Object, i int) []splice.Edit {
 	id := d.id
 	if i > 0 {
 		id += "-" + strconv.Itoa(i+1)

@@ -323,3 +323,28 @@ func TestRead(t *testing.T) {
 		t.Errorf("a client's id as the name in a URL: %v", err)
 	}
 }
+
+// TestEveryObjectHasItsID: also the items of a collection, and in a Create that is spelt at length, and each is found by it.
+func TestEveryObjectHasItsID(t *testing.T) {
+	w := newWorld(t, settings{})
+	one := `"type":"PrivateMessage","mediaType":"message/mls","encoding":"base64","content":"` + private("g", 1) + `"}`
+	posted := w.post(t, []byte(`{"@type":["https://www.w3.org/ns/activitystreams#Create"],"to":"`+w.bob.Actor+`",`+
+		`"object":{"type":"Collection","items":[{"id":"urn:client:1",`+one+`,{`+one+`]}}`))
+	var a struct{ Object struct{ Items []struct{ ID, AttributedTo string } } }
+	if err := json.Unmarshal(posted.Body, &a); err != nil || len(a.Object.Items) != 2 {
+		t.Fatalf("%s: %v", posted.Body, err)
+	}
+	for _, item := range a.Object.Items {
+		id, isOurs := strings.CutPrefix(item.ID, w.origin+"/e2ee/objects/")
+		if !isOurs || item.AttributedTo != w.alice.Actor {
+			t.Errorf("an item is %+v", item)
+		}
+		doc, err := w.Object(t.Context(), id, outbox.Reader{Owner: inbox.Owner(w.bob.Account)})
+		if err != nil || !bytes.Contains(doc, []byte(private("g", 1))) {
+			t.Errorf("%s: %s, %v", id, doc, err)
+		}
+	}
+	if a.Object.Items[0].ID == a.Object.Items[1].ID {
+		t.Errorf("two items have one id, %s", a.Object.Items[0].ID)
+	}
+}

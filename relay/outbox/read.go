@@ -47,9 +47,7 @@ func (o *Outbox) Object(ctx context.Context, id string, r Reader) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	made, _ := top.Find("object")
-	objects, _ := top.Parts(made)
-	for _, in := range objects {
+	for _, in := range made(top) {
 		if in.TextOf("id") == o.objectURL(id) {
 			return in.Bytes(), nil
 		}
