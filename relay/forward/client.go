@@ -33,8 +33,9 @@ type client struct {
 	behindMu sync.Mutex
 	behind   io.Closer // what to close with it: the link; nil: nothing
 
-	served int   // requests so far
-	w      *work // of the current request; nil between requests
+	served  int   // requests so far
+	entered bool  // into the census
+	w       *work // of the current request; nil between requests
 
 	// The reply.
 	replied  bool // something final was written
@@ -72,34 +73,28 @@ func (s *Server) newClient(c net.Conn) (*client, error) {
 	return k, nil
 }
 
-// serve answers requests until the connection ends.
+// serve answers requests until the connection ends, or until a live reply is all that is left of it.
 func (c *client) serve() {
-	w := c.s.watch()
-	w.add(&c.g)
-	defer w.remove(&c.g)
-	defer c.leave()
+	c.s.watch().add(&c.g)
 	c.g.read(c.s.limits.HeaderTimeout)
 	c.from = newVia(c.Conn, c.s.o.TrustedProxies) // with the PROXY protocol this waits for its header
-	if c.from.trusted {
-		c.serveAll()
-		return
-	}
-	if !c.s.census.Enter(c.from.peer) {
+	if c.entered = !c.from.trusted && c.s.census.Enter(c.from.peer); !c.entered && !c.from.trusted {
 		c.s.excess.WithLabelValues("connections_per_client").Inc()
 		c.refuse(rejection{429, "Too many connections from this address (limits.connections_per_client)."})
 		return
 	}
-	defer c.s.census.Leave(c.from.peer)
-	c.serveAll()
-}
-
-func (c *client) serveAll() {
 	for c.await() && c.serveOne() {
 		c.served++
 	}
-	if c.live != nil {
-		c.task.aside(c.runLive)
+}
+
+// end gives back what serve took.
+func (c *client) end() {
+	if c.entered {
+		c.s.census.Leave(c.from.peer)
 	}
+	c.leave()
+	c.s.watch().remove(&c.g)
 }
 
 // leave closes the connection, unless it has become a tunnel, which ends by itself.

@@ -234,7 +234,6 @@ func (t *task) resume() {
 		t.next, _ = iter.Pull(func(yield func(struct{}) bool) {
 			t.yield, t.on = yield, true
 			t.f()
-			t.on = false
 		})
 	}
 	t.spent = 0

@@ -164,12 +164,7 @@ func (s *Server) welcome(c net.Conn) error {
 		return nil
 	}
 	s.running.Add(1)
-	serve := func() {
-		defer s.running.Done()
-		defer s.part(k)
-		defer s.contain()
-		k.serve()
-	}
+	serve := func() { s.attend(k) }
 	if k.task != nil {
 		k.task.start(serve)
 		return nil
@@ -178,11 +173,36 @@ func (s *Server) welcome(c net.Conn) error {
 	return nil
 }
 
-// contain ends a connection's panic with the connection: others are served by the same thread.
-func (s *Server) contain() {
-	if p := recover(); p != nil {
-		s.log.Error("connection panicked", slog.Any("panic", p))
+// attend serves k to its end. A live reply, which may go on for days, has a goroutine of its own and holds no task.
+func (s *Server) attend(k *client) {
+	if !s.contain(k.serve) {
+		k.live = nil
 	}
+	rest := func() {
+		defer s.running.Done()
+		defer s.part(k)
+		defer k.end()
+		if k.live != nil {
+			s.contain(k.runLive)
+		}
+	}
+	if k.live == nil || k.task == nil {
+		rest()
+		return
+	}
+	k.task.on = false // what it says from here on: whoever waits for the wire is on no loop
+	go rest()
+}
+
+// contain runs f and reports whether it returned. A panic ends its connection only: others are served by the same thread.
+func (s *Server) contain(f func()) (returned bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("connection panicked", slog.Any("panic", p))
+		}
+	}()
+	f()
+	return true
 }
 
 // multiplex returns what serves HTTP/2.
