@@ -265,3 +265,20 @@ func (s *Store) Pinned() int {
 	defer s.pins.mu.Unlock()
 	return len(s.pins.at)
 }
+
+// Lifetimes gives when the rows go by themselves, by what they are; the zero time: never.
+func (s *Store) Lifetimes() map[string][]time.Time {
+	txn := s.db.NewTransactionAt(s.durable.Load(), false)
+	defer txn.Discard()
+	it := txn.NewIterator(badger.DefaultIteratorOptions)
+	defer it.Close()
+	all := map[string][]time.Time{}
+	for it.Rewind(); it.Valid(); it.Next() {
+		what, at := kinds[it.Item().Key()[0]].what, time.Time{}
+		if ends := it.Item().ExpiresAt(); ends > 0 {
+			at = time.Unix(int64(ends), 0) //nolint:gosec // seconds
+		}
+		all[what] = append(all[what], at)
+	}
+	return all
+}
