@@ -32,7 +32,7 @@ soak: ## the tests SOAK (20) times under the race detector, then ten minutes of 
 	SEALGATE_SEEDS=200 go test -race -count=1 -timeout 2h -run Torture ./relay/forward
 	SEALGATE_SOAK=1 go test -count=1 -run LargeBodies ./cmd/sealgate
 	SEALGATE_SOAK=1 go test -count=1 -run Four ./cmd/sealgate/internal/peers
-	SEALGATE_SOAK=1 go test -count=1 -timeout 2h -v -run 'KillGateway|Overload|ResetFloods|ThatVanish' ./cmd/sealgate
+	SEALGATE_SOAK=1 go test -count=1 -timeout 2h -v -run 'KillGateway|Overload|ResetFloods|ThatVanish|TestMemory$$' ./cmd/sealgate
 	SEALGATE_SOAK=1 go test -count=1 -timeout 2h -v -run 'Kill|PowerCut|DiskFills' ./storage
 	.ci/fuzz.sh 10m
 
