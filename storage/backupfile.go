@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -134,7 +135,7 @@ func readBackup(ctx context.Context, key []byte, r io.Reader, told Progress, kee
 		}
 	}
 	if n, err := io.ReadFull(r, make([]byte, 1)); n > 0 || !errors.Is(err, io.EOF) {
-		return in.amount, fmt.Errorf("%w: something stands behind its end (%w)", ErrBackup, errors.Join(err, errRecord))
+		return in.amount, fmt.Errorf("%w: something stands behind its end (%w)", ErrBackup, cmp.Or(err, errRecord))
 	}
 	return in.amount, nil
 }
@@ -262,5 +263,5 @@ func foreign(head []byte) error {
 func isNumber(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }
 
 func backupError(cause error) error {
-	return fmt.Errorf("%w: it is cut short, was changed, or was made with another storage.encryption_key (%w)", ErrBackup, errors.Join(cause, errRecord))
+	return fmt.Errorf("%w: it is cut short, was changed, or was made with another storage.encryption_key (%w)", ErrBackup, cmp.Or(cause, errRecord))
 }

@@ -184,10 +184,12 @@ func (nobody) Recall(context.Context, string) (mastodon.Person, error) {
 
 // serving tells whether the gateway runs, by its socket.
 func (c *checker) serving(ctx context.Context) bool {
-	err := c.ask(ctx, "/readyz", new(struct{ Ready bool }))
+	var state struct{ Ready, Leaving bool }
+	err := c.ask(ctx, "/readyz", &state)
 	switch {
 	case err == nil:
 		c.ok("gateway", "it is running ("+c.config.Admin.Socket+")")
+		c.whetherLeaving(state.Leaving)
 		return true
 	case errors.Is(err, os.ErrPermission):
 		c.wrong("gateway", "admin.socket "+c.config.Admin.Socket+" may not be opened", "run this command as the user the gateway runs as")

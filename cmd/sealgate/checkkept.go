@@ -113,11 +113,23 @@ func (c *checker) storeAtRest() {
 		}
 		return
 	}
-	if err := atRest(c.config, func(*storage.Store) error { return nil }); err != nil {
+	var leaving bool
+	err := atRest(c.config, func(s *storage.Store) (err error) {
+		leaving, err = isLeaving(context.Background(), s)
+		return err
+	})
+	if err != nil {
 		c.wrong("store", err.Error(), "")
 		return
 	}
 	c.ok("store", "it opens with storage.encryption_key")
+	c.whetherLeaving(leaving)
+}
+
+func (c *checker) whetherLeaving(leaving bool) {
+	if leaving {
+		c.note("leaving", "no messages are taken since sealgate leave", "sealgate leave --undo takes them again")
+	}
 }
 
 // storeVerified reads all of it, in the running gateway or here.

@@ -113,6 +113,7 @@ func TestLeave(t *testing.T) {
 		}
 	}
 	left(false)
+	s.succeeds(t, "no messages are taken since sealgate leave", "check")
 	s.fails(t, "403", "check", "--send", "bob")
 	resp, body := s.postOutbox(t, token, `{"type":"PrivateMessage","mediaType":"message/mls","encoding":"base64","content":"`+privateMessage(2)+`","to":["`+s.bob.Actor+`"]}`) //nolint:bodyclose // closed there
 	if resp.StatusCode != 403 || !strings.Contains(body, "can be read until they expire") {
@@ -125,5 +126,8 @@ func TestLeave(t *testing.T) {
 	s.fails(t, "403", "check", "--send", "bob")
 	s.succeeds(t, "taken again", "leave", "--undo")
 	left(true)
+	if _, out, _ := s.command(t, "check"); strings.Contains(out, "sealgate leave") {
+		t.Errorf("it still leaves: %s", out)
+	}
 	s.succeeds(t, "bob has the test message", "check", "--send", "bob")
 }

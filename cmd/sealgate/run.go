@@ -110,6 +110,9 @@ func (g *gateway) openStore() error {
 		return err
 	}
 	g.leaving.Store(left)
+	if left {
+		g.log.Warn("no messages are taken since sealgate leave: --undo takes them again")
+	}
 	g.inbox = inbox.New(inbox.Options{Store: g.store, Threads: outbox.Threads(publicBase(g.config)), Log: g.log, Metrics: g.metrics})
 	return nil
 }
@@ -269,7 +272,7 @@ func (g *gateway) newAdmin(operators *page.Page) *admin.Admin {
 			{Name: "upstream", Probe: g.people.Reachable},
 		},
 		Gatherer: g.metrics, Mailbox: g.holds, Policy: g.book, Commands: g.commands(),
-		Door: doorkeeper{g.store, g.inbox}, Log: g.log,
+		Door: doorkeeper{g.store, g.inbox}, Leaving: g.leaving.Load, Log: g.log,
 	})
 }
 

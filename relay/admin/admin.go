@@ -41,6 +41,7 @@ type Options struct {
 	Policy   *policy.Book        // nil: no /policy on the socket
 	Commands map[string]Command  // by name, on the socket
 	Door     Door                // nil: no /requests on the socket
+	Leaving  func() bool         // nil: never
 
 	Page       http.Handler // of /page/ on the listener, with a login of its own; nil: none
 	SocketPage http.Handler // the same on the socket, without
@@ -56,6 +57,7 @@ type Admin struct {
 	policy   *policy.Book
 	commands map[string]Command
 	door     Door
+	leaving  func() bool
 	page     http.Handler
 	onSocket http.Handler
 	log      *slog.Logger
@@ -64,7 +66,10 @@ type Admin struct {
 
 // New makes an Admin.
 func New(o Options) *Admin {
-	a := &Admin{checks: o.Checks, gatherer: o.Gatherer, mailbox: o.Mailbox, commands: o.Commands, policy: o.Policy, door: o.Door, page: o.Page, onSocket: o.SocketPage, log: o.Log}
+	a := &Admin{checks: o.Checks, gatherer: o.Gatherer, mailbox: o.Mailbox, commands: o.Commands, policy: o.Policy, door: o.Door, leaving: o.Leaving, page: o.Page, onSocket: o.SocketPage, log: o.Log}
+	if a.leaving == nil {
+		a.leaving = func() bool { return false }
+	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -106,8 +111,9 @@ func mountPage(mux *http.ServeMux, page http.Handler) {
 
 // readiness is the answer of /readyz: "ok" or what is wrong, by name.
 type readiness struct {
-	Ready  bool              `json:"ready"`
-	Checks map[string]string `json:"checks"`
+	Ready   bool              `json:"ready"`
+	Checks  map[string]string `json:"checks"`
+	Leaving bool              `json:"leaving,omitempty"` // it takes no messages, as its operator has said
 }
 
 func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
@@ -128,7 +134,7 @@ func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
 // probe runs all checks side by side; one that does not come back in time has
 // failed.
 func (a *Admin) probe(ctx context.Context) readiness {
-	state := readiness{Ready: true, Checks: map[string]string{}}
+	state := readiness{Ready: true, Checks: map[string]string{}, Leaving: a.leaving()}
 	found := make([]error, len(a.checks))
 	var all sync.WaitGroup
 	for i, c := range a.checks {
