@@ -276,7 +276,7 @@ func (s *Store) Lifetimes() map[string][]time.Time {
 	for it.Rewind(); it.Valid(); it.Next() {
 		what, at := kinds[it.Item().Key()[0]].what, time.Time{}
 		if ends := it.Item().ExpiresAt(); ends > 0 {
-			at = time.Unix(int64(ends), 0) //nolint:gosec // seconds
+			at = time.Unix(int64(ends), 0)
 		}
 		all[what] = append(all[what], at)
 	}
