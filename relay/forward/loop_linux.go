@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -17,15 +17,15 @@ import (
 // woken for all of them and may have to queue for its processor while another has nothing to do.
 type loop struct {
 	epoll int
-	bell  *os.File // an eventfd, which may be rung when the loop has ended
+	bell  int // an eventfd
 	ended chan struct{}
 
-	mu     sync.Mutex
-	wires  map[int32]*wire
-	posted []*task // to be run
-	stop   bool
+	mu    sync.Mutex
+	wires map[int32]*wire
+	stop  bool
 
-	rested []*task // have run for long; the loop's own
+	posted atomic.Pointer[task] // to be run, the newest first
+	rested []*task              // have run for long; the loop's own
 	events [128]unix.EpollEvent
 	hit    [128]*wire
 }
@@ -71,9 +71,9 @@ func newLoop() (*loop, error) {
 	if err != nil {
 		return nil, errors.Join(err, unix.Close(epoll))
 	}
-	l := &loop{epoll: epoll, bell: os.NewFile(uintptr(bell), "bell"), wires: make(map[int32]*wire), ended: make(chan struct{})}
+	l := &loop{epoll: epoll, bell: bell, wires: make(map[int32]*wire), ended: make(chan struct{})}
 	if err := l.watch(bell, unix.EPOLLIN); err != nil {
-		return nil, errors.Join(err, unix.Close(epoll), l.bell.Close())
+		return nil, errors.Join(err, unix.Close(epoll), unix.Close(bell))
 	}
 	go l.run()
 	return l, nil
@@ -90,26 +90,43 @@ func (l *loop) close() {
 	l.mu.Unlock()
 	l.ring()
 	<-l.ended
+	_, _ = unix.Close(l.epoll), unix.Close(l.bell) // nobody rings: no task is left
 }
 
 // ring wakes the loop. The bell is never read: each write is a change.
-func (l *loop) ring() { _, _ = l.bell.Write([]byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+func (l *loop) ring() { _, _ = unix.Write(l.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
-// post has the loop run t, from any goroutine.
+// post has the loop run t, from any goroutine. There is no lock: who loses its processor while it holds one makes all others
+// queue for it, and the loop among them.
 func (l *loop) post(t *task) {
-	l.mu.Lock()
-	first := len(l.posted) == 0
-	l.posted = append(l.posted, t)
-	l.mu.Unlock()
-	if first {
-		l.ring()
+	for {
+		newest := l.posted.Load()
+		t.older = newest
+		if !l.posted.CompareAndSwap(newest, t) {
+			continue
+		}
+		if newest == nil {
+			l.ring()
+		}
+		return
 	}
+}
+
+// due appends to the list who is to be run, the oldest first.
+func (l *loop) due(list []*task) []*task {
+	for t := l.posted.Swap(nil); t != nil; {
+		list = append(list, t)
+		t, t.older = t.older, nil
+	}
+	slices.Reverse(list)
+	list = append(list, l.rested...)
+	l.rested = l.rested[:0]
+	return list
 }
 
 func (l *loop) run() {
 	runtime.LockOSThread()
 	defer close(l.ended)
-	defer func() { _, _ = unix.Close(l.epoll), l.bell.Close() }()
 	var due []*task
 	for {
 		n := l.wait()
@@ -117,15 +134,12 @@ func (l *loop) run() {
 		for i := range n {
 			l.hit[i] = l.wires[l.events[i].Fd]
 		}
-		due = append(append(due[:0], l.posted...), l.rested...)
-		clear(l.posted)
-		l.posted = l.posted[:0]
 		stop := l.stop
 		l.mu.Unlock()
 		if stop {
 			return
 		}
-		l.rested = l.rested[:0]
+		due = l.due(due[:0])
 		for i, w := range l.hit[:n] {
 			if w != nil {
 				l.tell(w, l.events[i].Events)
@@ -211,6 +225,12 @@ type task struct {
 
 	next  func() (struct{}, bool)
 	yield func(struct{}) bool
+	older *task // was posted before
+
+	apart   func() // what is done aside
+	goApart func() // runApart; made once, for nothing is allocated on the loop for it
+	failed  any    // what apart panicked with
+
 	spent int // attempts to read or write since it was resumed
 }
 
@@ -219,6 +239,7 @@ const quantum = 32 // attempts before others have their turn
 func (l *loop) newTask() *task {
 	t := &task{loop: l}
 	t.me.t = t
+	t.goApart = t.runApart
 	return t
 }
 
@@ -242,23 +263,31 @@ func (t *task) resume() {
 
 // aside runs f, which may wait for anything, in a goroutine of its own, while the loop goes on with others, and returns when f
 // has. It panics as f does.
-func (t *task) aside(f func()) {
+func (t *task) aside(f func()) { t.asideBy(spawn, f) }
+
+func spawn(f func()) { go f() }
+
+// asideBy is aside in a goroutine that start finds, at once or later.
+func (t *task) asideBy(start func(f func()), f func()) {
 	if t == nil || !t.on {
 		f()
 		return
 	}
-	var failed any
-	t.on = false
-	go func() {
-		defer t.loop.post(t)
-		defer func() { failed = recover() }()
-		f()
-	}()
+	t.apart, t.on = f, false
+	start(t.goApart)
 	t.yield(struct{}{})
-	t.on = true
+	failed := t.failed
+	t.apart, t.failed, t.on = nil, nil, true
 	if failed != nil {
 		panic(failed)
 	}
+}
+
+// runApart does what was set aside, and has the loop go on with t.
+func (t *task) runApart() {
+	defer t.loop.post(t)
+	defer func() { t.failed = recover() }()
+	t.apart()
 }
 
 // home is t's loop, nil without one.

@@ -94,9 +94,12 @@ func (u *Upstream) Pass(ctx *fasthttp.RequestCtx) { u.serve(ctx, manner{}) }
 
 // Aside runs f, which handles ctx and may wait for anything, and returns when f has. A handler itself must wait for nothing but
 // what ctx and an Upstream give it: others are served by the same thread. ctx must come from a Server, or f just runs.
-func Aside(ctx *fasthttp.RequestCtx, f func()) {
+func Aside(ctx *fasthttp.RequestCtx, f func()) { AsideBy(ctx, spawn, f) }
+
+// AsideBy is Aside for who has start run f: in a goroutine of its choice, and maybe not at once.
+func AsideBy(ctx *fasthttp.RequestCtx, start func(f func()), f func()) {
 	if x, ok := ctx.Conn().(exchange); ok {
-		x.of().aside(f)
+		x.of().asideBy(start, f)
 		return
 	}
 	f()
