@@ -1,6 +1,7 @@
 package count
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"sync"
 )
@@ -10,8 +11,20 @@ import (
 type Census struct {
 	Limit int // of one client; set before the first Enter
 
+	once  sync.Once
+	seed  maphash.Seed
+	wards [64]ward
+}
+
+// ward counts some of the clients, so that nobody waits for those of other wards.
+type ward struct {
 	mu   sync.Mutex
 	held map[netip.Addr]int
+}
+
+func (c *Census) ward(a netip.Addr) *ward {
+	c.once.Do(func() { c.seed = maphash.MakeSeed() })
+	return &c.wards[maphash.Comparable(c.seed, a)%uint64(len(c.wards))]
 }
 
 // Enter counts one more for a, or refuses. An invalid address is nobody and never refused.
@@ -20,15 +33,16 @@ func (c *Census) Enter(a netip.Addr) bool {
 		return true
 	}
 	a = client(a)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.held == nil {
-		c.held = make(map[netip.Addr]int)
+	w := c.ward(a)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.held == nil {
+		w.held = make(map[netip.Addr]int)
 	}
-	if c.held[a] >= c.Limit {
+	if w.held[a] >= c.Limit {
 		return false
 	}
-	c.held[a]++
+	w.held[a]++
 	return true
 }
 
@@ -38,10 +52,11 @@ func (c *Census) Leave(a netip.Addr) {
 		return
 	}
 	a = client(a)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.held[a]--; c.held[a] <= 0 {
-		delete(c.held, a)
+	w := c.ward(a)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.held[a]--; w.held[a] <= 0 {
+		delete(w.held, a)
 	}
 }
 
