@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,12 +32,13 @@ type Places struct {
 	log  *slog.Logger
 	now  func() time.Time
 
+	taken atomic.Int64              // changes under mu; whom there is no room for need not wait for it
+	told  atomic.Pointer[time.Time] // the last warning
+
 	mu    sync.Mutex
-	taken int64
 	by    map[netip.Prefix]int64 // client → what it has of taken
 	wait  int64                  // what of taken waits for keys
 	hosts map[string]int64       // whose key it waits for → what of wait
-	told  time.Time              // the last warning
 }
 
 const (
@@ -75,24 +77,34 @@ func (p *Places) Enter(at rules.Stage, client netip.Addr, size int) (leave func(
 	if p == nil {
 		return func() {}, nil
 	}
-	n, who, room := max(int64(size), leastPlace), subscriber(client), p.room(at)
+	n, room := max(int64(size), leastPlace), p.room(at)
+	if p.full(n, room) {
+		return nil, p.tooMany(at)
+	}
+	who := subscriber(client)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.taken > 0 && p.taken+n > room {
-		return nil, p.refuse(at, "full", &policy.LimitError{RetryAfter: patience(at), Reason: policy.ErrBusy})
+	if p.full(n, room) {
+		return nil, p.tooMany(at)
 	}
 	if had := p.by[who]; had > 0 && had+n > room/4 {
 		return nil, p.refuse(at, "client", &policy.LimitError{RetryAfter: time.Second, Key: "limits.intake", Reason: policy.ErrTooMany})
 	}
-	p.taken += n
+	p.taken.Add(n)
 	p.by[who] += n
 	return func() { p.leave(who, n) }, nil
+}
+
+// full tells whether n more are too many; the first always have a place.
+func (p *Places) full(n, room int64) bool {
+	taken := p.taken.Load()
+	return taken > 0 && taken+n > room
 }
 
 func (p *Places) leave(who netip.Prefix, n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.taken -= n
+	p.taken.Add(-n)
 	if p.by[who] -= n; p.by[who] == 0 {
 		delete(p.by, who)
 	}
@@ -126,15 +138,10 @@ func (p *Places) over(host string, n int64) {
 
 // stay asks whether something that has a place may keep it now that its stage is known.
 func (p *Places) stay(at rules.Stage) error {
-	if p == nil {
+	if p == nil || p.taken.Load() <= p.room(at) {
 		return nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.taken <= p.room(at) {
-		return nil
-	}
-	return p.refuse(at, "full", &policy.LimitError{RetryAfter: patience(at), Reason: policy.ErrBusy})
+	return p.tooMany(at)
 }
 
 // room is how much may be taken when something of a stage comes.
@@ -153,13 +160,18 @@ func patience(at rules.Stage) time.Duration {
 	return 20 * time.Second
 }
 
-// refuse counts, and warns now and then. p.mu is held.
-func (p *Places) refuse(at rules.Stage, reason string, err error) error {
-	p.shed.WithLabelValues(string(at), reason).Inc()
-	if now := p.now(); reason == "full" && now.Sub(p.told) >= tellEvery {
-		p.told = now
+// tooMany refuses, and warns now and then.
+func (p *Places) tooMany(at rules.Stage) error {
+	now, last := p.now(), p.told.Load()
+	if (last == nil || now.Sub(*last) >= tellEvery) && p.told.CompareAndSwap(last, &now) {
 		p.log.Warn("more messages come than can be taken: senders are told to come again", "class", string(at), "key", "limits.intake")
 	}
+	return p.refuse(at, "full", &policy.LimitError{RetryAfter: patience(at), Reason: policy.ErrBusy})
+}
+
+// refuse counts.
+func (p *Places) refuse(at rules.Stage, reason string, err error) error {
+	p.shed.WithLabelValues(string(at), reason).Inc()
 	return err
 }
 
