@@ -30,11 +30,14 @@ const (
 	keptBody = 64 << 10 // the largest buffer that is kept for the next request
 )
 
-// read takes all of stream; more than limit bytes are errTooLarge. A *policy.LimitError says that there is no room now.
-func (bs *bodies) read(stream io.Reader, limit int64) (*body, error) {
+// read takes all of stream, which is said to be of a length (negative: unknown); more than limit bytes are errTooLarge. A *policy.LimitError says that there is no room now.
+func (bs *bodies) read(stream io.Reader, length int, limit int64) (*body, error) {
 	b, ok := bs.pool.Get().(*body)
 	if !ok {
 		b = new(body)
+	}
+	if length > 0 {
+		b.Grow(min(length, freeBody) + bytes.MinRead) // at once, and without what ReadFrom would want at the end
 	}
 	m := &meter{from: io.LimitReader(stream, limit+1), bodies: bs, of: b}
 	_, err := b.ReadFrom(m)

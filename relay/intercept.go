@@ -19,15 +19,18 @@ import (
 // intercept looks at a POST to an inbox whole. What is not MLS goes on as it came;
 // what is, or cannot be told from it, never does.
 func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
-	if body, here := forward.Peek(ctx); here && r.readable(ctx) == nil && !activity.Mentions(body) {
+	body, here := forward.Peek(ctx)
+	here = here && r.readable(ctx) == nil
+	switch n := ctx.Request.Header.ContentLength(); {
+	case here && !activity.Mentions(body):
 		r.web.Pass(ctx)
-		return
+	case here:
+		r.interceptMLS(ctx, nil)
+	case n < 0 || n > keptBody: // one made for it takes long to look at
+		forward.Aside(ctx, func() { r.interceptRead(ctx) })
+	default:
+		r.interceptRead(ctx)
 	}
-	if n := ctx.Request.Header.ContentLength(); n < 0 || n > keptBody {
-		forward.Aside(ctx, func() { r.interceptRead(ctx) }) // one made for it takes long to look at
-		return
-	}
-	r.interceptRead(ctx)
 }
 
 // interceptRead is intercept for a body that is not here yet.
@@ -38,7 +41,7 @@ func (r *Relay) interceptRead(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	if activity.Mentions(read.Bytes()) {
-		forward.Aside(ctx, func() { r.interceptMLS(ctx, read) })
+		r.interceptMLS(ctx, read)
 		return
 	}
 	r.passOn(ctx, read)
@@ -49,26 +52,17 @@ func (r *Relay) passOn(ctx *fasthttp.RequestCtx, read *body) {
 	r.bodies.put(read)
 }
 
-// interceptMLS decides about a body that mentions MLS.
+// interceptMLS decides about a body that mentions MLS; nil when it is here and not read yet.
 func (r *Relay) interceptMLS(ctx *fasthttp.RequestCtx, read *body) {
-	body := read.Bytes()
-	a, err := activity.Parse(body, r.limits)
-	if errors.Is(err, activity.ErrNotMLS) {
-		r.passOn(ctx, read)
-		return
+	c := r.calls.get(r, ctx, read)
+	forward.AsideBy(ctx, r.desk.start, c.atDesk)
+	switch {
+	case errors.Is(c.err, activity.ErrNotMLS):
+		r.passOn(ctx, c.read)
+	case c.err == nil:
+		forward.Aside(ctx, c.inside)
 	}
-	defer r.bodies.drop(read) // what is MLS may outlive this request in the store's hands
-	if err == nil && r.leaving() {
-		err = errLeaving
-	}
-	if err == nil {
-		err = r.take(ctx, a, body)
-	}
-	if err != nil {
-		r.fail(ctx, err)
-		return
-	}
-	writeEmpty(ctx, fasthttp.StatusAccepted)
+	r.calls.put(c)
 }
 
 // readActivity reads the body up to mailbox.max_activity into memory of its own.
@@ -93,7 +87,7 @@ func (r *Relay) readBody(ctx *fasthttp.RequestCtx) (*body, error) {
 	if stream == nil {
 		stream = bytes.NewReader(ctx.Request.Body())
 	}
-	return r.bodies.read(stream, r.maxActivity)
+	return r.bodies.read(stream, ctx.Request.Header.ContentLength(), r.maxActivity)
 }
 
 // readable refuses a coded body unread: nobody could say what is in it.
@@ -117,18 +111,6 @@ func isCoded(h *fasthttp.RequestHeader) bool {
 		}
 	}
 	return false
-}
-
-// take keeps an MLS activity, if there is a place for it. The error is nil when at least one local recipient has it, or nobody
-// here was meant.
-func (r *Relay) take(ctx *fasthttp.RequestCtx, a *activity.Activity, body []byte) error {
-	arrival := r.arrival(ctx, body)
-	leave, err := r.intake.Enter(r.claimedStage(a, arrival), arrival.Client, len(body))
-	if err != nil {
-		return err
-	}
-	defer leave()
-	return r.keep(a, arrival, pathOf(ctx.Request.Header.RequestURI()))
 }
 
 // keep admits what has a place and keeps it for its local recipients.

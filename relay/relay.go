@@ -115,6 +115,8 @@ type Relay struct {
 	ownActor  []byte       // the document of /e2ee/actor; nil when there is no key
 	edit      forward.Edit // of actor documents
 	named     namedInboxes
+	calls     calls
+	desk      *desk
 	bodies    bodies
 	native    atomic.Bool // the upstream was seen to offer key packages itself
 }
@@ -138,6 +140,7 @@ func New(o Options) (*Relay, error) {
 	}
 	// Mastodon says the origin for /users/… and forgets it for /ap/users/…: a client in a browser must read it.
 	r.edit = forward.Edit{Document: r.editReply, Origin: "*"}
+	r.desk = newDesk()
 	r.bodies.most = cmp.Or(o.MaxHeld, 64<<20)
 	if r.intake == nil {
 		r.intake = intake.New(intake.Options{Inbox: o.Inbox})

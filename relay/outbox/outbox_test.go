@@ -330,7 +330,11 @@ func TestEveryObjectHasItsID(t *testing.T) {
 	one := `"type":"PrivateMessage","mediaType":"message/mls","encoding":"base64","content":"` + private("g", 1) + `"}`
 	posted := w.post(t, []byte(`{"@type":["https://www.w3.org/ns/activitystreams#Create"],"to":"`+w.bob.Actor+`",`+
 		`"object":{"type":"Collection","items":[{"id":"urn:client:1",`+one+`,{`+one+`]}}`))
-	var a struct{ Object struct{ Items []struct{ ID, AttributedTo string } } }
+	var a struct {
+		Object struct {
+			Items []struct{ ID, AttributedTo string }
+		}
+	}
 	if err := json.Unmarshal(posted.Body, &a); err != nil || len(a.Object.Items) != 2 {
 		t.Fatalf("%s: %v", posted.Body, err)
 	}
