@@ -189,7 +189,9 @@ func (c *checker) serving(ctx context.Context) bool {
 	switch {
 	case err == nil:
 		c.ok("gateway", "it is running ("+c.config.Admin.Socket+")")
-		c.whetherLeaving(state.Leaving)
+		if state.Leaving {
+			c.noteLeaving()
+		}
 		return true
 	case errors.Is(err, os.ErrPermission):
 		c.wrong("gateway", "admin.socket "+c.config.Admin.Socket+" may not be opened", "run this command as the user the gateway runs as")

@@ -123,13 +123,13 @@ func (c *checker) storeAtRest() {
 		return
 	}
 	c.ok("store", "it opens with storage.encryption_key")
-	c.whetherLeaving(leaving)
+	if leaving {
+		c.noteLeaving()
+	}
 }
 
-func (c *checker) whetherLeaving(leaving bool) {
-	if leaving {
-		c.note("leaving", "no messages are taken since sealgate leave", "sealgate leave --undo takes them again")
-	}
+func (c *checker) noteLeaving() {
+	c.note("leaving", "no messages are taken since sealgate leave", "sealgate leave --undo takes them again")
 }
 
 // storeVerified reads all of it, in the running gateway or here.
