@@ -17,8 +17,8 @@ func TestDeskHasFewClerks(t *testing.T) {
 		defer all.Done()
 		n := now.Add(1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			runtime.Gosched()
 		}
-		runtime.Gosched()
 		now.Add(-1)
 		done.Add(1)
 	}

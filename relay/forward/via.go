@@ -99,7 +99,7 @@ func parseHop(b []byte) (netip.Addr, bool) {
 	if len(b) > 64 {
 		return netip.Addr{}, false
 	}
-	s := unsafe.String(unsafe.SliceData(b), len(b)) // nothing keeps it: a zone is copied, an error dropped
+	s := unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // nothing keeps it: a zone is copied, an error dropped
 	if a, err := netip.ParseAddr(s); err == nil {
 		return a.Unmap().WithZone(""), true
 	}
