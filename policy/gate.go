@@ -93,7 +93,7 @@ func New(o Options) *Gate {
 		keys:     o.Keys,
 		failures: ratelimit.New(ratelimit.Options{Rate: o.FailedSignatures}),
 		signers:  ratelimit.New(ratelimit.Options{Rate: o.SignedRequests}),
-		pool:     newPool(max(1, min(runtime.GOMAXPROCS(0), runtime.NumCPU())-1), verifyQueue), // one processor is left for ordinary requests
+		pool:     newPool(max(1, runtime.GOMAXPROCS(0)-1), verifyQueue), // one processor is left for ordinary requests
 		proven:   otter.Must(&otter.Options[ratelimit.Key, struct{}]{MaximumSize: provenClients, Logger: &otter.NoopLogger{}, Executor: func(f func()) { f() }}),
 		lookups:  newLookups(),
 		clock:    o.Clock,

@@ -13,7 +13,7 @@ type desk struct {
 const deskQueue = 4096
 
 func newDesk() *desk {
-	return &desk{queue: make(chan func(), deskQueue), clerks: make(chan struct{}, runtime.NumCPU())}
+	return &desk{queue: make(chan func(), deskQueue), clerks: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
 // start has f run in its turn. It does not wait.

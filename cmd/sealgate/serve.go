@@ -81,7 +81,8 @@ func serve(ctx context.Context, config configs.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	// The threads that serve clients keep a place in the scheduler each; as many are for all other work.
+	// The threads that serve clients keep a place in the scheduler each, half of all; as many are for all other work.
+	// What newGateway made has counted the processors before.
 	if places := runtime.GOMAXPROCS(0); places <= runtime.NumCPU() { // tests come here again
 		runtime.GOMAXPROCS(2 * places)
 	}

@@ -130,7 +130,7 @@ func (s *Server) enlist(l net.Listener) (bool, error) {
 		return false, nil
 	}
 	if s.loops == nil {
-		ls, err := newLoops(min(runtime.GOMAXPROCS(0), runtime.NumCPU()))
+		ls, err := newLoops(max(1, runtime.GOMAXPROCS(0)/2)) // half of the places: serve has doubled them
 		if err != nil {
 			return false, err
 		}
