@@ -30,7 +30,8 @@ const (
 	keptBody = 64 << 10 // the largest buffer that is kept for the next request
 )
 
-// read takes all of stream, which is said to be of a length (negative: unknown); more than limit bytes are errTooLarge. A *policy.LimitError says that there is no room now.
+// read takes all of stream, which is said to be of a length (negative: unknown); more than limit bytes are errTooLarge. A
+// *policy.LimitError says that there is no room now.
 func (bs *bodies) read(stream io.Reader, length int, limit int64) (*body, error) {
 	b, ok := bs.pool.Get().(*body)
 	if !ok {

@@ -20,14 +20,14 @@ func newDesk() *desk {
 func (d *desk) start(f func()) {
 	select {
 	case d.queue <- f:
-		d.call()
+		d.summon()
 	default:
 		go f()
 	}
 }
 
-// call has one more clerk come if there may be.
-func (d *desk) call() {
+// summon has one more clerk come if there may be.
+func (d *desk) summon() {
 	select {
 	case d.clerks <- struct{}{}:
 		go d.work()
@@ -43,7 +43,7 @@ func (d *desk) work() {
 		default:
 			<-d.clerks
 			if len(d.queue) > 0 { // it came when no clerk could
-				d.call()
+				d.summon()
 			}
 			return
 		}

@@ -52,7 +52,7 @@ func (r *Relay) passOn(ctx *fasthttp.RequestCtx, read *body) {
 	r.bodies.put(read)
 }
 
-// interceptMLS decides about a body that mentions MLS; nil when it is here and not read yet.
+// interceptMLS decides about a body that mentions MLS; read is nil when it is here and not read yet.
 func (r *Relay) interceptMLS(ctx *fasthttp.RequestCtx, read *body) {
 	c := r.calls.get(r, ctx, read)
 	forward.AsideBy(ctx, r.desk.start, c.atDesk)
