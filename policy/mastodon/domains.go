@@ -64,8 +64,8 @@ func (r *Relations) refreshDomains(ctx context.Context) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, domainsWait)
 	defer cancel()
 	next, err := r.askDomains(ctx)
+	r.noteUnread(err)
 	if err != nil {
-		r.log.Warn("the instance's domain blocks cannot be read: the last known hold", "error", err)
 		return relationRetry
 	}
 	next.At = r.clock()
@@ -74,6 +74,17 @@ func (r *Relations) refreshDomains(ctx context.Context) time.Duration {
 		r.keepDomains(ctx, next)
 	}
 	return relationFresh
+}
+
+// noteUnread says when the domains begin to be unreadable, and when that ends.
+func (r *Relations) noteUnread(err error) {
+	switch {
+	case err != nil && !r.isUnread:
+		r.log.Warn("the instance's domain blocks cannot be read: the last known hold", "error", err)
+	case err == nil && r.isUnread:
+		r.log.Info("the instance's domain blocks can be read again")
+	}
+	r.isUnread = err != nil
 }
 
 // same is false, too, for what has not been written for a day.

@@ -54,14 +54,15 @@ type RelationsOptions struct {
 type Relations struct {
 	*Instance
 
-	options RelationsOptions
-	tokens  *otter.Cache[string, seenToken]    // by account, of clients that are connected
-	people  *otter.Cache[string, *own]         // by account
-	ties    *otter.Cache[pair, tieAnswer]      // by account and actor
-	remotes *otter.Cache[string, remoteAnswer] // by actor
-	domains atomic.Pointer[domains]            // nil until the first answer
-	refused atomic.Int64                       // until when the instance is not asked, Unix nanoseconds
-	due     chan string                        // accounts to be asked about
+	options  RelationsOptions
+	tokens   *otter.Cache[string, seenToken]    // by account, of clients that are connected
+	people   *otter.Cache[string, *own]         // by account
+	ties     *otter.Cache[pair, tieAnswer]      // by account and actor
+	remotes  *otter.Cache[string, remoteAnswer] // by actor
+	domains  atomic.Pointer[domains]            // nil until the first answer
+	isUnread bool                               // the domains could not be read last time; refreshDomains' own
+	refused  atomic.Int64                       // until when the instance is not asked, Unix nanoseconds
+	due      chan string                        // accounts to be asked about
 }
 
 // pair is a local person and an actor.

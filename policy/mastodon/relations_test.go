@@ -1,9 +1,11 @@
 package mastodon_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -66,6 +68,7 @@ type town struct {
 	shelf  *shelf
 	away   atomic.Bool
 	names  map[string]string // preferredUsernames that are known
+	logged bytes.Buffer
 }
 
 func everything() rules.Inherit {
@@ -99,7 +102,9 @@ func newTown(t testing.TB) *town {
 // start is a gateway that starts, with what an earlier one kept.
 func (w *town) start(t testing.TB) {
 	t.Helper()
-	i, err := mastodon.New(mastodon.Options{Domain: domain, Web: w.server.URL, Clock: w.clock.time})
+	i, err := mastodon.New(mastodon.Options{
+		Domain: domain, Web: w.server.URL, Clock: w.clock.time, Log: slog.New(slog.NewTextHandler(&w.logged, nil)),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -391,6 +396,24 @@ func TestAnAdminTokenThatMayNotKeepsWhatWasKnown(t *testing.T) {
 	w.admin = w.token
 	w.RefreshDomains(t.Context())
 	w.want(t, "https://hate.example/users/a", rules.Blocked)
+}
+
+// TestAnAwayInstanceIsNotedOnce: that the domains cannot be read is said when it begins, and when it ends.
+func TestAnAwayInstanceIsNotedOnce(t *testing.T) {
+	w := newTown(t)
+	for range 2 {
+		w.away.Store(true)
+		w.RefreshDomains(t.Context())
+		w.RefreshDomains(t.Context())
+		w.away.Store(false)
+		w.RefreshDomains(t.Context())
+		w.RefreshDomains(t.Context())
+	}
+	for _, said := range []string{"level=WARN msg=\"the instance's domain blocks cannot be read", "level=INFO msg=\"the instance's domain blocks can be read again\""} {
+		if n := bytes.Count(w.logged.Bytes(), []byte(said)); n != 2 {
+			t.Errorf("%q was said %d times, want 2:\n%s", said, n, &w.logged)
+		}
+	}
 }
 
 // FuzzNextPage: whatever an instance links to, only a query comes of it, and it can be asked again.
