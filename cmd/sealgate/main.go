@@ -56,11 +56,31 @@ func newRoot() *cobra.Command {
 		serveCommand(), checkCommand(), keysCommand(), policyCommand(), requestsCommand(), backupCommand(), restoreCommand(),
 		rotateKeyCommand(), userCommand(), leaveCommand(), versionCommand())
 	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetHelpCommand(helpCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
 	})
 	return root
+}
+
+// helpCommand is cobra's, but for what it says of a command that does not exist.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Help about any command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return unknownCommand(about, rest[0])
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
+}
+
+func unknownCommand(above *cobra.Command, word string) error {
+	return usageError{fmt.Errorf("unknown command %q; '%s --help' lists them", word, above.CommandPath())}
 }
 
 // noArguments refuses positional arguments as a usage error.
@@ -92,7 +112,7 @@ func group(use, short string, below ...*cobra.Command) *cobra.Command {
 		Use: use, Short: short,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q; '%s --help' lists them", args[0], cmd.CommandPath())}
+				return unknownCommand(cmd, args[0])
 			}
 			return nil
 		},

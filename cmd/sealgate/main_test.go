@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -46,11 +48,14 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"version"}, 0},
 		{[]string{"version", "--json"}, 0},
 		{[]string{"help"}, 0},
+		{[]string{"help", "policy", "check"}, 0},
 		{nil, 0},
 		{[]string{"serve"}, 1},
 		{[]string{"serve", "--config", "absent.yaml"}, 1},
 		{[]string{"check", "--domain", "social.example", "--upstream", "http://127.0.0.1:1"}, 1},
 		{[]string{"swerve"}, 2},
+		{[]string{"help", "swerve"}, 2},
+		{[]string{"help", "policy", "swerve"}, 2},
 		{[]string{"serve", "now"}, 2},
 		{[]string{"serve", "--colour", "red"}, 2},
 		{[]string{"check", "--send"}, 2},
@@ -59,6 +64,9 @@ func TestExitCodes(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		if code := execute(t.Context(), c.args, &stdout, &stderr); code != c.code {
 			t.Errorf("sealgate %q exits with %d, want %d; stderr: %s", c.args, code, c.code, &stderr)
+		}
+		if slices.Contains(c.args, "swerve") && !strings.Contains(stderr.String(), `unknown command "swerve"`) {
+			t.Errorf("sealgate %q does not name the command: %s", c.args, &stderr)
 		}
 		if (c.code == 0) != (stderr.Len() == 0) {
 			t.Errorf("sealgate %q: stderr is %q", c.args, &stderr)
