@@ -95,7 +95,9 @@ func (b *Book) load(ctx context.Context, who string) (Change, error) {
 	if err != nil {
 		b.failedAt, change.Result = now, err.Error()
 		b.loads.WithLabelValues("refused").Inc()
-		b.opt.Log.Error("policy is not loaded, the one before stays in force", "by", who, "error", err)
+		if b.Current() != nil { // else fallBack says what is
+			b.opt.Log.Error("policy is not loaded, the one before stays in force", "by", who, "error", err)
+		}
 		b.note(ctx, change, nil, nil)
 		return change, err
 	}
@@ -160,7 +162,7 @@ func (b *Book) fallBack(ctx context.Context) error {
 	if p == nil {
 		r := reading{text: b.opt.Fallback}
 		if p, err = r.parse("preset", b.opt.Clock(), nil); err != nil {
-			return fmt.Errorf("load the preset to start with: %w", err)
+			return errors.Join(b.failure, fmt.Errorf("load the preset to start with: %w", err))
 		}
 	}
 	b.enforce(p, b.lineSets(files), "fallback")

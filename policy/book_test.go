@@ -1,9 +1,11 @@
 package policy_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -184,6 +186,24 @@ func TestTheLastGoodPolicySurvivesARestart(t *testing.T) {
 	}
 	if _, err := policy.OpenBook(t.Context(), policy.BookOptions{Origin: s.origin(), Fallback: []byte(broken)}); err == nil {
 		t.Error("a broken preset was put in force")
+	}
+}
+
+// TestABadStartIsLoggedOnce: with what is wrong, and what is in force instead.
+func TestABadStartIsLoggedOnce(t *testing.T) {
+	var said bytes.Buffer
+	b, err := policy.OpenBook(t.Context(), policy.BookOptions{
+		Origin: newShelf(broken).origin(), Fallback: []byte(holds), Log: slog.New(slog.NewTextHandler(&said, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := said.String(); strings.Count(text, "level=ERROR") != 1 || strings.Count(text, "policy.yaml:3:32") != 1 || !strings.Contains(text, "started with another one") {
+		t.Errorf("at the start:\n%s", text)
+	}
+	said.Reset()
+	if _, err := b.Reload(t.Context(), "signal"); err == nil || strings.Count(said.String(), "level=ERROR msg=\"policy is not loaded") != 1 {
+		t.Errorf("later, %v:\n%s", err, &said)
 	}
 }
 
