@@ -123,7 +123,7 @@ func (r *Relay) failGrant(ctx *fasthttp.RequestCtx, err error) {
 	case isRefusal:
 		status, code, detail = fasthttp.StatusBadRequest, refusal.Code, refusal.Detail
 	case errors.Is(err, errForm):
-		status, code, detail = fasthttp.StatusBadRequest, "invalid_request", err.Error()
+		status, code, detail = fasthttp.StatusBadRequest, "invalid_request", plain(err)
 	case errors.Is(err, errTooOften):
 		status, detail = fasthttp.StatusTooManyRequests, "Too many requests from one address: try again later."
 	default:

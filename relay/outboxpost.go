@@ -19,6 +19,7 @@ import (
 
 var (
 	errNotOurs  = errors.New("relay: what was posted is not MLS")
+	errEmpty    = errors.New("relay: nothing was posted")
 	errNoOutbox = errors.New("relay: no outbox")
 )
 
@@ -80,6 +81,9 @@ func (r *Relay) poster(work context.Context, ctx *fasthttp.RequestCtx) (mastodon
 
 // submit sends what was posted and answers 201 as interop.md has it.
 func (r *Relay) submit(work context.Context, ctx *fasthttp.RequestCtx, who mastodon.Caller, body []byte) error {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return errEmpty
+	}
 	if whole, err := outbox.Complete(body, who.Actor); err == nil {
 		body = whole
 	} // what is no JSON is judged below

@@ -82,14 +82,14 @@ func describePage(err error) (int, problemPage) {
 	switch {
 	case errors.Is(err, oauth.ErrClient):
 		p.Sentence = "The app that sent you here could not be verified, so you are not sent back to it. Its makers can read why:"
-		p.Why = err.Error()
+		p.Why = plain(err)
 		return fasthttp.StatusBadRequest, p
 	case errors.Is(err, oauth.ErrBrowser):
 		p.Sentence = "It did not begin in this browser, took too long, or was finished before. Go back to your app and begin anew."
 		return fasthttp.StatusBadRequest, p
 	case errors.Is(err, errForm):
 		p.Sentence = "The request of the app that sent you here cannot be read."
-		p.Why = err.Error()
+		p.Why = plain(err)
 		return fasthttp.StatusBadRequest, p
 	case errors.Is(err, errForeignPage):
 		p.Sentence = "Another site tried to answer for you. Nothing was allowed."

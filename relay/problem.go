@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -94,6 +95,7 @@ var answers = []struct {
 	{outbox.ErrNoKey, 503, "The sender's key cannot be read, so nothing can be signed (signing.source).", false},
 	{errNotOurs, 501, "This outbox sends end-to-end encrypted messages (MLS) and reports (Flag) only; nothing was posted. " +
 		"Post everything else with the instance's own API.", false},
+	{errEmpty, 400, "The body is empty: post an activity, as JSON.", false},
 	{errNoOutbox, 503, "This gateway sends nothing.", false},
 	{errNoToken, 401, "Show an access token of the person whom this concerns: Authorization: Bearer. " +
 		"The session cookie counts for pages of this server alone.", false},
@@ -155,12 +157,33 @@ func describe(err error) problem {
 		if errors.Is(err, a.err) {
 			p := problem{Status: a.status, Detail: a.detail}
 			if a.explain {
-				p.Detail += " (" + err.Error() + ")"
+				p.Detail += " (" + plain(err) + ")"
 			}
 			return p
 		}
 	}
 	return problem{Status: fasthttp.StatusServiceUnavailable, Detail: "This cannot be done now: try again later."}
+}
+
+// plain is an error's text for those who know nothing of our packages, whose names its causes begin with.
+func plain(err error) string { return withoutNames(err.Error(), err) }
+
+func withoutNames(text string, err error) string {
+	var causes []error
+	switch e := err.(type) { //nolint:errorlint // this is what walks
+	case interface{ Unwrap() error }:
+		causes = append(causes, e.Unwrap())
+	case interface{ Unwrap() []error }:
+		causes = e.Unwrap()
+	}
+	for _, cause := range causes {
+		text = withoutNames(text, cause)
+	}
+	name, own, ok := strings.Cut(err.Error(), ": ")
+	if len(causes) > 0 || !ok || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz") != "" {
+		return text
+	}
+	return strings.Replace(text, err.Error(), own, 1)
 }
 
 // describeLimit tells one client's excess (429) from everybody's (503).

@@ -81,6 +81,8 @@ func TestWhatClientsGetWrong(t *testing.T) {
 		{"a collection", "alice", "POST", "/users/alice/outbox", to(bob + "/followers"), 400, "malformed", "collection"},
 		{"nobody here", "alice", "POST", "/users/alice/outbox", to(host + "/users/nobody"), 400, "malformed", "nobody here"},
 		{"not MLS", "alice", "POST", "/users/alice/outbox", `{"type":"Note","content":"hi"}`, 501, "not_mls", "nothing was posted"},
+		{"nothing", "alice", "POST", "/users/alice/outbox", "", 400, "malformed", "body is empty: post an activity"},
+		{"blanks", "alice", "POST", "/users/alice/outbox", " \r\n", 400, "malformed", "body is empty: post an activity"},
 		{"too large", "alice", "POST", "/users/alice/outbox", strings.Repeat(" ", 1<<20) + to(bob), 413, "size", "mailbox.max_activity"},
 		{"a page forged", "bob", "GET", "/e2ee/users/bob/messages?page=99999999999999999999", "", 404, "not_found", "no such page"},
 		{"a page before the first", "bob", "GET", "/e2ee/users/bob/messages?page=-1", "", 404, "not_found", "no such page"},

@@ -63,7 +63,7 @@ func TestSession(t *testing.T) {
 		{"GET", "/e2ee/requests", nil, 200},
 		{"GET", strings.TrimSuffix(outbox, "outbox") + "inbox", nil, 200},
 		{"POST", "/e2ee/proxy", url.Values{"id": {s.bob.Actor}}, 200},
-		{"POST", outbox, url.Values{}, 501},
+		{"POST", outbox, url.Values{}, 400},
 		{"POST", "/e2ee/requests/none?action=drop", nil, 404},
 		{"DELETE", "/e2ee/users/bob/messages?through=none", nil, 404},
 		{"DELETE", "/e2ee/users/bob/push?id=none", nil, 404},
