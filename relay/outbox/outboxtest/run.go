@@ -312,6 +312,16 @@ func testTurn(t *testing.T, s outbox.Store, mail inbox.Store) {
 	if _, err := s.Joined(t.Context(), "bob", []byte("other")); !errors.Is(err, inbox.ErrNotFound) {
 		t.Errorf("a group bob never sent in: %v", err)
 	}
+	message := commit("m", "alice", "laptop", 20)
+	message.Turn.Commit = false
+	for _, open := range []outbox.Submission{message, commit("n", "bob", "tablet", 20)} {
+		if got := submit(t, s, open); got.Lost != nil {
+			t.Errorf("%s lost against what is no commit: %+v", open.Sent.Names[0], got.Lost)
+		}
+	}
+	if got := submit(t, s, commit("o", "alice", "phone", 20)); got.Lost == nil || got.Lost.Sent != "n" {
+		t.Errorf("behind a message and a commit: %+v", got.Lost)
+	}
 }
 
 // testThread: whoever sent or got an activity of a conversation reads it, in order.
