@@ -87,6 +87,11 @@ func (a answered) reason() string {
 	return "no_answer"
 }
 
+// heard says whether the recipient's host answered.
+func (a answered) heard() bool {
+	return a.verdict == delivered || a.status != 0 || errors.Is(a.err, errNotActor)
+}
+
 // send posts body to an inbox as the sender. A host that answers 401 is asked once
 // more with the other scheme and with the key as it is now.
 func (p *poster) send(ctx context.Context, d *Delivery, inbox string, body []byte) answered {
@@ -154,7 +159,7 @@ func (p *poster) read(res *http.Response) answered {
 		a.verdict = denied
 	case code == http.StatusTooManyRequests, code == http.StatusTooEarly:
 		a.verdict, a.after = waiting, p.retryAfter(res)
-	case code == http.StatusRequestTimeout, code >= 500 && code != http.StatusNotImplemented:
+	case code == http.StatusRequestTimeout, code >= 500:
 		a.verdict, a.after = later, p.retryAfter(res)
 	case code == http.StatusNotFound, code == http.StatusGone, code < 400:
 		a.verdict = moved

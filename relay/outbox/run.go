@@ -180,7 +180,7 @@ func (o *Outbox) settle(ctx context.Context, d *Delivery, got answered) outcome 
 	if err := o.store.Settle(ctx, []Place{d.Place}, nil); err != nil {
 		return o.stuck(err) // it will be sent again: better twice than never
 	}
-	return outcome{settled: d.Seq, fault: got.verdict == later}
+	return outcome{settled: d.Seq, fault: got.verdict == later, heard: got.heard()}
 }
 
 // putBack leaves the delivery where it is and, after an hour, tells its sender.
@@ -206,9 +206,12 @@ func (o *Outbox) putBack(ctx context.Context, d *Delivery, got answered, age tim
 
 // giveUp tells the sender; dropping it is the caller's.
 func (o *Outbox) giveUp(ctx context.Context, d *Delivery, got answered) error {
+	if err := o.tell(ctx, d, inbox.DeliveryFailed); err != nil {
+		return err
+	}
 	o.metrics.deliveries.WithLabelValues("given_up").Inc()
 	o.log.Warn("delivery given up", "host", d.Host, "status", got.status, "reason", got.reason())
-	return o.tell(ctx, d, inbox.DeliveryFailed)
+	return nil
 }
 
 // warn tells the sender that it takes long; keeping that they know is the caller's.

@@ -137,6 +137,7 @@ type outcome struct {
 	wait    time.Duration // when it was not tried: how long it shall wait
 	empty   bool          // there was none
 	fault   bool          // the host did not do its part
+	heard   bool          // it was settled by the host's answer
 	since   time.Time     // when it was accepted
 }
 
@@ -179,7 +180,7 @@ func (s *scheduler) judge(h *host, out outcome) {
 		if h.failures >= breakAfter {
 			s.alarms.set(&h.alarm, s.clock().Add(s.spread.backoff(h.name, h.failures)))
 		}
-	case out.settled > 0 && h.failures > 0:
+	case out.heard && h.failures > 0:
 		h.failures = 0
 		s.alarms.unset(&h.alarm)
 		for l := range h.lanes {

@@ -31,6 +31,7 @@ func TestTold(t *testing.T) {
 		},
 		{"request timeout", http.StatusRequestTimeout, []time.Duration{59 * time.Minute, 2 * time.Minute}, []inbox.Kind{"", inbox.DeliveryDelayed}},
 		{"too early", http.StatusTooEarly, []time.Duration{59 * time.Minute, 2 * time.Minute}, []inbox.Kind{"", inbox.DeliveryDelayed}},
+		{"not implemented", http.StatusNotImplemented, []time.Duration{59 * time.Minute, 2 * time.Minute}, []inbox.Kind{"", inbox.DeliveryDelayed}},
 		{
 			"unavailable", http.StatusServiceUnavailable,
 			[]time.Duration{61 * time.Minute, 6 * 24 * time.Hour, 23 * time.Hour},
@@ -83,6 +84,58 @@ func TestToldOfWhatWaits(t *testing.T) {
 		t.Errorf("%d tries at a host that fails", n)
 	}
 	until(t, func() bool { return w.metric(t, "sealgate_delivery_queue").GetGauge().GetValue() == 0 })
+}
+
+// TestToldOnce: when one sender cannot be told, those of the same lane before them are not told again.
+func TestToldOnce(t *testing.T) {
+	var log syncBuffer
+	w := newWorld(t, settings{log: slog.New(slog.NewTextHandler(&log, nil))})
+	var tries atomic.Int64
+	dead := newPeer(t, func(*http.Request, arrived) int { tries.Add(1); return http.StatusBadGateway })
+	awake := newPeer(t, nil)
+	w.run(t)
+	ids := map[string]bool{}
+	for n := range 33 {
+		ids[w.post(t, message(fmt.Sprint("group ", n%11), uint64(n), "", dead.actor("zoe"))).ID] = true
+	}
+	until(t, func() bool { return tries.Load() >= 10 && w.idle(t) }) // the breaker is open
+	w.untold.Store(6)                                                // the first is told by its try, and two of its lane or three of another are before
+	w.ahead.Add(int64(7 * 24 * time.Hour))
+	w.post(t, message("nudge", 1, "", awake.actor("yan"))) // the outbox looks at its clock
+	until(t, func() bool { return w.untold.Load() <= 0 && w.idle(t) })
+	if w.allReported(t, inbox.DeliveryFailed, ids) {
+		t.Error("all are told already")
+	}
+	w.ahead.Add(int64(2 * time.Hour))
+	w.post(t, message("nudge", 2, "", awake.actor("yan")))
+	until(t, func() bool { return w.allReported(t, inbox.DeliveryFailed, ids) && w.idle(t) })
+	if n := strings.Count(log.String(), "delivery given up"); n != len(ids) {
+		t.Errorf("%d deliveries are given up %d times", len(ids), n)
+	}
+}
+
+// TestExpiredSaysNothingOfItsHost: what cannot be tried any more leaves the breaker of a dead host as it is.
+func TestExpiredSaysNothingOfItsHost(t *testing.T) {
+	var log syncBuffer
+	w := newWorld(t, settings{log: slog.New(slog.NewTextHandler(&log, nil))})
+	var tries atomic.Int64
+	dead := newPeer(t, func(*http.Request, arrived) int { tries.Add(1); return http.StatusBadGateway })
+	awake := newPeer(t, nil)
+	for n := range 12 {
+		w.post(t, message(fmt.Sprint("group ", n), uint64(n), "", dead.actor("zoe")))
+	}
+	w.run(t)
+	until(t, func() bool { return tries.Load() >= 10 && w.idle(t) }) // the breaker is open, and closes once in a quarter of an hour
+	w.ForgetBodies()
+	w.expired.Store(2)
+	w.ahead.Add(int64(20 * time.Minute))
+	w.post(t, message("nudge", 1, "", awake.actor("yan"))) // the outbox looks at its clock
+	until(t, func() bool {
+		return strings.Count(log.String(), "reason=expired") == 2 && tries.Load() > 10 && w.idle(t)
+	})
+	if n := tries.Load(); n != 11 {
+		t.Errorf("%d tries, want 11", n)
+	}
 }
 
 // allReported says whether alice was told exactly this, once of each.

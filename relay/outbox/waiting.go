@@ -3,6 +3,7 @@ package outbox
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 )
 
@@ -37,26 +38,28 @@ func (o *Outbox) tellOf(ctx context.Context, at Place, most int) (told int, err 
 		age := o.clock().Sub(d.Accepted)
 		switch {
 		case age >= giveUpAfter:
-			err = o.giveUp(ctx, d, answered{verdict: later})
-			done = append(done, d.Place)
+			if err = o.giveUp(ctx, d, answered{verdict: later}); err == nil {
+				done = append(done, d.Place)
+			}
 		case age >= warnAfter && !d.Warned:
-			err = o.warn(ctx, d)
-			changed = append(changed, *d)
+			if err = o.warn(ctx, d); err == nil {
+				changed = append(changed, *d)
+			}
 		}
 		if err != nil {
-			return 0, err
+			break // those before are not told again
 		}
 	}
 	if told = len(done) + len(changed); told == 0 {
-		return 0, nil
-	}
-	if err := o.store.Settle(ctx, done, changed); err != nil {
 		return 0, err
+	}
+	if settling := o.store.Settle(ctx, done, changed); settling != nil {
+		return 0, errors.Join(err, settling)
 	}
 	if len(done) > 0 {
 		o.queue.skip(done)
 	}
-	return told, nil
+	return told, err
 }
 
 // waiting gives where the lanes of a host begin whose breaker is open, or opens now, and drops what was read ahead of

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -44,6 +45,29 @@ type world struct {
 	inbox      *inbox.Inbox
 	registry   *prometheus.Registry
 	ahead      atomic.Int64 // of the real clock, in nanoseconds
+	expired    atomic.Int64 // so many reads of what was sent find nothing
+	untold     atomic.Int64 // the report that cannot be kept, counted from one
+}
+
+// moody is a world's store, which does not always do what it could.
+type moody struct {
+	*storage.Store
+
+	w *world
+}
+
+func (m moody) Sent(ctx context.Context, name string) (outbox.Sent, error) {
+	if m.w.expired.Add(-1) >= 0 {
+		return outbox.Sent{}, outbox.ErrNotSent
+	}
+	return m.Store.Sent(ctx, name)
+}
+
+func (m moody) Keep(ctx context.Context, name string, value []byte) error {
+	if strings.HasPrefix(name, "reports/") && m.w.untold.Add(-1) == 0 {
+		return errors.New("as a test")
+	}
+	return m.Store.Keep(ctx, name, value)
 }
 
 // now is the outbox's clock.
@@ -94,9 +118,9 @@ func (w *world) open(t testing.TB, path string, keys outbox.Keys) {
 		t.Fatal(err)
 	}
 	t.Cleanup(people.Close)
-	w.inbox = inbox.New(inbox.Options{Store: w.store, Threads: outbox.Threads(w.origin), Clock: w.now})
+	w.inbox = inbox.New(inbox.Options{Store: moody{w.store, w}, Threads: outbox.Threads(w.origin), Clock: w.now})
 	w.Outbox = outbox.New(outbox.Options{
-		Domain: domain, Base: w.origin, Store: w.store, Inbox: w.inbox, People: people, Keys: keys, Client: client(t),
+		Domain: domain, Base: w.origin, Store: moody{w.store, w}, Inbox: w.inbox, People: people, Keys: keys, Client: client(t),
 		Limits: activity.Limits{Depth: 32, Keys: 5000}, Clock: w.now,
 		Each: w.each, Jitter: w.jitter, Log: w.log, Metrics: w.registry,
 	})
