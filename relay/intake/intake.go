@@ -243,16 +243,20 @@ func Wait(d policy.Decision) time.Duration {
 
 // MaySend asks policy whether a local person may send d.Activity to those elsewhere.
 // The error is a *RuledError: nobody gets it then, for a group of which half has a
-// commit is broken.
+// commit is broken; or one of inbox.Letters.
 func (in *Intake) MaySend(ctx context.Context, from Sender, a *activity.Activity, remote []string) error {
 	if in.o.Gate == nil || len(remote) == 0 {
 		return nil
 	}
-	msg := newArrival(a).msg
-	for _, id := range remote {
-		q := policy.Question{
-			At: rules.Send, Actor: from.Actor, Account: from.Account, Remote: id, Activity: from.Activity, Msg: msg,
-		}
+	letters, err := in.o.Inbox.Letters(inbox.Delivery{Signer: from.Actor, Activity: a, Owners: []inbox.Owner{inbox.Owner(from.Account)}})
+	if err != nil {
+		return err
+	}
+	q := policy.Question{
+		At: rules.Send, Actor: from.Actor, Account: from.Account, Activity: from.Activity, Msg: newArrival(a).msg,
+		Group: rules.GroupState{ID: string(letters[0].Group), Joined: letters[0].Group != nil}, // who sends in a group is in it
+	}
+	for _, q.Remote = range remote {
 		switch d := in.o.Gate.Decide(ctx, q); d.Action {
 		case rules.Refuse:
 			return &RuledError{d, ErrRefused}

@@ -145,7 +145,9 @@ func TestWaitingForKeysIsBounded(t *testing.T) {
 	}
 }
 
-// create is an activity with these MLS objects.
+const member = "https://peer.example/users/member"
+
+// create is an activity of a member's with these MLS objects.
 func create(objects ...[]byte) string {
 	list := ""
 	for i, o := range objects {
@@ -154,7 +156,7 @@ func create(objects ...[]byte) string {
 		}
 		list += fmt.Sprintf(`{"type":"PrivateMessage","mediaType":"message/mls","encoding":"base64","content":%q}`, base64.StdEncoding.EncodeToString(o))
 	}
-	return `{"id":"https://peer.example/1","type":"Create","actor":"https://peer.example/users/member","to":["https://social.example/users/x"],"object":[` + list + `]}`
+	return `{"id":"https://peer.example/1","type":"Create","actor":"` + member + `","to":["https://social.example/users/x"],"object":[` + list + `]}`
 }
 
 // ofGroup is an application message.
@@ -189,9 +191,8 @@ func TestJudgeShedsWhatIsContactAfterAll(t *testing.T) {
 	}
 	gate := &ruled{none, rules.Stranger, clock.Now, map[rules.Action]int{}}
 	door := intake.New(intake.Options{Gate: gate, Inbox: in, Clock: clock.Now, Places: places})
-	const actor = "https://peer.example/users/member"
 	judge := func() error {
-		_, err := door.Judge(t.Context(), inbox.Delivery{Signer: actor, Activity: parse(t, create(ofGroup())), Owners: []inbox.Owner{"1", "2"}})
+		_, err := door.Judge(t.Context(), inbox.Delivery{Signer: member, Activity: parse(t, create(ofGroup())), Owners: []inbox.Owner{"1", "2"}})
 		return err
 	}
 	for n := range 9 {
@@ -207,7 +208,7 @@ func TestJudgeShedsWhatIsContactAfterAll(t *testing.T) {
 		t.Errorf("for strangers: %v; policy was asked %d times for it", err, gate.actions[rules.Allow]-asked)
 	}
 	err = store.ChangeRows(t.Context(), func(l inbox.Ledger) error {
-		return inbox.Door{}.Complete(0).Learn(l, clock.Now(), inbox.Lesson{Owner: "2", Group: []byte("g"), Members: []string{actor}})
+		return inbox.Door{}.Complete(0).Learn(l, clock.Now(), inbox.Lesson{Owner: "2", Group: []byte("g"), Members: []string{member}})
 	})
 	if err != nil {
 		t.Fatal(err)

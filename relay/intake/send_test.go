@@ -3,6 +3,7 @@ package intake_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/sealgate/sealgate/inbox"
@@ -48,4 +49,28 @@ rules:
 	if err := send(5); err != nil {
 		t.Errorf("to a friend: %v", err)
 	}
+}
+
+// TestGroupsOfWhatPeopleHereSend: each group is counted for itself at send, and who sends in one is in it.
+func TestGroupsOfWhatPeopleHereSend(t *testing.T) {
+	clock := inboxtest.NewClock()
+	p, err := rules.Parse(rules.Source{Name: "p", Now: clock.Now(), Text: []byte(`version: 1
+limits: {one: {max: 1, every: 1d, per: [actor, group]}}
+rules: [{name: quiet, at: send, when: group.joined, limit: one, then: retry-later}]
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := &ruled{p, rules.Stranger, clock.Now, map[rules.Action]int{}}
+	door := intake.New(intake.Options{Gate: gate, Inbox: inbox.New(inbox.Options{Store: &inboxtest.Memory{}}), Clock: clock.Now})
+	f := func(group string, want error) {
+		t.Helper()
+		framed := slices.Concat([]byte{0, 1, 0, 2, byte(len(group))}, []byte(group), ofGroup()[6:])
+		if err := door.MaySend(t.Context(), intake.Sender{Actor: member, Account: "1"}, parse(t, create(framed)), []string{"https://far.example/users/1"}); !errors.Is(err, want) {
+			t.Errorf("in group %q: %v, want %v", group, err, want)
+		}
+	}
+	f("g", nil)
+	f("h", nil)
+	f("g", intake.ErrLater)
 }
