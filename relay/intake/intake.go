@@ -7,6 +7,8 @@ package intake
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net/netip"
 	"time"
@@ -253,7 +255,7 @@ func (in *Intake) MaySend(ctx context.Context, from Sender, a *activity.Activity
 		return err
 	}
 	q := policy.Question{
-		At: rules.Send, Actor: from.Actor, Account: from.Account, Activity: from.Activity, Msg: newArrival(a).msg,
+		At: rules.Send, Actor: from.Actor, Account: from.Account, Activity: from.knock(a), Msg: newArrival(a).msg,
 		Group: rules.GroupState{ID: string(letters[0].Group), Joined: letters[0].Group != nil}, // who sends in a group is in it
 	}
 	for _, q.Remote = range remote {
@@ -271,6 +273,21 @@ func (in *Intake) MaySend(ctx context.Context, from Sender, a *activity.Activity
 // Sender is a local person who posts. Activity stays the same when they post again
 // because an answer was lost.
 type Sender struct{ Actor, Account, Activity string }
+
+// knock is what a verdict at send is sticky for: the MLS messages in it. Whoever had to wait and posts them again, under
+// another id as well, has not used up once more what their other recipients cost.
+func (from Sender) knock(a *activity.Activity) string {
+	sum, isEmpty := sha256.New(), true
+	for _, o := range a.Objects {
+		one := sha256.Sum256(o.Content)
+		sum.Write(one[:])
+		isEmpty = isEmpty && o.Content == nil
+	}
+	if isEmpty { // a Delete or Remove
+		return from.Activity
+	}
+	return "sha256 " + hex.EncodeToString(sum.Sum(nil))
+}
 
 // Fetch asks policy about a read of o's key packages by actor, "" when nobody signed.
 func (in *Intake) Fetch(ctx context.Context, o inbox.Owner, actor string) policy.Decision {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
 	"github.com/sealgate/sealgate/policy/rules"
 	"github.com/sealgate/sealgate/relay/intake"
+	"github.com/sealgate/sealgate/storage"
 )
 
 // TestWhatPeopleHereSend meets the rules at send, once for each recipient elsewhere: refused, told to wait, allowed.
@@ -73,4 +75,40 @@ rules: [{name: quiet, at: send, when: group.joined, limit: one, then: retry-late
 	f("g", nil)
 	f("h", nil)
 	f("g", intake.ErrLater)
+}
+
+// TestALargeInvitationGoesThroughInTheEnd: whoever invites more strangers than the limit has left, and posts again when told to, under
+// ever new ids, pays for each of them once.
+func TestALargeInvitationGoesThroughInTheEnd(t *testing.T) {
+	clock := inboxtest.NewClock()
+	store, err := storage.Open(storage.Options{Path: t.TempDir(), Key: make([]byte, storage.KeySize), Retention: 30 * 24 * time.Hour, Quota: 1 << 20, Clock: clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	gate := realGate(t, []byte(`version: 1
+limits: {two: {max: 2, every: 2h, per: [actor]}}
+rules: [{name: many, at: send, limit: two, then: retry-later}]
+`), store, clock.Now)
+	door := intake.New(intake.Options{Gate: gate, Inbox: inbox.New(inbox.Options{Store: store}), Clock: clock.Now})
+	to := make([]string, 5)
+	for n := range to {
+		to[n] = fmt.Sprintf("https://far.example/users/%d", n)
+	}
+	var ruled *intake.RuledError
+	tries := 1
+	for ; ; tries++ {
+		id := fmt.Sprint("https://social.example/e2ee/activities/", tries)
+		err := door.MaySend(t.Context(), intake.Sender{Actor: member, Account: "1", Activity: id}, parse(t, invitation(member, id, make([]byte, 32))), to)
+		if err == nil {
+			break
+		}
+		if !errors.As(err, &ruled) || tries > 10 {
+			t.Fatalf("try %d: %v", tries, err)
+		}
+		clock.Advance(ruled.Decision.RetryAfter)
+	}
+	if tries != 4 { // two at once, then one an hour
+		t.Errorf("it took %d tries", tries)
+	}
 }

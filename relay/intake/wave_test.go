@@ -64,15 +64,11 @@ func (g *counted) Decide(ctx context.Context, q policy.Question) policy.Decision
 	return d
 }
 
-// realGate decides by a preset, with the store for a journal. Everybody is a stranger.
-func realGate(t *testing.T, preset string, store *storage.Store, now func() time.Time) *counted {
+// realGate decides by a policy, with the store for a journal. Everybody is a stranger.
+func realGate(t *testing.T, text []byte, store *storage.Store, now func() time.Time) *counted {
 	t.Helper()
-	text, err := configs.Preset(preset)
-	if err != nil {
-		t.Fatal(err)
-	}
 	book, err := policy.OpenBook(t.Context(), policy.BookOptions{
-		Origin: policy.Origin{Name: preset, Read: func() ([]byte, error) { return text, nil }}, Fallback: text, Journal: store, Clock: now,
+		Origin: policy.Origin{Name: "policy.yaml", Read: func() ([]byte, error) { return text, nil }}, Fallback: text, Journal: store, Clock: now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +102,11 @@ func TestSpamWave(t *testing.T) {
 	t.Cleanup(func() { _ = store.Close() })
 	in := inbox.New(inbox.Options{Store: store, Clock: clock.Now})
 	keys := inboxtest.NewDirectory(store, clock.Now)
-	gate := realGate(t, "normal", store, clock.Now)
+	text, err := configs.Preset("normal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := realGate(t, text, store, clock.Now)
 	door := intake.New(intake.Options{Gate: gate, Inbox: in, Keys: keys, Clock: clock.Now})
 	owners, refs := make([]inbox.Owner, people), make([][]byte, people)
 	for i := range owners {
