@@ -134,6 +134,16 @@ func (l *Limiter) Take(k Key, now time.Time) time.Duration {
 	return 0
 }
 
+// GiveBack takes back an event of k that Take has counted.
+func (l *Limiter) GiveBack(k Key, now time.Time) {
+	b := &l.buckets[uint64(k)&l.mask]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.find(k, now.UnixNano(), l.tolerance); s != nil {
+		s.tat -= l.emission
+	}
+}
+
 // Wait says what Take would answer, and counts nothing.
 func (l *Limiter) Wait(k Key, now time.Time) time.Duration {
 	b := &l.buckets[uint64(k)&l.mask]

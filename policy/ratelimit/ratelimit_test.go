@@ -79,6 +79,31 @@ func TestWaitCountsNothing(t *testing.T) {
 	}
 }
 
+// TestGiveBack: an event that is taken back was never there, and who had none gains none.
+func TestGiveBack(t *testing.T) {
+	l := tenPerMinute(0)
+	k := l.Of("a")
+	l.GiveBack(k, at(0))
+	for range 10 {
+		l.Take(k, at(0))
+	}
+	l.GiveBack(k, at(0))
+	if one, other := l.Take(k, at(0)), l.Take(k, at(0)); one != 0 || other != 6*time.Second {
+		t.Errorf("wait %v, then %v, want none, then 6s", one, other)
+	}
+	late := at(time.Hour)
+	l.Take(k, late)
+	l.GiveBack(k, late)
+	for range 10 {
+		if w := l.Take(k, late); w != 0 {
+			t.Errorf("wait %v", w)
+		}
+	}
+	if w := l.Take(k, late); w != 6*time.Second {
+		t.Errorf("one more than all: wait %v, want 6s", w)
+	}
+}
+
 // TestClockIsSetBack: nobody is shut out until the clock is where it was.
 func TestClockIsSetBack(t *testing.T) {
 	for _, count := range []func(*ratelimit.Limiter, ratelimit.Key, time.Time) time.Duration{(*ratelimit.Limiter).Take, (*ratelimit.Limiter).Wait} {

@@ -70,6 +70,34 @@ rules: [{name: r, at: contact, limit: two, then: retry-later}]
 	}
 }
 
+// TestWhatHasToComeAgainIsCountedOnce: sixteen redeliveries of one invitation that a later rule puts off use up nothing of an earlier
+// rule's limit, in mode shadow as well.
+func TestWhatHasToComeAgainIsCountedOnce(t *testing.T) {
+	p := parse(t, `
+version: 1
+limits:
+  two:  {max: 2, every: 1d, per: [actor]}
+  deep: {max: 2, every: 1d, per: [domain]}
+rules:
+  - {name: trial, at: contact, limit: deep, then: hold, mode: shadow}
+  - {name: flood, at: contact, limit: two, then: ignore}
+  - {name: busy,  at: contact, when: 'server.load > 0.9', then: retry-later}
+`)
+	busy := welcome("a", "a.example")
+	busy.Server.Load = 1
+	for n := range 16 {
+		if v := p.Decide(busy, now); v.Rule != "busy" || len(v.Shadow) > 0 {
+			t.Fatalf("redelivery %d: %+v", n, v)
+		}
+	}
+	for n, want := range []string{"", "", "flood"} {
+		v := p.Decide(welcome("a", "a.example"), now)
+		if v.Rule != want || (want == "") != (len(v.Shadow) == 0) {
+			t.Errorf("invitation %d: %+v, want %q", n, v, want)
+		}
+	}
+}
+
 const limited = `
 version: 1
 limits: {l: {max: 10, every: 1h, per: [actor]}}

@@ -54,6 +54,8 @@ func (p *Policy) Decide(c *Case, now time.Time) Verdict {
 
 func (p *Policy) decide(s *scene) Verdict {
 	v := Verdict{Action: Allow}
+	var few [8]counted
+	before := few[:0]
 	for _, r := range p.rules {
 		if r.at != s.At || !acts(r.at, r.then, s.Msg.Kind) {
 			continue
@@ -67,7 +69,9 @@ func (p *Policy) decide(s *scene) Verdict {
 		}
 		var wait time.Duration
 		if r.counts != nil {
-			if wait = r.counts.Take(r.limit.key(r.counts, s.Case), s.now); wait == 0 {
+			one := counted{r.counts, r.limit.key(r.counts, s.Case)}
+			if wait = one.by.Take(one.key, s.now); wait == 0 {
+				before = append(before, one)
 				continue
 			}
 		}
@@ -82,9 +86,25 @@ func (p *Policy) decide(s *scene) Verdict {
 		if r.limit != nil {
 			v.Limit = r.limit.rate
 		}
+		if r.then == RetryLater {
+			giveBack(before, s.now)
+		}
 		return v
 	}
 	return v
+}
+
+// counted is an event that the limit of a rule has let pass.
+type counted struct {
+	by  *ratelimit.Limiter
+	key ratelimit.Key
+}
+
+// giveBack has nothing counted of what has to come again: it is counted when it is let in.
+func giveBack(all []counted, now time.Time) {
+	for _, one := range all {
+		one.by.GiveBack(one.key, now)
+	}
 }
 
 // rule finds one by name; nil when there is none.
