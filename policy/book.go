@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,7 @@ type Book struct {
 	mu       sync.Mutex // one load at a time
 	since    time.Time
 	by       string
+	warned   []string                     // of the policy in force, what has been said
 	seed     maphash.Seed                 // of lineSets
 	lists    map[string]lineSet           // of the policy in force, by file
 	tried    map[string][sha256.Size]byte // what the last attempt read; "" is the policy
@@ -130,9 +132,19 @@ func (b *Book) enforce(p *rules.Policy, lists map[string]lineSet, who string) {
 	b.lists, b.since, b.by = lists, b.opt.Clock(), who
 	b.loads.WithLabelValues(Loaded).Inc()
 	b.opt.Log.Info("policy is in force", "by", who, "policy", p.Hash(), "mode", p.Mode(), "rules", len(p.Rules()))
-	for _, w := range p.Warnings() {
-		b.opt.Log.Warn("policy has a weak place", "warning", w)
+	b.warned = nil
+	b.warn()
+}
+
+// warn says what is weak about the policy in force and was not said before.
+func (b *Book) warn() {
+	all := b.Current().Warnings(b.opt.Clock())
+	for _, w := range all {
+		if !slices.Contains(b.warned, w) {
+			b.opt.Log.Warn("policy has a weak place", "warning", w)
+		}
 	}
+	b.warned = all
 }
 
 // note keeps a change. That it could not be kept undoes nothing.
@@ -227,7 +239,8 @@ func (b *Book) poll(ctx context.Context) {
 	for path, sum := range b.tried {
 		if b.opt.Origin.sum(path) != sum {
 			_, _ = b.load(ctx, "file") // it has been logged
-			return
+			break
 		}
 	}
+	b.warn() // a list may have expired
 }

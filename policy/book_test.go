@@ -305,3 +305,38 @@ func TestARestartIsNoChange(t *testing.T) {
 		t.Errorf("%d changes, %v", len(changes), err)
 	}
 }
+
+// TestAListThatExpiresIsToldOf, once, though nobody loads anything.
+func TestAListThatExpiresIsToldOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // it begins on 2000-01-01
+		text := `version: 1
+lists: {old: {domains: [a.example], expires: 2000-01-02}}
+rules: [{name: listed, at: contact, when: 'actor.domain in lists.old', then: ignore}]
+`
+		var log bytes.Buffer
+		b, err := policy.OpenBook(t.Context(), policy.BookOptions{
+			Origin: newShelf(text).origin(), Fallback: []byte(holds), Poll: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- b.Run(ctx) }()
+		told := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			if n := strings.Count(log.String(), "expired on 2000-01-02"); n != want || len(b.Status().Warnings) != want {
+				t.Errorf("told %d times, %q; want %d\n%s", n, b.Status().Warnings, want, log.String())
+			}
+		}
+		time.Sleep(47 * time.Hour)
+		told(0)
+		time.Sleep(2 * time.Hour)
+		told(1)
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

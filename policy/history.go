@@ -37,7 +37,7 @@ func (b *Book) Status() Status {
 	p := b.Current()
 	s := Status{
 		Name: p.Name(), Policy: p.Hash(), Mode: p.Mode(), Since: b.since, By: b.by, Rules: p.Rules(), Lists: p.Lists(),
-		Tests: p.Tests(), Inherit: p.Inherit(), Warnings: p.Warnings(),
+		Tests: p.Tests(), Inherit: p.Inherit(), Warnings: p.Warnings(b.opt.Clock()),
 	}
 	if b.failure != nil {
 		s.Failure, s.FailedAt = rules.Problems(b.failure), &b.failedAt

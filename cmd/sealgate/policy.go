@@ -109,7 +109,7 @@ func checkPolicy(o policy.Origin) checkedPolicy {
 		c.Problems = rules.Problems(err)
 		return c
 	}
-	c.OK, c.Policy, c.Rules, c.Warnings, c.Tests = true, p.Hash(), len(p.Rules()), p.Warnings(), p.Test(now)
+	c.OK, c.Policy, c.Rules, c.Warnings, c.Tests = true, p.Hash(), len(p.Rules()), p.Warnings(now), p.Test(now)
 	return c
 }
 

@@ -47,8 +47,8 @@ func TestLists(t *testing.T) {
 		{"{csv: blocks.csv, expires: 2026-11-24}", "", "spam.example"},
 	} {
 		p := lists(t, c.list, content)
-		if strings.Contains(c.list, "plain.txt") && len(p.Warnings()) != 0 {
-			t.Errorf("%s: %q", c.list, p.Warnings())
+		if strings.Contains(c.list, "plain.txt") && len(p.Warnings(now)) != 0 {
+			t.Errorf("%s: %q", c.list, p.Warnings(now))
 		}
 		for domain := range strings.FieldsSeq(c.on) {
 			if p.Decide(welcome("x", domain), now).Rule != "r" {
@@ -68,6 +68,9 @@ func TestAListExpiresWhileItIsInForce(t *testing.T) {
 	midnight := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
 	if p.Decide(welcome("x", "a.example"), midnight.Add(-1)).Rule != "r" || p.Decide(welcome("x", "a.example"), midnight).Rule != "" {
 		t.Error("a list does not end with its last day")
+	}
+	if before, after := p.Warnings(midnight.Add(-1)), p.Warnings(midnight); len(before) > 0 || len(after) != 1 || !strings.Contains(after[0], "expired on 2026-11-25") {
+		t.Errorf("%q before, %q after", before, after)
 	}
 }
 
@@ -92,7 +95,7 @@ rules: [{name: r, at: contact, when: 'actor.domain in lists.blocks', then: ignor
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := strings.Join(p.Warnings(), "\n")
+	got := strings.Join(p.Warnings(now), "\n")
 	for _, want := range []string{
 		"list old expired on 2026-11-20 and matches nobody",
 		`list blocks has 1 entries that name no domain, the first is "ex***le.com"`,

@@ -51,8 +51,8 @@ func presets() []string { return []string{"open", "normal", "quiet"} }
 
 func TestPresetsLoadWithoutWarning(t *testing.T) {
 	for _, name := range presets() {
-		if p := preset(t, name); len(p.Warnings()) > 0 || p.Tests() == 0 {
-			t.Errorf("%s: %d tests, %v", name, p.Tests(), p.Warnings())
+		if p := preset(t, name); len(p.Warnings(now)) > 0 || p.Tests() == 0 {
+			t.Errorf("%s: %d tests, %v", name, p.Tests(), p.Warnings(now))
 		}
 	}
 }

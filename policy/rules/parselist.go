@@ -92,13 +92,7 @@ func (p *parsing) opened(n ast.Node, read func([]byte) error) {
 
 // judge warns of what is on a list and does not count.
 func (p *parsing) judge(name string, d *domains) {
-	warn := func(format string, args ...any) {
-		p.policy.warnings = append(p.policy.warnings, fmt.Sprintf("list "+name+" "+format, args...))
-	}
-	if d.expired(p.source.Now) {
-		warn("expired on %s and matches nobody: renew it or remove it", d.expires.Add(-day).Format("2006-01-02"))
-	}
 	if n := len(d.skipped); n > 0 {
-		warn("has %d entries that name no domain, the first is %s", n, d.skipped[0])
+		p.policy.warnings = append(p.policy.warnings, fmt.Sprintf("list %s has %d entries that name no domain, the first is %s", name, n, d.skipped[0]))
 	}
 }

@@ -1,6 +1,9 @@
 package rules
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Rule is a rule as in the file.
 type Rule struct {
@@ -51,8 +54,17 @@ func (p *Policy) Inherit() Inherit {
 	return p.inherit
 }
 
-// Warnings are sentences about what loads, and probably should not stay so.
-func (p *Policy) Warnings() []string { return p.warnings }
+// Warnings are sentences about what loads, and probably should not stay so: of lists that have expired at now, and of what
+// the file has since it was loaded.
+func (p *Policy) Warnings(now time.Time) []string {
+	var all []string
+	for _, name := range sortedKeys(p.lists) {
+		if d := p.lists[name]; d.expired(now) {
+			all = append(all, fmt.Sprintf("list %s expired on %s and matches nobody: renew it or remove it", name, d.expires.Add(-day).Format(time.DateOnly)))
+		}
+	}
+	return append(all, p.warnings...)
+}
 
 // Rules are all rules in order.
 func (p *Policy) Rules() []Rule {
