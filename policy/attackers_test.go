@@ -41,6 +41,9 @@ func TestAttackersDoNotGrowTheGate(t *testing.T) {
 	} else {
 		t.Logf("%d domains took %d bytes of %d", domains, grown, before)
 	}
+	if n := counted(t, b.reg, "sealgate_limit_forgotten_total", "policy"); n < float64(domains)/3 {
+		t.Errorf("%v were forgotten", n) // 65,536 have room
+	}
 	runtime.KeepAlive(b)
 }
 

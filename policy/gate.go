@@ -88,7 +88,7 @@ func New(o Options) *Gate {
 		o.Server = func() rules.Server { return rules.Server{} }
 	}
 	metrics := newGateMetrics(o.Metrics)
-	return &Gate{
+	g := &Gate{
 		domain:   o.Domain,
 		keys:     o.Keys,
 		failures: ratelimit.New(ratelimit.Options{Rate: o.FailedSignatures}),
@@ -107,6 +107,8 @@ func New(o Options) *Gate {
 			MaximumSize: knownDomains, Logger: &otter.NoopLogger{}, Executor: func(f func()) { f() },
 		}),
 	}
+	g.tellForgotten(o.Metrics)
+	return g
 }
 
 // Run writes down what is decided until ctx ends; the last of it before it returns.

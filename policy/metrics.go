@@ -34,6 +34,18 @@ func newGateMetrics(reg prometheus.Registerer) gateMetrics {
 	}
 }
 
+// tellForgotten shows how many keys have given way in the tables of limits: those of the policy together.
+func (g *Gate) tellForgotten(reg prometheus.Registerer) {
+	for limit, forgotten := range map[string]func() uint64{
+		"policy": func() uint64 { return g.policy().Forgotten() }, "failed_signatures": g.failures.Forgotten, "signed_requests": g.signers.Forgotten,
+	} {
+		metric.Register(reg, prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "sealgate_limit_forgotten_total", Help: "Senders that a full table of a limit has forgotten while they owed something, by limit.",
+			ConstLabels: prometheus.Labels{"limit": limit},
+		}, func() float64 { return float64(forgotten()) }))
+	}
+}
+
 // count counts a verdict and what shadow rules would have done.
 func (g *Gate) count(at rules.Stage, v rules.Verdict) {
 	g.metrics.decisions.WithLabelValues(string(at), string(v.Action), v.Rule, rules.Enforce).Inc()

@@ -12,6 +12,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,6 +38,7 @@ type Limiter struct {
 	tolerance int64 // nanoseconds a full allowance is worth
 	buckets   []bucket
 	mask      uint64
+	forgotten *atomic.Uint64
 }
 
 // New returns a Limiter with every key's allowance full.
@@ -58,8 +60,13 @@ func New(o Options) *Limiter {
 		tolerance: emission * int64(r.Burst),
 		buckets:   make([]bucket, n),
 		mask:      n - 1,
+		forgotten: new(atomic.Uint64),
 	}
 }
+
+// Forgotten is how many keys had to give way to others while they owed something, here and in the limiters that this one goes
+// on with.
+func (l *Limiter) Forgotten() uint64 { return l.forgotten.Load() }
 
 // Rate is the allowance of each key.
 func (l *Limiter) Rate() Rate { return l.rate }
@@ -97,7 +104,7 @@ func (l *Limiter) OfAddr(a netip.Addr) Key {
 // many events as a key has had of its old allowance it has had of the new one.
 func (l *Limiter) At(r Rate, now time.Time) *Limiter {
 	next := New(Options{Rate: r, Keys: 1})
-	next.seed, next.mask, next.buckets = l.seed, l.mask, make([]bucket, len(l.buckets))
+	next.seed, next.mask, next.forgotten, next.buckets = l.seed, l.mask, l.forgotten, make([]bucket, len(l.buckets))
 	t, scale := now.UnixNano(), float64(next.emission)/float64(l.emission)
 	for i := range l.buckets {
 		l.buckets[i].mu.Lock()
@@ -127,7 +134,9 @@ func (l *Limiter) Take(k Key, now time.Time) time.Duration {
 		return time.Duration(wait)
 	}
 	if s == nil {
-		s = b.claim()
+		if s = b.claim(); s.tat > t {
+			l.forgotten.Add(1)
+		}
 		s.key = k
 	}
 	s.tat = tat + l.emission

@@ -163,6 +163,15 @@ func TestTheKeyNearestToFullGivesWay(t *testing.T) {
 	if w := l.Take(spent, at(0)); w != 6*time.Second {
 		t.Fatalf("the spent key was forgotten: wait %v", w)
 	}
+	if n := l.Forgotten(); n != 100 {
+		t.Errorf("%d have given way while they owed something, want 100", n)
+	}
+	for i := range 100 { // nobody owes anything any more, but for those who come now
+		l.Take(l.Of(fmt.Sprint("late ", i)), at(time.Hour+time.Duration(i)*time.Minute))
+	}
+	if n := l.At(ratelimit.Rate{Max: 1, Every: time.Hour}, at(0)).Forgotten(); n != 100 {
+		t.Errorf("%d after those who owed nothing gave way, want 100", n)
+	}
 }
 
 func TestTenMillionKeysDoNotGrowMemory(t *testing.T) {

@@ -118,6 +118,19 @@ func (p *Policy) rule(name string) *rule {
 	return nil
 }
 
+// Forgotten is how many of those whom limits count had to give way to others while they owed something.
+func (p *Policy) Forgotten() (n uint64) {
+	if p == nil {
+		return 0
+	}
+	for _, r := range p.rules {
+		if r.counts != nil {
+			n += r.counts.Forgotten()
+		}
+	}
+	return n
+}
+
 func (r *rule) uses(variable string) bool {
 	return r.when != nil && slices.Contains(r.when.uses, variable)
 }
