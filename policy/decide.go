@@ -36,6 +36,9 @@ type Decision struct {
 	RetryAfter time.Duration  // exact, before any jitter; 0 without a limit
 	Limit      ratelimit.Rate // of the rule; zero without one, and when Again
 	Again      bool           // decided before: the same activity came once more
+
+	At   rules.Stage // of the Question
+	Kind string      // likewise
 }
 
 // Relations says what a local person is to a remote actor, as far as the policy
@@ -54,11 +57,22 @@ type Approvals interface {
 func (d Decision) Sentence() string {
 	switch d.Action {
 	case rules.Refuse:
-		return fmt.Sprintf("This server does not accept this invitation: its rule %q refuses it. If that is a mistake, tell its administrators the decision %s.", d.Rule, d.ID)
+		return fmt.Sprintf("This server does not %s: its rule %q refuses it. If that is a mistake, tell its administrators the decision %s.", d.asked(), d.Rule, d.ID)
 	case rules.RetryLater:
-		return fmt.Sprintf("This is more than this server takes at once: its rule %q asks to wait. Nothing is lost; it goes on by itself. The decision is %s.", d.Rule, d.ID)
+		return fmt.Sprintf("This is more than this server takes at once: its rule %q asks to wait. Nothing of it was taken; ask again later, as servers do by themselves. The decision is %s.", d.Rule, d.ID)
 	}
 	return ""
+}
+
+// asked is what the server was asked to do.
+func (d Decision) asked() string {
+	switch {
+	case d.At == rules.Send:
+		return "send this message"
+	case d.Kind == rules.KindKeyFetch:
+		return "give out these keys"
+	}
+	return "accept this invitation"
 }
 
 // Decide says what happens to a message or a key fetch. It never fails: what
@@ -76,7 +90,7 @@ func (g *Gate) Decide(ctx context.Context, q Question) Decision {
 	lock.Lock()
 	defer lock.Unlock()
 	if d, ok := g.ledger.verdict(ctx, k); ok {
-		d.Again = true
+		d.Again, d.At, d.Kind = true, q.At, q.Msg.Kind
 		return d
 	}
 	return g.decide(ctx, q, k)
@@ -87,7 +101,7 @@ func (g *Gate) decide(ctx context.Context, q Question, k Knock) Decision {
 	now, p := g.clock(), g.policy()
 	c := g.caseOf(ctx, q, p)
 	v := p.Decide(c, now)
-	d := Decision{ID: newDecisionID(now), Action: v.Action, Rule: v.Rule, RetryAfter: v.RetryAfter, Limit: v.Limit}
+	d := Decision{ID: newDecisionID(now), Action: v.Action, Rule: v.Rule, RetryAfter: v.RetryAfter, Limit: v.Limit, At: q.At, Kind: q.Msg.Kind}
 	g.count(c.At, v)
 	g.ledger.add(Entry{
 		ID: d.ID, Time: now, Case: *c, Action: v.Action, Rule: v.Rule, Mode: p.Mode(), Policy: p.Hash(), Shadow: v.Shadow,

@@ -107,6 +107,30 @@ func TestRetryLaterIsAskedAnew(t *testing.T) {
 	}
 }
 
+// TestSentences: whoever is turned away reads what of, and a decision that is remembered says the same.
+func TestSentences(t *testing.T) {
+	b := newBench(t, `version: 1
+rules:
+  - {name: closed,  at: contact, then: refuse}
+  - {name: silence, at: send, then: refuse}
+`, openStore(t, t.TempDir()), policy.Options{})
+	fetch, sending := invitation(1), invitation(2)
+	fetch.Activity, fetch.Msg.Kind = "", rules.KindKeyFetch
+	sending.At, sending.Remote, sending.Msg.Kind = rules.Send, "https://b.example/users/bob", rules.KindApplication
+	var last policy.Decision
+	for want, q := range map[string]policy.Question{"accept this invitation": invitation(0), "give out these keys": fetch, "send this message": sending} {
+		for range 2 {
+			if last = b.Decide(t.Context(), q); !strings.Contains(last.Sentence(), "does not "+want+":") || !strings.Contains(last.Sentence(), last.ID) {
+				t.Errorf("%q, want %q", last.Sentence(), want)
+			}
+		}
+	}
+	b.rest()
+	if x, err := b.book.Explain(t.Context(), last.ID); err != nil || x.Sentence != last.Sentence() {
+		t.Errorf("%q, %v, want %q", x.Sentence, err, last.Sentence())
+	}
+}
+
 type relations map[string]rules.Rel
 
 func (r relations) Relation(_ context.Context, account, actor string, with rules.Inherit) rules.Rel {

@@ -32,7 +32,7 @@ func (b *Book) Explain(ctx context.Context, id string) (Explanation, error) {
 	}
 	x := b.ExplainCase(&e.Case)
 	x.Decided = &e
-	x.Sentence = Decision{ID: e.ID, Action: e.Action, Rule: e.Rule}.Sentence()
+	x.Sentence = e.Sentence()
 	if x.Policy != e.Policy {
 		x.Note = fmt.Sprintf("policy %s decided; since then another one, %s, is in force, and its rules are shown. ", e.Policy, x.Policy)
 	}
@@ -46,7 +46,7 @@ func (b *Book) ExplainCase(c *rules.Case) Explanation {
 	steps, v := p.Explain(c, b.opt.Clock())
 	return Explanation{
 		Policy: p.Hash(), Steps: steps, Action: v.Action, Rule: v.Rule,
-		Sentence: Decision{ID: "(an id)", Action: v.Action, Rule: v.Rule}.Sentence(),
+		Sentence: Decision{ID: "(an id)", Action: v.Action, Rule: v.Rule, At: c.At, Kind: c.Msg.Kind}.Sentence(),
 	}
 }
 

@@ -51,6 +51,11 @@ type Entry struct {
 	Logged     bool          `json:"-"` // keep it in the log
 }
 
+// Sentence is what the person who was refused, or asked to wait, was told.
+func (e *Entry) Sentence() string {
+	return Decision{ID: e.ID, Action: e.Action, Rule: e.Rule, At: e.Case.At, Kind: e.Case.Msg.Kind}.Sentence()
+}
+
 // Change is one line of the change log.
 type Change struct {
 	ID     string    `json:"id"`

@@ -119,7 +119,7 @@ func (p *Page) explain(r *http.Request, _ *session) (string, any, error) {
 	steps, verdict := now.Explain(&found.Case, found.Time)
 	return "explain", map[string]any{
 		"ID": id, "Entry": found, "Steps": steps, "Verdict": verdict, "IsSame": now.Hash() == found.Policy,
-		"Sentence": policy.Decision{ID: found.ID, Action: found.Action, Rule: found.Rule}.Sentence(),
+		"Sentence": found.Sentence(),
 	}, nil
 }
 
