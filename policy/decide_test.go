@@ -1,9 +1,11 @@
 package policy_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -128,6 +130,30 @@ rules:
 	b.rest()
 	if x, err := b.book.Explain(t.Context(), last.ID); err != nil || x.Sentence != last.Sentence() {
 		t.Errorf("%q, %v, want %q", x.Sentence, err, last.Sentence())
+	}
+}
+
+// TestAConditionThatFailsIsSeen in the log, once an hour for each rule, without naming anybody; it does not match, and is counted.
+func TestAConditionThatFailsIsSeen(t *testing.T) {
+	var c clock
+	var log bytes.Buffer
+	b := newBench(t, `version: 1
+rules:
+  - {name: typo,  at: contact, when: 'int(actor.id) > 7', then: refuse}
+  - {name: ratio, at: contact, when: 'msg.bytes / msg.recipients > 7', then: refuse}
+`, nil, policy.Options{Clock: c.now, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	for n := range 100 {
+		if d := b.Decide(t.Context(), invitation(n)); d.Action != rules.Allow {
+			t.Fatalf("%+v", d)
+		}
+		c.ns.Add(int64(time.Minute))
+	}
+	if n := counted(t, b.reg, "sealgate_policy_evaluation_errors_total", "typo"); n != 100 {
+		t.Errorf("counted %v times", n)
+	}
+	text := log.String()
+	if strings.Count(text, "rule=typo") != 2 || strings.Count(text, "rule=ratio") != 2 || strings.Contains(text, "alice") {
+		t.Errorf("the log is\n%s", text)
 	}
 }
 

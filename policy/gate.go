@@ -58,6 +58,7 @@ type Gate struct {
 	server    func() rules.Server
 	ledger    *ledger
 	seen      *ratelimit.Limiter // whose seed names the locks of knocks
+	failing   *ratelimit.Limiter // rules whose failing was told
 	knocks    [knockLocks]sync.Mutex
 	domains   *otter.Cache[string, time.Time] // when each was first seen
 }
@@ -101,8 +102,9 @@ func New(o Options) *Gate {
 		metrics:  metrics,
 
 		book: o.Book, relations: o.Relations, approvals: o.Approvals, server: o.Server,
-		ledger: newLedger(o.Journal, o.Log, func(what string) { metrics.unrecorded.WithLabelValues(what).Inc() }),
-		seen:   ratelimit.New(ratelimit.Options{Keys: 1}),
+		ledger:  newLedger(o.Journal, o.Log, func(what string) { metrics.unrecorded.WithLabelValues(what).Inc() }),
+		seen:    ratelimit.New(ratelimit.Options{Keys: 1}),
+		failing: ratelimit.New(ratelimit.Options{Keys: 1 << 10, Rate: ratelimit.Rate{Max: 1, Every: time.Hour}}),
 		domains: otter.Must(&otter.Options[string, time.Time]{
 			MaximumSize: knownDomains, Logger: &otter.NoopLogger{}, Executor: func(f func()) { f() },
 		}),

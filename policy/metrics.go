@@ -54,7 +54,17 @@ func (g *Gate) count(at rules.Stage, v rules.Verdict) {
 	}
 	for _, f := range v.Failed {
 		g.metrics.failed.WithLabelValues(f.Rule).Inc()
-		g.log.Debug("condition of a rule could not be evaluated: it did not match", "rule", f.Rule, "error", f.Err)
+		g.tellFailed(f)
+	}
+}
+
+// tellFailed logs a condition that failed, of each rule once in an hour so that it is seen, for strangers can make it fail. The
+// error can name them: it is for debugging.
+func (g *Gate) tellFailed(f rules.Failure) {
+	const message = "condition of a rule could not be evaluated: it did not match"
+	g.log.Debug(message, "rule", f.Rule, "error", f.Err)
+	if g.failing.Take(g.failing.Of(f.Rule), g.clock()) == 0 {
+		g.log.Warn(message, "rule", f.Rule)
 	}
 }
 
