@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"log/slog"
@@ -129,5 +130,29 @@ rules:
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
+	}
+}
+
+// wave is a log in which so many senders knock three times each, in turns.
+type wave struct {
+	counting
+	senders int
+}
+
+func (w *wave) Entries(_ context.Context, _ time.Time, do func(policy.Entry) bool) error {
+	for n := range 3 * w.senders {
+		c := rules.Given()
+		c.Actor.ID, c.Msg = fmt.Sprint(n%w.senders), rules.Msg{Kind: rules.KindWelcome, KeyIsOurs: true}
+		do(policy.Entry{Case: c, Time: time.Unix(1_800_000_000, int64(n))})
+	}
+	return nil
+}
+
+// TestReplayForgetsNobody whom the limits in force would know: a replay of a wave says what they do.
+func TestReplayForgetsNobody(t *testing.T) {
+	b := newBench(t, two, &wave{senders: 10_000}, policy.Options{})
+	r, err := b.book.Replay(t.Context(), time.Time{}, policy.Candidate{Name: "next", Text: []byte("version: 1\n")})
+	if err != nil || r.Entries != 30_000 || len(r.Flips) != 1 || r.Flips[0].Count < 9_990 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

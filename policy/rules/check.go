@@ -8,8 +8,11 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// maxRepeat bounds what one test may cost.
-const maxRepeat = 10_000
+// What one test may cost: it asks so often, about one sender.
+const (
+	maxRepeat = 10_000
+	testKeys  = 1
+)
 
 // test is a fact about the policy, kept in its file and checked on every load.
 type test struct {
@@ -127,7 +130,7 @@ func (p *Policy) runTests(r *reader, now time.Time) {
 }
 
 func (p *Policy) try(t *test, now time.Time) Outcome {
-	fresh := p.Fresh()
+	fresh := p.fresh(testKeys)
 	fresh.shadow = false // what it would do
 	var v Verdict
 	for range t.repeat {

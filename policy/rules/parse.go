@@ -234,8 +234,10 @@ func (p *Policy) count(before *Policy, keys int, now time.Time) {
 	}
 }
 
-// Fresh is the same policy with nothing counted yet, for replaying and testing.
-func (p *Policy) Fresh() *Policy {
+// Fresh is the same policy with nothing counted yet, for replaying: its limits forget nobody whom those in force would know.
+func (p *Policy) Fresh() *Policy { return p.fresh(0) }
+
+func (p *Policy) fresh(keys int) *Policy {
 	fresh := *p
 	fresh.rules = make([]*rule, len(p.rules))
 	for i, r := range p.rules {
@@ -243,9 +245,6 @@ func (p *Policy) Fresh() *Policy {
 		one.counts = nil
 		fresh.rules[i] = &one
 	}
-	fresh.count(nil, freshKeys, time.Time{})
+	fresh.count(nil, keys, time.Time{})
 	return &fresh
 }
-
-// freshKeys is how many keys a Fresh policy tells apart.
-const freshKeys = 1 << 12
