@@ -16,9 +16,10 @@ import (
 // wait again. The kernel wakes it where a processor is free; goroutines that wait for Go's own poller share one thread, which is
 // woken for all of them and may have to queue for its processor while another has nothing to do.
 type loop struct {
-	epoll int
-	bell  int // an eventfd
-	ended chan struct{}
+	epoll  int
+	bell   int // an eventfd
+	thread int // its id
+	ended  chan struct{}
 
 	mu    sync.Mutex
 	wires map[int32]*wire
@@ -75,7 +76,9 @@ func newLoop() (*loop, error) {
 	if err := l.watch(bell, unix.EPOLLIN); err != nil {
 		return nil, errors.Join(err, unix.Close(epoll), unix.Close(bell))
 	}
-	go l.run()
+	thread := make(chan int)
+	go l.run(thread)
+	l.thread = <-thread
 	return l, nil
 }
 
@@ -124,8 +127,10 @@ func (l *loop) due(list []*task) []*task {
 	return list
 }
 
-func (l *loop) run() {
+// run tells its thread, and ends with it.
+func (l *loop) run(thread chan<- int) {
 	runtime.LockOSThread()
+	thread <- unix.Gettid()
 	defer close(l.ended)
 	var due []*task
 	for {

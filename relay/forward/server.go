@@ -135,10 +135,21 @@ func (s *Server) enlist(l net.Listener) (bool, error) {
 			return false, err
 		}
 		s.loops = ls
+		s.prefer()
 	}
 	s.listeners[l] = struct{}{}
 	s.serving.Add(1)
 	return true, nil
+}
+
+// prefer has the loops go first if that was asked for, and can be done.
+func (s *Server) prefer() {
+	if !s.o.Preferred {
+		return
+	}
+	if err := s.loops.prefer(); err != nil {
+		s.log.Info("clients are not served before all other work: under overload ordinary requests take longer", "error", err)
+	}
 }
 
 func (s *Server) delist(l net.Listener) {
