@@ -47,6 +47,22 @@ http {
 }
 `
 
+// before is nginx in the gateway's place for all but what is posted to inboxes.
+const before = `
+daemon off; worker_processes 2; pid {directory}/pid; error_log {directory}/error.log warn;
+events { worker_connections 4096; }
+http {
+  access_log off; keepalive_requests 1000000000; client_max_body_size 2m; client_body_buffer_size 64k;
+  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
+  proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+  upstream instance { server {upstream}; keepalive 128; keepalive_requests 1000000000; }
+  upstream gateway { server {gateway}; keepalive 1024; keepalive_requests 1000000000; }
+  server { listen {address};
+    location / { proxy_pass http://instance; } location ~ /inbox$ { proxy_pass http://gateway; } }
+}
+`
+
 // caddyfile is Caddy as a reverse proxy and nothing else.
 const caddyfile = `
 {
@@ -152,6 +168,20 @@ func openGateway(ctx context.Context, o options, directory, address, upstream st
 		return front{}, err
 	}
 	return front{address: address, pid: p.PID, stop: p.Stop}, nil
+}
+
+// openBefore starts nginx before a gateway and its instance.
+func openBefore(ctx context.Context, o options, directory, upstream, behind string) (front, error) {
+	directory = filepath.Join(directory, "before")
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		return front{}, fmt.Errorf("make a directory for nginx: %w", err)
+	}
+	address, err := gateway.FreeAddress(ctx)
+	if err != nil {
+		return front{}, err
+	}
+	text := strings.ReplaceAll(fill(before, directory, address, upstream), "{gateway}", behind)
+	return spawn(ctx, address, directory, text, o.nginx, "-p", directory, "-c")
 }
 
 // serveHTTPUtil is the standard library's reverse proxy, in a process of its own: file has its address

@@ -76,6 +76,8 @@ type scene struct {
 	local   *instance.Instance
 	people  []*instance.Person
 	host    string // the gateway's
+	door    string // where clients connect: host, or nginx before it
+	site    string // the local instance's
 	gateway *gateway.Process
 	servers []*http.Server
 }
@@ -93,6 +95,7 @@ func newScene(ctx context.Context, o options, directory string) (s *scene, err e
 	if s.host, err = gateway.FreeAddress(ctx); err != nil {
 		return s, err
 	}
+	s.door = s.host
 	s.local = instance.New(instance.Options{Origin: "http://" + s.host})
 	for n := range o.people {
 		p, err := s.local.AddPerson(fmt.Sprintf("person%d", n))
@@ -105,12 +108,11 @@ func newScene(ctx context.Context, o options, directory string) (s *scene, err e
 			return s, fmt.Errorf("write a person's key: %w", err)
 		}
 	}
-	upstream, err := s.serve(ctx, s.local, "127.0.0.1:0")
-	if err != nil {
+	if s.site, err = s.serve(ctx, s.local, "127.0.0.1:0"); err != nil {
 		return s, err
 	}
 	s.gateway, err = gateway.Start(ctx, gateway.Options{
-		Binary: o.binary, Directory: directory, Listen: s.host, Upstream: "http://" + upstream, Keys: directory,
+		Binary: o.binary, Directory: directory, Listen: s.host, Upstream: "http://" + s.site, Keys: directory,
 	})
 	if err == nil {
 		err = s.join(ctx)

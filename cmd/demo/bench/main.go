@@ -39,21 +39,22 @@ func main() {
 
 // options are the flags.
 type options struct {
-	binary      string
-	nginx       string
-	requests    int
-	connections int
-	people      int
-	caddy       string
-	duration    time.Duration
-	rounds      int
-	herd        int
-	only        string
-	processors  string // of the gateway in the overload benchmark; empty: all
-	httputil    string // run as the standard library's proxy, with this file
-	standing    string // run as a herd before this address
-	pressing    bool   // offer the requests of the overload benchmark
-	posting     bool   // run as the plain loop of the sending benchmark
+	binary       string
+	nginx        string
+	requests     int
+	connections  int
+	people       int
+	caddy        string
+	duration     time.Duration
+	rounds       int
+	herd         int
+	only         string
+	processors   string // of the gateway in the overload benchmark; empty: all
+	throughNginx bool   // the clients of the overload benchmark come through nginx
+	httputil     string // run as the standard library's proxy, with this file
+	standing     string // run as a herd before this address
+	pressing     bool   // offer the requests of the overload benchmark
+	posting      bool   // run as the plain loop of the sending benchmark
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
@@ -70,6 +71,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.IntVar(&o.herd, "herd", 9900, "idle keep-alive connections")
 	flags.StringVar(&o.only, "only", "", "forward, intake, overload or send; empty is all")
 	flags.StringVar(&o.processors, "processors", "", "the processors for the gateway alone while it is overloaded (taskset); run the bench itself on others")
+	flags.BoolVar(&o.throughNginx, "through-nginx", false, "overload: nginx serves the clients and sends only the inboxes' requests through the gateway; its ordinary requests show what the machine does to them")
 	flags.StringVar(&o.httputil, "httputil", "", "for the bench's own use")
 	flags.BoolVar(&o.pressing, "pressing", false, "for the bench's own use")
 	flags.BoolVar(&o.posting, "posting", false, "for the bench's own use")

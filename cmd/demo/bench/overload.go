@@ -38,16 +38,24 @@ func overload(ctx context.Context, o options, directory string, out io.Writer) (
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if o.throughNginx {
+		f, err := openBefore(ctx, o, directory, s.site, s.host)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.stop() }()
+		s.door = f.address
+	}
 	groups, err := s.sign(ctx, privateMessage(usual, 1), sustained+warmUp)
 	if err != nil {
 		return err
 	}
 	idle := s.probeAlone(ctx, 3*time.Second)
-	if _, err := drive(ctx, s.host, warmers, groups[:warmUp], http.StatusAccepted); err != nil {
+	if _, err := drive(ctx, s.door, warmers, groups[:warmUp], http.StatusAccepted); err != nil {
 		return err
 	}
 	stop, base := s.probe(ctx)
-	done, err := pressure{Address: s.host, Streams: []*stream{{Name: "group", Workers: o.connections, Requests: groups[warmUp:]}}}.apply(ctx)
+	done, err := pressure{Address: s.door, Streams: []*stream{{Name: "group", Workers: o.connections, Requests: groups[warmUp:]}}}.apply(ctx)
 	stop()
 	once := <-base
 	if err != nil {
@@ -84,7 +92,7 @@ func (o *options) pin(directory string) error {
 
 // flood offers so many messages of groups and invitations a second, and prints what became of them.
 func (s *scene) flood(ctx context.Context, out io.Writer, once probing, group, contact float64) error {
-	p := pressure{Address: s.host, Streams: []*stream{{Name: "group", Rate: group}, {Name: "contact", Rate: contact}}}
+	p := pressure{Address: s.door, Streams: []*stream{{Name: "group", Rate: group}, {Name: "contact", Rate: contact}}}
 	for i, message := range [][]byte{privateMessage(usual, 1), invitation()} {
 		var err error
 		k := p.Streams[i]
@@ -163,7 +171,7 @@ func (s *scene) probeAlone(ctx context.Context, d time.Duration) probing {
 
 // ordinary asks over one connection, at even times.
 func (s *scene) ordinary(ctx context.Context, every time.Duration) (took []time.Duration) {
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", s.host)
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", s.door)
 	if err != nil {
 		return nil
 	}
@@ -196,7 +204,7 @@ func (s *scene) recovery(ctx context.Context) (time.Duration, error) {
 	}
 	began := time.Now()
 	for _, one := range requests {
-		c, err := new(net.Dialer).DialContext(ctx, "tcp", s.host)
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", s.door)
 		if err != nil {
 			return 0, fmt.Errorf("connect: %w", err)
 		}
