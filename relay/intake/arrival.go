@@ -19,7 +19,7 @@ func newArrival(a *activity.Activity) *arrival {
 	out := &arrival{msg: rules.Msg{Bytes: len(a.Raw)}}
 	hosts := map[string]bool{}
 	for _, id := range a.Recipients() {
-		if u, err := url.Parse(id); err == nil && u.Host != "" {
+		if u, err := url.Parse(id); err == nil && u.Host != "" && !activity.IsPublic(id) {
 			hosts[strings.ToLower(u.Host)] = true
 			out.msg.Recipients++
 		}

@@ -53,6 +53,24 @@ rules:
 	}
 }
 
+// TestPublicIsNobody: whom a message names counts, and on how many hosts; the Public collection is no person.
+func TestPublicIsNobody(t *testing.T) {
+	clock := inboxtest.NewClock()
+	p, err := rules.Parse(rules.Source{Name: "p", Now: clock.Now(), Text: []byte(`version: 1
+rules: [{name: one, at: send, when: 'msg.recipients == 2 && msg.hosts == 1', then: refuse}]
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := &ruled{p, rules.Stranger, clock.Now, map[rules.Action]int{}}
+	door := intake.New(intake.Options{Gate: gate, Inbox: inbox.New(inbox.Options{Store: &inboxtest.Memory{}}), Clock: clock.Now})
+	a := parse(t, create(ofGroup()))
+	a.To = []string{"https://far.example/users/1", "https://far.example/users/2", "https://www.w3.org/ns/activitystreams#Public"}
+	if err := door.MaySend(t.Context(), intake.Sender{Actor: member, Account: "1"}, a, a.To[:1]); !errors.Is(err, intake.ErrRefused) {
+		t.Errorf("two people on one host, and everybody: %v", err)
+	}
+}
+
 // TestGroupsOfWhatPeopleHereSend: each group is counted for itself at send, and who sends in one is in it.
 func TestGroupsOfWhatPeopleHereSend(t *testing.T) {
 	clock := inboxtest.NewClock()
