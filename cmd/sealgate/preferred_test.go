@@ -18,7 +18,7 @@ func TestPreferred(t *testing.T) {
 			t.Fatalf("a message was answered %d", status)
 		}
 	}
-	usual := niceness(t, "/proc/self/stat")
+	usual := niceness(t, "/proc/thread-self/stat") // of whoever started it: all threads here but loops are alike
 	threads, err := filepath.Glob("/proc/" + strconv.Itoa(b.process.PID) + "/task/*/stat")
 	if err != nil {
 		t.Fatal(err)

@@ -194,8 +194,7 @@ func (g *gateway) openFront() error {
 	}
 	g.front = forward.NewServer(forward.ServerOptions{
 		Handler: g.relay.Handle, TrustedProxies: g.config.TrustedProxies, Limits: frontLimits(g.config.Limits),
-		Preferred: g.config.TLS.Mode == "off", // TLS is not on these threads
-		Log:       g.log, Metrics: g.metrics,
+		Log: g.log, Metrics: g.metrics,
 	})
 	operators, err := g.newPage()
 	if err != nil {

@@ -81,10 +81,13 @@ func serve(ctx context.Context, config configs.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	// The threads that serve clients keep a place in the scheduler each, half of all; as many are for all other work.
-	// What newGateway made has counted the processors before.
+	// The threads that serve clients keep a place in the scheduler each, half of all; as many are for all other work, which
+	// they go before. What newGateway made has counted the processors before.
 	if places := runtime.GOMAXPROCS(0); places <= runtime.NumCPU() { // tests come here again
 		runtime.GOMAXPROCS(2 * places)
+		if g.certificates == nil { // TLS is not on those threads
+			g.front.Prefer()
+		}
 	}
 	return g.run(ctx)
 }

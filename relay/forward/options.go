@@ -18,10 +18,8 @@ type ServerOptions struct {
 	// socket is always one of them.
 	TrustedProxies []netip.Prefix
 	Limits         Limits
-	// Preferred has the threads that serve plain connections go before all other threads of the process, for as long as it runs.
-	Preferred bool
-	Log       *slog.Logger          // nil: discarded
-	Metrics   prometheus.Registerer // nil: not registered
+	Log            *slog.Logger          // nil: discarded
+	Metrics        prometheus.Registerer // nil: not registered
 }
 
 // Limits bound what one client may take. What is not positive means the default.

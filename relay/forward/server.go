@@ -42,6 +42,7 @@ type Server struct {
 	serving   sync.WaitGroup // calls of Serve
 	running   sync.WaitGroup
 	cutting   bool // nobody is let in any more
+	preferred bool
 	quiet     chan struct{}
 	onceQuiet sync.Once
 }
@@ -64,6 +65,10 @@ func NewServer(o ServerOptions) *Server {
 	s.watch = sync.OnceValue(func() *watch { return newWatch(tickFor(shortest)) })
 	return s
 }
+
+// Prefer has the threads that serve plain connections go before all other threads of the process, for as long as it runs. Call it
+// before Serve.
+func (s *Server) Prefer() { s.preferred = true }
 
 // Serve serves l until ctx is done or Shutdown is called, and closes it; several calls with different
 // listeners may run at once. Connections outlive it: Shutdown ends them. It returns nil unless l fails.
@@ -135,18 +140,17 @@ func (s *Server) enlist(l net.Listener) (bool, error) {
 			return false, err
 		}
 		s.loops = ls
-		s.prefer()
+		if s.preferred {
+			s.prefer()
+		}
 	}
 	s.listeners[l] = struct{}{}
 	s.serving.Add(1)
 	return true, nil
 }
 
-// prefer has the loops go first if that was asked for, and can be done.
+// prefer has the loops go first if that can be done.
 func (s *Server) prefer() {
-	if !s.o.Preferred {
-		return
-	}
 	if err := s.loops.prefer(); err != nil {
 		s.log.Info("clients are not served before all other work: under overload ordinary requests take longer", "error", err)
 	}
