@@ -68,9 +68,12 @@ func FreeAddress(ctx context.Context) (string, error) {
 
 // Start runs the gateway and returns when it is ready. Stop it with Stop.
 func Start(ctx context.Context, o Options) (*Process, error) {
-	admin, err := FreeAddress(ctx)
-	if err != nil {
-		return nil, err
+	admin := o.Listen
+	for admin == o.Listen { // nobody listens there yet
+		var err error
+		if admin, err = FreeAddress(ctx); err != nil {
+			return nil, err
+		}
 	}
 	p := &Process{
 		URL: "http://" + o.Listen, Admin: "http://" + admin,
