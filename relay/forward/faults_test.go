@@ -91,12 +91,10 @@ func (j *journal) Write(p []byte) (int, error) {
 	return j.b.Write(p)
 }
 
-func (j *journal) has(s string) bool { return j.count(s) > 0 }
-
-func (j *journal) count(s string) int {
+func (j *journal) has(s string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return strings.Count(j.b.String(), s)
+	return strings.Contains(j.b.String(), s)
 }
 
 func journalOf(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

@@ -26,7 +26,6 @@ type hop struct {
 
 	pumped   chan struct{} // closed when the upload has ended
 	upErr    error         // of the upload, once pumped is closed
-	panicked any           // likewise
 	fault    atomic.Bool   // the client broke its upload off; upErr follows
 	arming   sync.Mutex    // headSeen and the limit that belongs to it
 	headSeen bool
@@ -188,7 +187,7 @@ func (h *hop) again(r reuse) bool {
 	return r == repeatable || h.l.untouched()
 }
 
-// lose gives the connection up and ends the upload. It panics if that has.
+// lose gives the connection up and ends the upload.
 func (h *hop) lose() {
 	if h.l == nil {
 		return
@@ -200,9 +199,6 @@ func (h *hop) lose() {
 	}
 	h.l.drop()
 	h.l = nil
-	if h.panicked != nil {
-		panic(h.panicked)
-	}
 }
 
 const maxInterims = 32
