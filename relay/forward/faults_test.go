@@ -91,10 +91,12 @@ func (j *journal) Write(p []byte) (int, error) {
 	return j.b.Write(p)
 }
 
-func (j *journal) has(s string) bool {
+func (j *journal) has(s string) bool { return j.count(s) > 0 }
+
+func (j *journal) count(s string) int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return strings.Contains(j.b.String(), s)
+	return strings.Count(j.b.String(), s)
 }
 
 func journalOf(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

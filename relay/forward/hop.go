@@ -26,6 +26,7 @@ type hop struct {
 
 	pumped   chan struct{} // closed when the upload has ended
 	upErr    error         // of the upload, once pumped is closed
+	panicked any           // likewise
 	fault    atomic.Bool   // the client broke its upload off; upErr follows
 	arming   sync.Mutex    // headSeen and the limit that belongs to it
 	headSeen bool
@@ -187,7 +188,7 @@ func (h *hop) again(r reuse) bool {
 	return r == repeatable || h.l.untouched()
 }
 
-// lose gives the connection up and ends the upload.
+// lose gives the connection up and ends the upload. It panics if that has.
 func (h *hop) lose() {
 	if h.l == nil {
 		return
@@ -199,6 +200,9 @@ func (h *hop) lose() {
 	}
 	h.l.drop()
 	h.l = nil
+	if h.panicked != nil {
+		panic(h.panicked)
+	}
 }
 
 const maxInterims = 32

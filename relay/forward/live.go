@@ -101,7 +101,7 @@ func (c *client) runLive() {
 	listening.Wait()
 }
 
-var errPanicked = errors.New("forward: the writer of a live reply panicked")
+var errPanicked = errors.New("forward: a part of the exchange panicked")
 
 func guardLive(log *slog.Logger, l *Live, run func(*Live)) (err error) {
 	defer func() {

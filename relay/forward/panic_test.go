@@ -1,6 +1,7 @@
 package forward_test
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"strings"
@@ -94,5 +95,78 @@ func TestAPanicLeavesNoLink(t *testing.T) {
 	case <-left:
 	case <-time.After(patience):
 		t.Error("it is still open")
+	}
+}
+
+// brittleListener's connections panic when they are read on behind "lo".
+type brittleListener struct{ net.Listener }
+
+func (l brittleListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return &brittleConn{Conn: c}, err
+}
+
+type brittleConn struct {
+	net.Conn
+	broken bool
+}
+
+func (c *brittleConn) Read(p []byte) (int, error) {
+	if c.broken {
+		panic("as a test")
+	}
+	n, err := c.Conn.Read(p)
+	c.broken = bytes.HasSuffix(p[:n], []byte("lo"))
+	return n, err
+}
+
+// A panic in the middle of an upload ends its exchange only, whether the reply has begun or not.
+func TestAPanicOfAnUploadEndsOneConnection(t *testing.T) {
+	t.Parallel()
+	logged := new(journal)
+	const early = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nearly"
+	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+		defer c.Close()
+		for head, err := readHead(c); err == nil; head, err = readHead(c) {
+			if strings.HasPrefix(head, "GET ") {
+				io.WriteString(c, ok)
+				continue
+			}
+			if strings.Contains(head, " /early ") {
+				io.WriteString(c, early)
+			}
+			io.Copy(io.Discard, c)
+		}
+	})
+	g := open(t, setup{
+		upstream: forward.UpstreamOptions{URL: urlOf(l)}, server: forward.ServerOptions{Log: journalOf(logged)},
+		wrap: func(l net.Listener) net.Listener { return brittleListener{l} },
+	}, nil)
+	other := dial(t, g.address)
+	ask := func() {
+		io.WriteString(other, next)
+		if b, same := readN(other, ok); !same {
+			t.Errorf("another client got %q", b)
+		}
+	}
+	ask()
+	c := dial(t, g.address)
+	io.WriteString(c, "POST /late HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhello")
+	if b, _ := io.ReadAll(c); !strings.HasPrefix(string(b), "HTTP/1.1 500 ") {
+		t.Errorf("before the reply: %q", b)
+	}
+	ask()
+	c = dial(t, g.address)
+	io.WriteString(c, "POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhel")
+	if b, same := readN(c, early); !same {
+		t.Errorf("the reply begins with %q", b)
+	}
+	io.WriteString(c, "lo")
+	if b, _ := io.ReadAll(c); len(b) > 0 {
+		t.Errorf("the reply goes on with %q", b)
+	}
+	ask()
+	if n := logged.count("handler panicked"); n != 2 {
+		t.Errorf("%d panics are logged", n)
 	}
 }

@@ -8,15 +8,18 @@ import (
 // pump sends the rest of the request body while the reply may already be on its way.
 func (h *hop) pump() {
 	defer close(h.pumped)
+	defer func() {
+		if h.panicked = recover(); h.panicked != nil { // lose goes on with it where panics are contained
+			h.breakOff(errPanicked)
+		}
+	}()
 	chunked := h.x.request().chunked
 	up := h.x.upload()
 	var frame []byte
 	for {
 		p, err := up.next()
 		if err != nil && !errors.Is(err, io.EOF) {
-			h.upErr = err
-			h.fault.Store(true)
-			_ = h.l.Conn.Close() // the upstream must not take the body for whole; readFinal notices
+			h.breakOff(err)
 			return
 		}
 		frame = frame[:0]
@@ -30,6 +33,13 @@ func (h *hop) pump() {
 			return
 		}
 	}
+}
+
+// breakOff ends an upload that cannot go on.
+func (h *hop) breakOff(err error) {
+	h.upErr = err
+	h.fault.Store(true)
+	_ = h.l.Conn.Close() // the upstream must not take the body for whole; readFinal notices
 }
 
 // appendFrame writes p as a chunk, or the end of the body.
