@@ -25,16 +25,18 @@ type loop struct {
 	wires map[int32]*wire
 	stop  bool
 
-	posted atomic.Pointer[task] // to be run, the newest first
-	rested []*task              // have run for long; the loop's own
-	events [128]unix.EpollEvent
-	hit    [128]*wire
+	posted  atomic.Pointer[task] // to be run, the newest first
+	posting sync.WaitGroup       // calls of post
+	rested  []*task              // have run for long; the loop's own
+	events  [128]unix.EpollEvent
+	hit     [128]*wire
 }
 
 // loops are those of one server.
 type loops struct {
-	all  []*loop
-	last atomic.Uint32
+	all   []*loop
+	last  atomic.Uint32
+	ended sync.Once
 }
 
 func newLoops(n int) (*loops, error) {
@@ -53,14 +55,16 @@ func newLoops(n int) (*loops, error) {
 // next returns the loops in turn.
 func (ls *loops) next() *loop { return ls.all[ls.last.Add(1)%uint32(len(ls.all))] }
 
-// close ends the threads. No task is left.
+// close ends the threads. No task is left. It may be called again.
 func (ls *loops) close() {
 	if ls == nil {
 		return
 	}
-	for _, l := range ls.all {
-		l.close()
-	}
+	ls.ended.Do(func() { // descriptors that are closed twice are somebody else's
+		for _, l := range ls.all {
+			l.close()
+		}
+	})
 }
 
 func newLoop() (*loop, error) {
@@ -93,7 +97,8 @@ func (l *loop) close() {
 	l.mu.Unlock()
 	l.ring()
 	<-l.ended
-	_, _ = unix.Close(l.epoll), unix.Close(l.bell) // nobody rings: no task is left
+	l.posting.Wait() // a task that was posted may have run and ended before who posted it rings
+	_, _ = unix.Close(l.epoll), unix.Close(l.bell)
 }
 
 // ring wakes the loop. The bell is never read: each write is a change.
@@ -102,6 +107,8 @@ func (l *loop) ring() { _, _ = unix.Write(l.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0}
 // post has the loop run t, from any goroutine. There is no lock: who loses its processor while it holds one makes all others
 // queue for it, and the loop among them.
 func (l *loop) post(t *task) {
+	l.posting.Add(1)
+	defer l.posting.Done()
 	for {
 		newest := l.posted.Load()
 		t.older = newest

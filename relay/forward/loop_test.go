@@ -146,3 +146,45 @@ func TestWireWritesAll(t *testing.T) {
 		}
 	})
 }
+
+// A loop closes its descriptors once: closed again, or rung, they would be somebody else's.
+func TestLoopsCloseOnce(t *testing.T) { //nolint:paralleltest // others would get the descriptors
+	ls, err := newLoops(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ls.close()
+	var others [4]int // the lowest that are free: the loop's among them
+	for i := range others {
+		if others[i], err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ls.close()
+	for _, fd := range others {
+		if _, err := unix.Read(fd, make([]byte, 8)); !errors.Is(err, unix.EAGAIN) {
+			t.Errorf("another's descriptor: %v, want one that is open and was not written to", err)
+		}
+		_ = unix.Close(fd)
+	}
+}
+
+// A loop that closes awaits who is about to ring.
+func TestCloseAwaitsWhoPosts(t *testing.T) {
+	t.Parallel()
+	ls, err := newLoops(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, closed := ls.next(), make(chan struct{})
+	l.posting.Add(1)
+	go func() { defer close(closed); ls.close() }()
+	<-l.ended
+	select {
+	case <-closed:
+		t.Error("the bell is gone, and somebody rings")
+	case <-time.After(20 * time.Millisecond):
+	}
+	l.posting.Done()
+	<-closed
+}

@@ -14,7 +14,7 @@ const (
 
 // Shutdown stops listening, answers what is on the way with Connection: close (over HTTP/2 with GOAWAY), lets
 // requests and tunnels finish until ctx is done, and cuts what is left; then it returns ctx's error. Serve
-// cannot be called again, nor Shutdown.
+// cannot be called again; Shutdown can, one call after the other.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopListening()
 	all := make(chan struct{})
