@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -18,15 +19,18 @@ import (
 	"github.com/sealgate/sealgate/cmd/demo/gateway"
 )
 
+// temporary is where an nginx keeps what it does not keep in memory.
+const temporary = `  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
+`
+
 // site is the upstream behind every front: 1 KiB, 100 KiB, and a place to post to.
 const site = `
 daemon off; worker_processes 1; pid {directory}/pid; error_log {directory}/error.log warn;
 events { worker_connections 4096; }
 http {
   access_log off; keepalive_requests 1000000000; client_max_body_size 2m; client_body_buffer_size 64k;
-  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
-  server { listen {address}; root {directory}/files;
+` + temporary + `  server { listen {address}; root {directory}/files;
     location = /inbox { return 202; } location = /post { return 200 "ok"; } }
 }
 `
@@ -37,13 +41,21 @@ daemon off; worker_processes 2; pid {directory}/pid; error_log {directory}/error
 worker_rlimit_nofile 20000; events { worker_connections 12000; }
 http {
   access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; client_max_body_size 2m; client_body_buffer_size 64k;
-  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
-  upstream instance { server {upstream}; keepalive 128; keepalive_requests 1000000000; }
+` + temporary + `  upstream instance { server {upstream}; keepalive 128; keepalive_requests 1000000000; }
   server { listen {address}; location / {
     proxy_pass http://instance; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;
     proxy_set_header X-Real-IP $remote_addr; } }
+}
+`
+
+// discard is an nginx that takes every POST, throws it away and says 202.
+const discard = `
+daemon off; worker_processes 2; pid {directory}/pid; error_log {directory}/error.log warn;
+events { worker_connections 1024; }
+http {
+  access_log off; keepalive_requests 1000000; client_max_body_size 2m;
+` + temporary + `  server { listen {address}; location / { return 202; } }
 }
 `
 
@@ -53,9 +65,7 @@ daemon off; worker_processes 2; pid {directory}/pid; error_log {directory}/error
 events { worker_connections 4096; }
 http {
   access_log off; keepalive_requests 1000000000; client_max_body_size 2m; client_body_buffer_size 64k;
-  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
-  proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+` + temporary + `  proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
   upstream instance { server {upstream}; keepalive 128; keepalive_requests 1000000000; }
   upstream gateway { server {gateway}; keepalive 1024; keepalive_requests 1000000000; }
   server { listen {address};
@@ -121,6 +131,9 @@ func spawn(ctx context.Context, address, directory, text string, command ...stri
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return front{}, fmt.Errorf("configure %s: %w", command[0], err)
 	}
+	if _, err := exec.LookPath(command[0]); err != nil {
+		return front{}, fmt.Errorf("%w: install it, or name it with --nginx or --caddy", err)
+	}
 	c := exec.Command(command[0], append(command[1:], path)...) //nolint:noctx // stop ends it
 	c.Stderr = os.Stderr
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
@@ -136,6 +149,24 @@ func spawn(ctx context.Context, address, directory, text string, command ...stri
 		return front{}, errors.Join(err, stop())
 	}
 	return front{address: address, pid: c.Process.Pid, stop: stop}, nil
+}
+
+// awaitListener returns when somebody accepts connections on address.
+func awaitListener(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if c, err := new(net.Dialer).DialContext(ctx, "tcp", address); err == nil {
+			return c.Close()
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", address, ctx.Err())
+		}
+	}
 }
 
 // openFront starts one of the proxies before upstream, each in a directory of its own.
@@ -170,9 +201,8 @@ func openGateway(ctx context.Context, o options, directory, address, upstream st
 	return front{address: address, pid: p.PID, stop: p.Stop}, nil
 }
 
-// openBefore starts nginx before a gateway and its instance.
-func openBefore(ctx context.Context, o options, directory, upstream, behind string) (front, error) {
-	directory = filepath.Join(directory, "before")
+// openNginx starts an nginx in a directory of its own.
+func openNginx(ctx context.Context, o options, directory, text string) (front, error) {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return front{}, fmt.Errorf("make a directory for nginx: %w", err)
 	}
@@ -180,8 +210,7 @@ func openBefore(ctx context.Context, o options, directory, upstream, behind stri
 	if err != nil {
 		return front{}, err
 	}
-	text := strings.ReplaceAll(fill(before, directory, address, upstream), "{gateway}", behind)
-	return spawn(ctx, address, directory, text, o.nginx, "-p", directory, "-c")
+	return spawn(ctx, address, directory, fill(text, directory, address, ""), o.nginx, "-p", directory, "-c")
 }
 
 // serveHTTPUtil is the standard library's reverse proxy, in a process of its own: file has its address

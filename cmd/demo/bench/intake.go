@@ -201,18 +201,10 @@ func (s *scene) close() error {
 
 // measureNginx runs a plain nginx with two workers for the same requests.
 func measureNginx(ctx context.Context, o options, directory string, requests [][]byte) (r result, err error) {
-	address, err := gateway.FreeAddress(ctx)
+	f, err := openNginx(ctx, o, filepath.Join(directory, "nginx"), discard)
 	if err != nil {
 		return r, err
 	}
-	directory = filepath.Join(directory, "nginx")
-	if err := os.MkdirAll(directory, 0o700); err != nil {
-		return r, fmt.Errorf("make a directory for nginx: %w", err)
-	}
-	stop, err := startNginx(ctx, o.nginx, directory, address)
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	return measure(ctx, address, o, requests)
+	defer func() { err = errors.Join(err, f.stop()) }()
+	return measure(ctx, f.address, o, requests)
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -39,7 +40,8 @@ func overload(ctx context.Context, o options, directory string, out io.Writer) (
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	if o.throughNginx {
-		f, err := openBefore(ctx, o, directory, s.site, s.host)
+		text := strings.NewReplacer("{upstream}", s.site, "{gateway}", s.host).Replace(before)
+		f, err := openNginx(ctx, o, filepath.Join(directory, "before"), text)
 		if err != nil {
 			return err
 		}
