@@ -20,12 +20,15 @@ func memTable(o Options) int64 { return max(minMemTable, 8*(o.MaxMessage+(64<<10
 // openBadger opens the engine with its memory kept small. Commit timestamps are
 // ours (managed mode), which is what lets reads stay on the last synced one.
 func openBadger(o Options, b badger.Options) (*badger.DB, error) {
+	if err := intact(b); err != nil {
+		return nil, err
+	}
 	db, err := badger.OpenManaged(b)
 	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
 		return nil, fmt.Errorf("%w: storage.encryption_key does not open %s; put the key back that made it", ErrKey, o.Path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the store %s (storage.path): %w", o.Path, err)
+		return nil, fmt.Errorf("open the store %s (storage.path): %w; unless the disk is full or unreadable, the store is damaged: move it away and restore the last backup", o.Path, err)
 	}
 	return db, nil
 }

@@ -1,0 +1,86 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/table"
+)
+
+// intact refuses a directory of the engine's that was copied or mended in part, before the engine sees it: without its
+// manifest it would delete every table as unknown and begin anew, without its key registry or with a table cut
+// short it would panic. The error wraps ErrDamaged. What else is wrong is left to the engine to say.
+func intact(o badger.Options) error {
+	listed, err := listedTables(o)
+	if err != nil || len(listed) == 0 {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(o.Dir, badger.KeyRegistryFileName)); errors.Is(err, fs.ErrNotExist) {
+		return damaged(o.Dir, badger.KeyRegistryFileName+" is missing")
+	}
+	for id := range listed {
+		name := table.NewFilename(id, o.Dir)
+		switch err := wholeTable(name); {
+		case errors.Is(err, fs.ErrNotExist):
+			return damaged(o.Dir, filepath.Base(name)+" is missing")
+		case errors.Is(err, errRecord):
+			return damaged(o.Dir, filepath.Base(name)+" is cut short or overwritten")
+		case err != nil:
+			return fmt.Errorf("look at the store (storage.path): %w", err)
+		}
+	}
+	return nil
+}
+
+// listedTables are those the manifest names. Others may be there: a table being written when the power went.
+func listedTables(o badger.Options) (map[uint64]badger.TableManifest, error) {
+	f, err := os.Open(filepath.Join(o.Dir, badger.ManifestFilename))
+	if errors.Is(err, fs.ErrNotExist) {
+		tables, err := filepath.Glob(filepath.Join(o.Dir, "*.sst"))
+		if err == nil && len(tables) > 0 {
+			err = damaged(o.Dir, badger.ManifestFilename+" is missing")
+		}
+		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the store (storage.path): %w", err)
+	}
+	defer f.Close() //nolint:errcheck // it is only read
+	manifest, _, err := badger.ReplayManifestFile(f, o.ExternalMagicVersion, o)
+	if err != nil {
+		return map[uint64]badger.TableManifest{}, nil //nolint:nilerr // the engine says it again
+	}
+	return manifest.Tables, nil
+}
+
+func damaged(path, what string) error {
+	return fmt.Errorf("%w: %s; put the file back, or move %s (storage.path) away and restore the last backup", ErrDamaged, what, path)
+}
+
+// wholeTable follows the lengths at a table's end, which the engine trusts: of the index's checksum, then of the index.
+func wholeTable(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // it is only read
+	end, err := f.Seek(0, io.SeekEnd)
+	for range 2 {
+		if end -= 4; err != nil || end < 0 {
+			return errors.Join(err, errRecord)
+		}
+		var length [4]byte
+		_, err = f.ReadAt(length[:], end)
+		end -= int64(binary.BigEndian.Uint32(length[:]))
+	}
+	if err == nil && end < 0 {
+		return errRecord
+	}
+	return err
+}
