@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Inherited are the listening sockets that whoever started the program opened for it (sd_listen_fds(3)),
@@ -22,7 +24,10 @@ type socket struct {
 
 const firstDescriptor = 3 // SD_LISTEN_FDS_START
 
-var errInherited = errors.New("inherited sockets (LISTEN_FDS)")
+var (
+	errInherited  = errors.New("inherited sockets (LISTEN_FDS)")
+	errNoListener = errors.New("nothing that listens; systemd passes what does with ListenStream= and without Accept=yes")
+)
 
 // Inherit takes the sockets that LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES describe for the process pid;
 // none when they are not set or meant for another process. lookup is os.LookupEnv. Call it once.
@@ -56,8 +61,8 @@ func Inherit(pid int, lookup func(string) (string, bool)) (*Inherited, error) {
 func listenerOf(fd int) (net.Listener, error) {
 	syscall.CloseOnExec(fd)
 	f := os.NewFile(uintptr(fd), "inherited")
-	if f == nil {
-		return nil, os.ErrInvalid
+	if listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || listens == 0 {
+		return nil, errors.Join(errNoListener, err, f.Close())
 	}
 	l, err := net.FileListener(f)
 	return l, errors.Join(err, f.Close())

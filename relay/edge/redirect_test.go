@@ -1,11 +1,14 @@
 package edge_test
 
 import (
+	"errors"
 	"net"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/valyala/fasthttp"
+	"golang.org/x/sys/unix"
 
 	"github.com/sealgate/sealgate/relay/edge"
 )
@@ -73,6 +76,39 @@ func TestInheritNothing(t *testing.T) {
 		if err == nil {
 			t.Errorf("LISTEN_FDS=%q was taken", count)
 		}
+	}
+}
+
+// TestInheritWhatListens: what is no listening socket is refused with the cure, before anything waits on it.
+func TestInheritWhatListens(t *testing.T) {
+	f := func(what string, kind int, listens bool) {
+		t.Helper()
+		fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
+		if err == nil {
+			err = unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+		}
+		if listens {
+			err = errors.Join(err, unix.Listen(fd, 1))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := edge.ListenerOf(fd)
+		switch {
+		case err == nil && !listens:
+			t.Errorf("%s was taken", what)
+		case err != nil && (listens || !strings.Contains(err.Error(), "ListenStream=")):
+			t.Errorf("%s: %v", what, err)
+		}
+		if err == nil {
+			_ = l.Close()
+		}
+	}
+	f("a listener", unix.SOCK_STREAM, true)
+	f("a socket that was never told to listen", unix.SOCK_STREAM, false)
+	f("datagrams", unix.SOCK_DGRAM, false)
+	if _, err := edge.ListenerOf(1 << 20); err == nil {
+		t.Error("a descriptor that is closed was taken")
 	}
 }
 
