@@ -68,6 +68,19 @@ func TestKeysVerify(t *testing.T) {
 	}
 }
 
+// TestKeysVerifyFindsARewrittenLog: behind the log that somebody kept, what the gateway tells since must continue it. One that was
+// written anew meanwhile, with the same key and unbroken in itself, does not.
+func TestKeysVerifyFindsARewrittenLog(t *testing.T) {
+	kept, rewritten := logFile(t, 4), logFile(t, 6)
+	if code, _, errs := verify(t, rewritten); code != exitOK {
+		t.Fatalf("in itself: %d %q", code, errs)
+	}
+	code, _, errs := verify(t, append(kept, rewritten[2:]...))
+	if code != exitFailure || !strings.Contains(errs, "entry 5 does not continue entry 4") {
+		t.Errorf("behind the one that was kept: %d %q", code, errs)
+	}
+}
+
 func TestKeysVerifyRefuses(t *testing.T) {
 	other := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	for name, c := range map[string]struct {
