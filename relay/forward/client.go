@@ -171,6 +171,9 @@ func (c *client) serveOne() bool {
 	}
 	defer c.discharge()
 	c.expectReply()
+	if c.task != nil {
+		c.task.later = false
+	}
 	w.begin(c)
 	c.handle()
 	w.end()

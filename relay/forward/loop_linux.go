@@ -13,8 +13,9 @@ import (
 )
 
 // loop is a thread that waits for many sockets at once and runs the tasks that wait for them, one at a time, each until it must
-// wait again. The kernel wakes it where a processor is free; goroutines that wait for Go's own poller share one thread, which is
-// woken for all of them and may have to queue for its processor while another has nothing to do.
+// wait again. Those that need nothing but wires go first: an ordinary request does not queue behind a flood of others. The kernel
+// wakes the thread where a processor is free; goroutines that wait for Go's own poller share one thread, which is woken for all
+// of them and may have to queue for its processor while another has nothing to do.
 type loop struct {
 	epoll  int
 	bell   int // an eventfd
@@ -27,10 +28,13 @@ type loop struct {
 
 	posted  atomic.Pointer[task] // to be run, the newest first
 	posting sync.WaitGroup       // calls of post
-	rested  []*task              // have run for long; the loop's own
-	events  [128]unix.EpollEvent
-	hit     [128]*wire
+	turns   []*task              // others go before them, and then in this order; the loop's own
+	events  [1024]unix.EpollEvent
+	hit     [1024]*wire
 }
+
+// few is how many turns are taken before the loop looks who else has come.
+const few = 8
 
 // loops are those of one server.
 type loops struct {
@@ -122,16 +126,23 @@ func (l *loop) post(t *task) {
 	}
 }
 
-// due appends to the list who is to be run, the oldest first.
-func (l *loop) due(list []*task) []*task {
+// admit gives who was posted a turn, the oldest first.
+func (l *loop) admit() {
+	before := len(l.turns)
 	for t := l.posted.Swap(nil); t != nil; {
-		list = append(list, t)
+		l.turns = append(l.turns, t)
 		t, t.older = t.older, nil
 	}
-	slices.Reverse(list)
-	list = append(list, l.rested...)
-	l.rested = l.rested[:0]
-	return list
+	slices.Reverse(l.turns[before:])
+}
+
+// takeTurns has a few of the turns taken.
+func (l *loop) takeTurns() {
+	n := min(len(l.turns), few)
+	for i := range n { // there may be more turns afterwards
+		l.turns[i].resume()
+	}
+	l.turns = slices.Delete(l.turns, 0, n)
 }
 
 // run tells its thread, and ends with it.
@@ -139,7 +150,6 @@ func (l *loop) run(thread chan<- int) {
 	runtime.LockOSThread()
 	thread <- unix.Gettid()
 	defer close(l.ended)
-	var due []*task
 	for {
 		n := l.wait()
 		l.mu.Lock()
@@ -151,17 +161,14 @@ func (l *loop) run(thread chan<- int) {
 		if stop {
 			return
 		}
-		due = l.due(due[:0])
+		l.admit()
 		for i, w := range l.hit[:n] {
 			if w != nil {
 				l.tell(w, l.events[i].Events)
 			}
 		}
-		for _, t := range due {
-			t.resume()
-		}
 		clear(l.hit[:n])
-		clear(due)
+		l.takeTurns()
 	}
 }
 
@@ -172,7 +179,7 @@ const moment = 100_000
 // scheduler, which would look for other work for the processor, and then for as long as it takes.
 func (l *loop) wait() int {
 	forever := -1
-	if len(l.rested) > 0 {
+	if len(l.turns) > 0 {
 		forever = 0
 	}
 	for {
@@ -188,7 +195,16 @@ func (l *loop) wait() int {
 	}
 }
 
-// tell runs who waited for what happened.
+// wake runs t, or has it wait for its turn.
+func (l *loop) wake(t *task) {
+	if t.later {
+		l.turns = append(l.turns, t)
+		return
+	}
+	t.resume()
+}
+
+// tell wakes who waited for what happened.
 func (l *loop) tell(w *wire, events uint32) {
 	const (
 		ended    = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
@@ -243,7 +259,8 @@ type task struct {
 	goApart func() // runApart; made once, for nothing is allocated on the loop for it
 	failed  any    // what apart panicked with
 
-	spent int // attempts to read or write since it was resumed
+	later bool // did something aside for its last request: whoever did not goes before; the loop's own
+	spent int  // attempts to read or write since it was resumed
 }
 
 const quantum = 32 // attempts before others have their turn
@@ -285,7 +302,7 @@ func (t *task) asideBy(start func(f func()), f func()) {
 		f()
 		return
 	}
-	t.apart, t.on = f, false
+	t.apart, t.on, t.later = f, false, true
 	start(t.goApart)
 	t.yield(struct{}{})
 	failed := t.failed
@@ -316,7 +333,7 @@ func (t *task) spend() {
 		return
 	}
 	if t.spent++; t.spent > quantum {
-		t.loop.rested = append(t.loop.rested, t)
+		t.loop.turns = append(t.loop.turns, t)
 		t.yield(struct{}{})
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -71,8 +73,46 @@ func TestTasksTakeTurns(t *testing.T) {
 		close(done)
 	})
 	<-done
-	if seen < 0 || seen > 2*quantum {
+	if seen < 0 || seen > 3*quantum {
 		t.Errorf("the other had its turn after %d of %d steps", seen, steps)
+	}
+}
+
+// Who needs nothing but wires goes before those who did something aside, however many had come before; and these have their turn.
+func TestOrdinaryTasksGoFirst(t *testing.T) {
+	t.Parallel()
+	const many = 10 * few
+	l := oneLoop(t)
+	var order []int // the loop's, until all are done
+	var waiting, done sync.WaitGroup
+	far := make([]net.Conn, many+1)
+	for n := range far {
+		k := l.newTask()
+		var w *wire
+		w, far[n] = pipe(t, k)
+		waiting.Add(1)
+		done.Add(1)
+		k.start(func() {
+			defer done.Done()
+			if n < many {
+				k.aside(func() {})
+			}
+			waiting.Done()
+			w.Read(make([]byte, 1))
+			order = append(order, n)
+		})
+	}
+	waiting.Wait()
+	held, release := make(chan struct{}), make(chan struct{})
+	l.newTask().start(func() { close(held); <-release })
+	<-held
+	for _, c := range far {
+		io.WriteString(c, "x")
+	}
+	close(release)
+	done.Wait()
+	if order[0] != many || len(order) != many+1 || !slices.IsSorted(order[1:]) {
+		t.Errorf("served in the order %v, want %d first and then as they came", order, many)
 	}
 }
 

@@ -159,7 +159,7 @@ func (m *waiter) wait() {
 	<-m.c
 }
 
-// signal has whoever waits look again. On the thread of loop at it runs a task of that loop at once.
+// signal has whoever waits look again. On the thread of loop at, a task of that loop may run before it returns.
 func (s *side) signal(ready *waiter, at *loop) {
 	m := s.state.Swap(ready)
 	switch {
@@ -167,7 +167,7 @@ func (s *side) signal(ready *waiter, at *loop) {
 	case m.t == nil:
 		m.c <- struct{}{} // it has room: one who waits is told once
 	case m.t.loop == at:
-		m.t.resume()
+		at.wake(m.t)
 	default:
 		m.t.loop.post(m.t)
 	}
