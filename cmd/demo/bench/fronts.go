@@ -78,6 +78,9 @@ const caddyfile = `
 {
 	admin off
 	auto_https off
+	log {
+		level ERROR
+	}
 	servers {
 		timeouts {
 			idle 10m
