@@ -65,7 +65,7 @@ var requests = []wire{
 	},
 	{
 		name:  "spoofed forwarded headers go",
-		send:  "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nx-forwarded-proto: https\r\nX-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Forwarded-Host: evil\r\nX_Forwarded_For: 6.6.6.6\r\nX-Real_Ip: 6.6.6.6\r\nX: 1\r\n\r\n",
+		send:  "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nx-forwarded-proto: https\r\nX-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Forwarded-Host: evil\r\nX_Forwarded_For: 6.6.6.6\r\nX-Real_Ip: 6.6.6.6\r\nx_forwarded-proto: https\r\nX-Forwarded_Host: evil\r\nX: 1\r\n\r\n",
 		reply: ok, returns: ok, reaches: "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n",
 	},
 	{
@@ -78,6 +78,18 @@ var requests = []wire{
 		name: "what a trusted proxy forgot is set", trusted: true,
 		send:    "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 9.9.9.9, 127.0.0.7\r\n\r\n",
 		reaches: "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 9.9.9.9, 127.0.0.7, 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Real-IP: 9.9.9.9\r\n\r\n",
+		reply:   ok, returns: ok,
+	},
+	{
+		name: "a trusted proxy that says only how it was asked", trusted: true,
+		send:    "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\r\n",
+		reaches: "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 127.0.0.1\r\nX-Real-IP: 127.0.0.1\r\n\r\n",
+		reply:   ok, returns: ok,
+	},
+	{
+		name: "a trusted proxy that says only by whom", trusted: true,
+		send:    "GET / HTTP/1.1\r\nHost: a\r\nX-Real-IP: 9.9.9.9\r\nX-Forwarded-For:\r\n\r\n",
+		reaches: "GET / HTTP/1.1\r\nHost: a\r\nX-Real-IP: 9.9.9.9\r\nX-Forwarded-For:127.0.0.1\r\nX-Forwarded-Proto: http\r\n\r\n",
 		reply:   ok, returns: ok,
 	},
 	{
@@ -113,6 +125,11 @@ var replies = []wire{
 	{
 		name:    "hop-by-hop",
 		reply:   "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: 1\r\nContent-Length: 2\r\nUpgrade: h2\r\n\r\nok",
+		returns: ok,
+	},
+	{
+		name:    "hop-by-hop without Connection",
+		reply:   "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nTE: trailers\r\nContent-Length: 2\r\nUpgrade: h2\r\n\r\nok",
 		returns: ok,
 	},
 	{
