@@ -38,7 +38,7 @@ type body struct {
 	progress int
 	got      int // since the limit was armed
 
-	err      error       // the first; the body ends with it
+	err      error       // the first, or io.EOF; the body ends with it
 	lines    []byte      // the trailers
 	consumed atomic.Bool // the last byte has been taken from the connection
 }
@@ -81,11 +81,9 @@ func (b *body) next() ([]byte, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	p, err := b.step()
-	if err != nil && b.framing != noBody {
-		b.err = err
-	}
-	return p, err
+	var p []byte
+	p, b.err = b.step()
+	return p, b.err
 }
 
 func (b *body) step() ([]byte, error) {

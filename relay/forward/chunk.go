@@ -40,7 +40,6 @@ func (b *body) nextSize() error {
 		if len(line) != 0 {
 			return errChunk
 		}
-		b.inChunk = false
 	}
 	line, err := b.line(maxChunkLine)
 	if err != nil {

@@ -50,7 +50,7 @@ func TestEditedDocuments(t *testing.T) {
 		},
 		{
 			name: "chunked", send: ask + "\r\n",
-			reply:   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: t\r\nAccept-Ranges: bytes\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+			reply:   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: t\r\nAccept-Ranges: bytes\r\nContent-MD5: x\r\nDigest: x\r\nContent-Digest: x\r\nRepr-Digest: x\r\nTrailer: A\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
 			returns: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: t\r\n" + open + "ETag: " + tagOfHello + "\r\n\r\nHELLO",
 		},
 		{

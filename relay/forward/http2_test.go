@@ -375,7 +375,7 @@ func TestHTTP2Replies(t *testing.T) {
 		trailer       http.Header
 	}{
 		"as it is": {
-			"GET", "HTTP/1.1 404 Gone Fishing\r\nX-Two: a\r\nx-two: b\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 1\r\nContent-Length: 6\r\n\r\n<html>",
+			"GET", "HTTP/1.1 404 Gone Fishing\r\nX-Two: a\r\nx-two: b\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 1\r\nTE: trailers\r\nUpgrade: h2c\r\nContent-Length: 6\r\n\r\n<html>",
 			404,
 			http.Header{"X-Two": {"a", "b"}, "Content-Length": {"6"}},
 			"<html>", nil,
@@ -477,7 +477,9 @@ func TestHTTP2Streams(t *testing.T) {
 	up := serveScript(t, "tcp", func(c net.Conn, _ int) {
 		defer c.Close()
 		br := bufio.NewReader(c)
-		headOf(br)
+		if head, _ := headOf(br); !strings.Contains(head, "\r\ntransfer-encoding: chunked\r\ntrailer: X-Forwarded-For, X-Sum\r\n") {
+			t.Errorf("the instance got %q", head)
+		}
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 		for range 3 {
 			size, _ := br.ReadString('\n')

@@ -37,6 +37,9 @@ func TestAskThatDoesNotFit(t *testing.T) {
 	if n == 0 || n == len(large) || err != nil || len(r.buffered()) > 0 {
 		t.Fatalf("%d bytes went out, %v, %d came back", n, err, len(r.buffered()))
 	}
+	if m, err := r.ask(large[n:]); m != 0 || err != nil || len(r.buffered()) > 0 {
+		t.Fatalf("%d bytes more went out, %v, %d came back", m, err, len(r.buffered()))
+	}
 	go func() {
 		peer, err := l.Accept()
 		if err != nil {

@@ -99,6 +99,7 @@ var badChunks = map[string]string{
 	"folded trailer":          "0\r\nX: 1\r\n 2\r\n\r\n",
 	"mostly framing":          strings.Repeat("1;"+strings.Repeat("a", 1000)+"\r\na\r\n", 30) + "0\r\n\r\n",
 	"too many trailers":       "0\r\n" + strings.Repeat("X: 1\r\n", 100) + "\r\n",
+	"long trailers together":  "0\r\n" + strings.Repeat("X: "+strings.Repeat("a", 3000)+"\r\n", 6) + "\r\n",
 	"trailers over the limit": "0\r\nX: " + strings.Repeat("a", 20000) + "\r\n\r\n",
 }
 

@@ -379,6 +379,33 @@ func peakHeap() uint64 {
 	return m.HeapSys
 }
 
+// TestIdleConnectionsHoldNoBuffers: a kept connection that is silent costs little memory.
+func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
+	const n, buffer = 400, 16 << 10
+	g := open(t, setup{
+		server:   forward.ServerOptions{Limits: forward.Limits{ConnectionsPerClient: n}},
+		upstream: forward.UpstreamOptions{URL: urlOf(serveScript(t, "tcp", answerAnything))},
+	}, nil)
+	before := heapInUse()
+	for range n {
+		c := dial(t, g.address)
+		io.WriteString(c, next)
+		if b, same := readN(c, ok); !same {
+			t.Fatalf("got %q", b)
+		}
+	}
+	eventually(t, "their buffers are free", func() bool { return heapInUse() < before+n*buffer/2 })
+}
+
+// heapInUse returns what is reachable, roughly.
+func heapInUse() uint64 {
+	runtime.GC()
+	runtime.GC() // what pools keep goes after the second
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
 // floods are clients who take their time, each in its own way, and the limit that ends them.
 var floods = []struct{ name, send, limit string }{
 	{"slow heads", "GET / HTTP/1.1\r\nHost: ", "header_timeout"},

@@ -96,9 +96,6 @@ func cutLast(list []byte) (rest, last []byte) {
 
 // parseHop reads an address, with or without a port.
 func parseHop(b []byte) (netip.Addr, bool) {
-	if len(b) > 64 {
-		return netip.Addr{}, false
-	}
 	s := unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // nothing keeps it: a zone is copied, an error dropped
 	if a, err := netip.ParseAddr(s); err == nil {
 		return a.Unmap().WithZone(""), true

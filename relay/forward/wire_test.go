@@ -44,6 +44,17 @@ var requests = []wire{
 	simple("POST with length zero", "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n"),
 	simple("forbidden name in Trailer", "GET / HTTP/1.1\r\nHost: a\r\nTrailer: Authorization, Host\r\n"),
 	simple("signature headers", "GET / HTTP/1.1\r\nHost: a\r\nDate: Sun, 22 Nov 2026 21:27:18 GMT\r\nSignature: keyId=\"https://x/#k\",headers=\"(request-target) host\"\r\n"),
+	simple("whitespace around a length", "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: \t 0 \t\r\n"),
+	{
+		name: "whitespace around what counts", trusted: true,
+		send:    "POST / HTTP/1.1\r\nHost: \ta \t\r\nTransfer-Encoding: \tchunked \t\r\nConnection: x-hop\t ,\t close\t\r\nX-Hop: 1\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		reaches: "POST / HTTP/1.1\r\nHost: \ta \t\r\nTransfer-Encoding: \tchunked \t\r\n" + added + "\r\n3\r\nabc\r\n0\r\n\r\n",
+		reply:   ok, returns: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", ends: true,
+	},
+	{
+		name: "HTTP/1.0 has no upgrades", send: "GET / HTTP/1.0\r\nHost: a\r\nConnection: Upgrade, keep-alive\r\nUpgrade: foo\r\n\r\n",
+		reaches: "GET / HTTP/1.1\r\nHost: a\r\n", reply: ok, returns: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok",
+	},
 	{
 		name: "empty line before the request", send: "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
 		reaches: "GET / HTTP/1.1\r\nHost: a\r\n", reply: ok, returns: ok,
@@ -131,6 +142,15 @@ var replies = []wire{
 		name:    "hop-by-hop without Connection",
 		reply:   "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nTE: trailers\r\nContent-Length: 2\r\nUpgrade: h2\r\n\r\nok",
 		returns: ok,
+	},
+	{
+		name:    "an upgrade nobody asked for is offered",
+		reply:   "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nUpgrade: h2,h2c\r\nConnection: Upgrade, Keep-Alive\r\n\r\nok",
+		returns: ok,
+	},
+	{
+		name: "426 without its line", reply: "HTTP/1.1 426 Upgrade Required\r\nUpgrade: foo\r\nContent-Length: 0\r\n\r\n",
+		returns: "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n",
 	},
 	{
 		name: "upstream closes after", closes: true,
