@@ -389,9 +389,11 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 	before := heapInUse()
 	for range n {
 		c := dial(t, g.address)
-		io.WriteString(c, next)
-		if b, same := readN(c, ok); !same {
-			t.Fatalf("got %q", b)
+		for range 3 {
+			io.WriteString(c, next)
+			if b, same := readN(c, ok); !same {
+				t.Fatalf("got %q", b)
+			}
 		}
 	}
 	eventually(t, "their buffers are free", func() bool { return heapInUse() < before+n*buffer/2 })
