@@ -25,6 +25,9 @@ func shout(u *forward.Upstream) fasthttp.RequestHandler {
 	}
 }
 
+// tagOfHundred is the entity tag of a hundred X.
+const tagOfHundred = `"uQqgcwHoDRkTfp9pxayDZYdi"`
+
 // tagOfHello is the entity tag of "HELLO".
 const tagOfHello = `"NzPNl3_46xi5hzV-Is7Zn0YJ"`
 
@@ -57,6 +60,24 @@ func TestEditedDocuments(t *testing.T) {
 			name: "close-delimited", send: ask + "\r\n", closes: true,
 			reply:   "HTTP/1.1 200 OK\r\nContent-Type: t\r\n\r\nhello",
 			returns: "HTTP/1.1 200 OK\r\nContent-Type: t\r\n" + open + "Content-Length: 5\r\nETag: " + tagOfHello + "\r\n\r\nHELLO",
+		},
+		{
+			name: "the client has anything", send: "GET / HTTP/1.1\r\nIf-None-Match: *\r\nHost: a\r\nIf-Match: x\r\nif-unmodified-since: x\r\nIF-RANGE: x\r\n\r\n", reply: hello,
+			returns: "HTTP/1.1 304 Not Modified\r\nContent-Type: t\r\netag: " + tagOfHello + "\r\nVary: Accept\r\nCache-Control: max-age=180\r\n" + open + "\r\n",
+		},
+		{
+			name: "the client has part of the tag", send: "GET / HTTP/1.1\r\nIf-None-Match: " + tagOfHello[:10] + ", W/, W" + tagOfHello + "\r\nHost: a\r\n\r\n",
+			reply: hello, returns: edited + "HELLO",
+		},
+		{
+			name: "as large as may be", send: ask + "\r\n",
+			reply:   "HTTP/1.1 200 OK\r\nContent-Length: 100\r\nContent-Type: t\r\nContent-Encoding: identity\r\nETag: 1\r\nETag: 2\r\n\r\n" + long[1:],
+			returns: "HTTP/1.1 200 OK\r\nContent-Length: 100\r\nContent-Type: t\r\nContent-Encoding: identity\r\nETag: " + tagOfHundred + "\r\n" + open + "\r\n" + strings.ToUpper(long[1:]),
+		},
+		{
+			name: "as large as may be, chunked", send: ask + "\r\n",
+			reply:   "HTTP/1.1 200 OK\r\nContent-Type: t\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n" + long[1:] + "\r\n0\r\n\r\n",
+			returns: "HTTP/1.1 200 OK\r\nContent-Type: t\r\nContent-Length: 100\r\n" + open + "ETag: " + tagOfHundred + "\r\n\r\n" + strings.ToUpper(long[1:]),
 		},
 		same("declined", "HTTP/1.1 200 OK\r\nContent-Type: t\r\nETag: \"up\"\r\nContent-Length: 2\r\n\r\n-a"),
 		same("declined by header", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab"),

@@ -44,6 +44,7 @@ var requests = []wire{
 	simple("POST with length zero", "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n"),
 	simple("forbidden name in Trailer", "GET / HTTP/1.1\r\nHost: a\r\nTrailer: Authorization, Host\r\n"),
 	simple("signature headers", "GET / HTTP/1.1\r\nHost: a\r\nDate: Sun, 22 Nov 2026 21:27:18 GMT\r\nSignature: keyId=\"https://x/#k\",headers=\"(request-target) host\"\r\n"),
+	simple("a head larger than a buffer", "GET / HTTP/1.1\r\nHost: a\r\nA: "+strings.Repeat("a", 30_000)+"\r\n"),
 	simple("whitespace around a length", "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: \t 0 \t\r\n"),
 	{
 		name: "whitespace around what counts", trusted: true,
@@ -108,6 +109,10 @@ var requests = []wire{
 		reaches: "GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1; b=2\r\n", reply: ok, returns: ok,
 	},
 	{
+		name: "own cookie among what is none", send: "GET / HTTP/1.1\r\nHost: a\r\nCookie: a=__Host-sealgate;; __Host-sealgate ;__host-sealgate=1;b=2;\r\n\r\n",
+		reaches: "GET / HTTP/1.1\r\nHost: a\r\nCookie: a=__Host-sealgate; __host-sealgate=1; b=2\r\n", reply: ok, returns: ok,
+	},
+	{
 		name: "HTTP/1.0 closes", send: "GET / HTTP/1.0\r\nHost: a\r\n\r\n", reaches: "GET / HTTP/1.1\r\nHost: a\r\n",
 		reply: ok, returns: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", ends: true,
 	},
@@ -126,6 +131,11 @@ var requests = []wire{
 }
 
 var replies = []wire{
+	{
+		name:    "a head larger than a buffer",
+		reply:   "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 100_000) + "\r\nContent-Length: 2\r\n\r\nok",
+		returns: "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 100_000) + "\r\nContent-Length: 2\r\n\r\nok",
+	},
 	{
 		name:    "order, casing, duplicates, reason",
 		reply:   "HTTP/1.1 299 All  is \xe9 well\r\nserver: x\r\nB: 1\r\nSet-Cookie: a=1\r\nCONTENT-length: 2\r\ndate: never\r\nset-cookie: b=2\r\nB: 0\r\n\r\nok",
