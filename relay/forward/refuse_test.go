@@ -19,6 +19,7 @@ var ambiguous = map[string]string{
 	"a signed length":            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nabcde",
 	"an empty length":            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n",
 	"a huge length":              "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
+	"a long length":              "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + strings.Repeat("0", 19) + "\r\n\r\n",
 	"length with underscore":     "POST / HTTP/1.1\r\nHost: a\r\nContent_Length: 5\r\n\r\n",
 	"coding with underscore":     "POST / HTTP/1.1\r\nHost: a\r\nTransfer_Encoding: chunked\r\n\r\n",
 	"folded line":                "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n",

@@ -71,7 +71,7 @@ func TestReceivedRequestsAreNotRepeated(t *testing.T) {
 		method string
 		seen   int64
 		status string
-	}{{"POST", 2, "502"}, {"PATCH", 2, "502"}, {"GET", 3, "200"}, {"DELETE", 3, "200"}} {
+	}{{"POST", 2, "502"}, {"PATCH", 2, "502"}, {"get", 2, "502"}, {"GET", 3, "200"}, {"DELETE", 3, "200"}, {"OPTIONS", 3, "200"}, {"PUT", 3, "200"}, {"TRACE", 3, "200"}} {
 		for _, end := range []string{"closes", "resets"} {
 			t.Run(w.method+" "+end, func(t *testing.T) {
 				seen, status := askOneThatStops(t, w.method, end == "resets")

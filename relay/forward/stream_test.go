@@ -489,3 +489,44 @@ func TestAHalfClosedClientGetsItsReply(t *testing.T) {
 		}
 	}
 }
+
+// gathered is a connection whose writes go out in one piece before it reads.
+type gathered struct {
+	net.Conn
+	held []byte
+}
+
+func (g *gathered) Write(p []byte) (int, error) {
+	g.held = append(g.held, p...)
+	return len(p), nil
+}
+
+func (g *gathered) Read(p []byte) (int, error) {
+	if _, err := g.Conn.Write(g.held); err != nil {
+		return 0, err
+	}
+	g.held = nil
+	return g.Conn.Read(p)
+}
+
+// SetWriteDeadline is what ends a tls.Conn's writing; what is held goes out all the same.
+func (g *gathered) SetWriteDeadline(time.Time) error { return nil }
+
+// TestAHalfClosedTLSClientGetsItsReply: the end of a TLS connection may come with the last bytes before it, and in TLS 1.2 one read
+// returns both.
+func TestAHalfClosedTLSClientGetsItsReply(t *testing.T) {
+	t.Parallel()
+	up := serveScript(t, "tcp", answerAnything)
+	g := openSecure(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(up)}}, nil)
+	old := anyone("http/1.1")
+	old.MaxVersion = tls.VersionTLS12
+	c := tls.Client(&gathered{Conn: dial(t, g.address)}, old)
+	if err := c.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(c, next)
+	c.CloseWrite()
+	if b, same := readN(c, ok); !same || !atEnd(c) {
+		t.Errorf("got %q", b)
+	}
+}

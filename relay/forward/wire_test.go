@@ -45,6 +45,7 @@ var requests = []wire{
 	simple("forbidden name in Trailer", "GET / HTTP/1.1\r\nHost: a\r\nTrailer: Authorization, Host\r\n"),
 	simple("signature headers", "GET / HTTP/1.1\r\nHost: a\r\nDate: Sun, 22 Nov 2026 21:27:18 GMT\r\nSignature: keyId=\"https://x/#k\",headers=\"(request-target) host\"\r\n"),
 	simple("a head larger than a buffer", "GET / HTTP/1.1\r\nHost: a\r\nA: "+strings.Repeat("a", 30_000)+"\r\n"),
+	simple("the longest length", "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: "+strings.Repeat("0", 18)+"\r\n"),
 	simple("whitespace around a length", "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: \t 0 \t\r\n"),
 	{
 		name: "whitespace around what counts", trusted: true,
@@ -102,6 +103,18 @@ var requests = []wire{
 		name: "a trusted proxy that says only by whom", trusted: true,
 		send:    "GET / HTTP/1.1\r\nHost: a\r\nX-Real-IP: 9.9.9.9\r\nX-Forwarded-For:\r\n\r\n",
 		reaches: "GET / HTTP/1.1\r\nHost: a\r\nX-Real-IP: 9.9.9.9\r\nX-Forwarded-For:127.0.0.1\r\nX-Forwarded-Proto: http\r\n\r\n",
+		reply:   ok, returns: ok,
+	},
+	{
+		name: "a trusted proxy that says one thing, first", trusted: true,
+		send:    "GET / HTTP/1.1\r\nX-Forwarded-For: 9.9.9.9\r\nHost: a\r\n\r\n",
+		reaches: "GET / HTTP/1.1\r\nX-Forwarded-For: 9.9.9.9, 127.0.0.1\r\nHost: a\r\nX-Forwarded-Proto: http\r\nX-Real-IP: 9.9.9.9\r\n\r\n",
+		reply:   ok, returns: ok,
+	},
+	{
+		name: "a trusted proxy that says only who is real", trusted: true,
+		send:    "GET / HTTP/1.1\r\nHost: a\r\nX-Real-IP: 9.9.9.9\r\n\r\n",
+		reaches: "GET / HTTP/1.1\r\nHost: a\r\nX-Real-IP: 9.9.9.9\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n\r\n",
 		reply:   ok, returns: ok,
 	},
 	{
