@@ -24,6 +24,9 @@ type wire struct {
 
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
+// tokenBytes are those a method and a field's name may have (RFC 9110 §5.6.2).
+const tokenBytes = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 func simple(name, head string) wire {
 	return wire{name: name, send: head + "\r\n", reaches: head, reply: ok, returns: ok}
 }
@@ -45,12 +48,22 @@ var requests = []wire{
 	simple("forbidden name in Trailer", "GET / HTTP/1.1\r\nHost: a\r\nTrailer: Authorization, Host\r\n"),
 	simple("signature headers", "GET / HTTP/1.1\r\nHost: a\r\nDate: Sun, 22 Nov 2026 21:27:18 GMT\r\nSignature: keyId=\"https://x/#k\",headers=\"(request-target) host\"\r\n"),
 	simple("a head larger than a buffer", "GET / HTTP/1.1\r\nHost: a\r\nA: "+strings.Repeat("a", 30_000)+"\r\n"),
+	simple("every byte of a name", tokenBytes+" /p HTTP/1.1\r\nHost: a\r\n"+tokenBytes+": 1\r\n"),
+	simple("every byte of a host", "GET /p HTTP/1.1\r\nHost: !$%&'()*+,-.:;=[]_~0123456789azAZ\r\n"),
+	simple("absolute form over TLS", "GET HTTPS://o HTTP/1.1\r\nHost: a\r\n"),
+	simple("shortest absolute form", "GET http://o HTTP/1.1\r\nHost: a\r\n"),
 	simple("the longest length", "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: "+strings.Repeat("0", 18)+"\r\n"),
 	simple("whitespace around a length", "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: \t 0 \t\r\n"),
 	{
 		name: "whitespace around what counts", trusted: true,
 		send:    "POST / HTTP/1.1\r\nHost: \ta \t\r\nTransfer-Encoding: \tchunked \t\r\nConnection: x-hop\t ,\t close\t\r\nX-Hop: 1\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
 		reaches: "POST / HTTP/1.1\r\nHost: \ta \t\r\nTransfer-Encoding: \tchunked \t\r\n" + added + "\r\n3\r\nabc\r\n0\r\n\r\n",
+		reply:   ok, returns: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", ends: true,
+	},
+	{
+		name: "capitals", trusted: true,
+		send:    "POST / HTTP/1.1\r\nHOST: A\r\nTRANSFER-ENCODING: CHUNKED\r\nX-FORWARDED-FOR: 6.6.6.6\r\nX-FORWARDED-PROTO: https\r\nX-REAL-IP: 9.9.9.9\r\nKEEP-ALIVE: 1\r\nCONNECTION: KEEP-ALIVE, CLOSE\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		reaches: "POST / HTTP/1.1\r\nHOST: A\r\nTRANSFER-ENCODING: CHUNKED\r\nX-FORWARDED-FOR: 6.6.6.6, 127.0.0.1\r\nX-FORWARDED-PROTO: https\r\nX-REAL-IP: 9.9.9.9\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
 		reply:   ok, returns: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", ends: true,
 	},
 	{
@@ -181,8 +194,14 @@ var replies = []wire{
 	},
 	{
 		name:    "chunked with extensions and trailers",
-		reply:   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n3;a=b\r\nabc\r\n00A\r\n0123456789\r\n0\r\nX-T: 1\r\nx-t:2\r\n\r\n",
+		reply:   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n3;a=b\r\nabc\r\n00000000000000A\r\n0123456789\r\n0\r\nX-T: 1\r\nx-t:2\r\n\r\n",
 		returns: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n3\r\nabc\r\na\r\n0123456789\r\n0\r\nX-T: 1\r\nx-t:2\r\n\r\n",
+	},
+	{
+		name: "long extensions of long chunks", send: "GET / HTTP/1.0\r\nHost: a\r\n\r\n", ends: true,
+		reply: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
+			strings.Repeat("3e8;"+strings.Repeat("x", 1000)+"\r\n"+strings.Repeat("a", 1000)+"\r\n", 40) + "0\r\n\r\n",
+		returns: "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + strings.Repeat("a", 40_000),
 	},
 	{
 		name: "chunked to HTTP/1.0", send: "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", ends: true,
