@@ -167,6 +167,18 @@ func TestOwnAnswers(t *testing.T) {
 	}
 }
 
+// TestOldClientsAreToldNothing: HTTP/1.0 knows no 100 Continue, even if asked for it.
+func TestOldClientsAreToldNothing(t *testing.T) {
+	t.Parallel()
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: "http://127.0.0.1:1"}}, func(*forward.Upstream) fasthttp.RequestHandler { return own })
+	c := dial(t, g.address)
+	io.WriteString(c, "POST /echo HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+	c.(*net.TCPConn).CloseWrite()
+	if b, _ := readHead(c); !strings.HasPrefix(b, "HTTP/1.1 200 ") {
+		t.Errorf("got %q", b)
+	}
+}
+
 func own(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set("X-Target", string(ctx.Request.Header.RequestURI()))
 	ctx.Response.Header.Set("X-Client", forward.ClientAddr(ctx).String())
