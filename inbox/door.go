@@ -50,6 +50,7 @@ type visit struct {
 	invited bool // the context is known
 	learned bool // by it, that the group is joined
 	bound   bool // the group waits behind a request that is not dropped
+	spent   bool // its sender may not fill more of the mailbox
 	gone    Result
 }
 
@@ -87,6 +88,11 @@ func (v *visit) enter() (Result, error) {
 	if v.m.Fate == Kept {
 		return v.kept()
 	}
+	left, err := v.l.Share(v.m.Owner, v.m.Actor)
+	if err != nil {
+		return Result{}, err
+	}
+	v.spent = int64(len(v.m.Activity)) > left
 	if err := v.lookContext(); err != nil {
 		return Result{}, err
 	}
@@ -97,6 +103,8 @@ func (v *visit) enter() (Result, error) {
 	switch {
 	case behind != nil:
 		return v.wait(behind)
+	case v.spent:
+		return Result{Err: ErrFull}, nil
 	case v.m.Kind == "welcome":
 		return v.welcome()
 	case v.group.Joined > notJoined && v.group.has(v.m.Actor):
@@ -167,7 +175,7 @@ func (v *visit) behind() (*Waiting, error) {
 		if id == v.group.Waits {
 			v.bound = !w.Dropped
 		}
-		if v.learned && id == v.group.Waits {
+		if v.learned && !v.spent && id == v.group.Waits {
 			if queue, err := letGroupGo(v.l, v.m.Owner, &v.group, v.now, id); queue != nil || err != nil {
 				return queue, err
 			}

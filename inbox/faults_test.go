@@ -60,6 +60,13 @@ func (f faulty) Room(o inbox.Owner) (int64, error) {
 	return f.Ledger.Room(o)
 }
 
+func (f faulty) Share(o inbox.Owner, actor string) (int64, error) {
+	if err := f.next(); err != nil {
+		return 0, err
+	}
+	return f.Ledger.Share(o, actor)
+}
+
 // flaky is a store of whose Ledgers' calls one fails, after so many.
 type flaky struct {
 	*inboxtest.Memory

@@ -49,6 +49,10 @@ type Ledger interface {
 
 	// Room is how many more bytes o's mailbox takes.
 	Room(o Owner) (int64, error)
+
+	// Share is how many more bytes of an actor's may come for o: what of theirs is in the
+	// mailbox counts, and what waits (Stay), in this transaction too.
+	Share(o Owner, actor string) (int64, error)
 }
 
 // Books is what a Store must offer besides, so that messages can wait and it is

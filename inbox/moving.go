@@ -41,7 +41,7 @@ func (m *moving) move() (err error) {
 	}
 	for len(m.w.From) > 0 {
 		if again, err := m.takeOut(m.w.From[0]); err != nil || !again.IsZero() {
-			return errorOr(err, release(m.l, m.w, again))
+			return errorOr(err, m.later(again))
 		}
 		m.w.From = m.w.From[1:]
 	}
@@ -51,9 +51,19 @@ func (m *moving) move() (err error) {
 	}
 	m.w.First = n
 	if !again.IsZero() {
-		return release(m.l, m.w, again)
+		return m.later(again)
 	}
 	return erase(m.l, m.w)
+}
+
+// later lets go of the rest when there is room again.
+func (m *moving) later(again time.Time) error {
+	if again.After(m.now) {
+		if err := lasting(m.l, m.w); err != nil {
+			return err
+		}
+	}
+	return release(m.l, m.w, again)
 }
 
 // takeOut delivers what waits of the queue's group in a request, which waits on with

@@ -28,7 +28,8 @@ const Remembered = 8 * 24 * time.Hour
 // Another actor's use of the id does not count. ErrFull remembers nothing.
 //
 // Bounded. The activities of one owner never exceed the quota in bytes: a message
-// that would is ErrFull and later, smaller ones may still fit. A message expires
+// that would is ErrFull and later, smaller ones may still fit. So is one with a Fate
+// that would take its actor over their share of it, what waits counted. A message expires
 // once, between retention and retention plus a tenth after it was accepted (at
 // least a second): it leaves reads, Find and Usage, and gives back its quota, all
 // at the same moment of the store's clock.

@@ -2,7 +2,6 @@ package inbox
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -168,20 +167,28 @@ func (v *visit) wait(w *Waiting) (Result, error) {
 	case full:
 		return Result{Err: ErrFull}, nil
 	}
-	if err := v.l.SetRow(w.row(w.Next), encodeWaiting(v.m), w.life(v.d)); err != nil {
+	if err := put(v.l, w, v.m, v.now); err != nil {
 		return Result{}, err
 	}
-	w.Next, w.Messages, w.Bytes = w.Next+1, w.Messages+1, w.Bytes+size
 	if v.m.Actor != w.Actor && !w.Released() && !marked(w.Others, mark(v.m.Actor)) {
 		w.Others = append(w.Others, mark(v.m.Actor)...)
 	}
 	if v.m.Kind == "welcome" {
 		w.Welcomes++
 	}
-	if err := write(v.l, headRowOf(w.Owner, w.ID), w, w.life(v.d)); err != nil {
+	if err := write(v.l, headRowOf(w.Owner, w.ID), w, w.left(v.now)); err != nil {
 		return Result{}, err
 	}
 	return Result{Waits: true}, v.bind(w)
+}
+
+// put adds a message to w, whose own row is still to be written.
+func put(l Ledger, w *Waiting, m *Message, now time.Time) error {
+	if err := l.SetRow(w.row(w.Next), encodeWaiting(m, w.ends()), w.left(now)); err != nil {
+		return err
+	}
+	w.Next, w.Messages, w.Bytes = w.Next+1, w.Messages+1, w.Bytes+int64(len(m.Activity))
+	return nil
 }
 
 // overflow empties a request that a message of people here does not fit: they cannot send it again to one of many
@@ -199,17 +206,12 @@ func (v *visit) overflow(w *Waiting) error {
 	return countOut(v.l, w.Owner, 0, bytes)
 }
 
-// life is how long rows of w are kept; what is let go is removed when it has arrived.
-func (w *Waiting) life(d Door) time.Duration {
-	if w.Released() {
-		return 0
-	}
-	return d.Life
-}
-
-// overfills tells whether size more bytes are too many: for a request by its own
-// bounds, for what is being let go by the mailbox it goes to.
+// overfills tells whether size more bytes are too many: for their sender's share, for a
+// request by its own bounds, for what is being let go by the mailbox it goes to.
 func (v *visit) overfills(w *Waiting, size int64) (bool, error) {
+	if v.spent {
+		return true, nil
+	}
 	if w.Released() {
 		room, err := v.l.Room(w.Owner)
 		return w.Bytes+size > room, err
@@ -223,12 +225,46 @@ func (v *visit) overfills(w *Waiting, size int64) (bool, error) {
 	return false, v.makeRoom(0, size)
 }
 
-// left is how long rows of w are kept from now on.
+// left is how long rows of w are kept from now on; what is let go is removed when it has arrived.
 func (w *Waiting) left(now time.Time) time.Duration {
-	if w.Released() {
+	if w.ends().IsZero() {
 		return 0
 	}
 	return w.Ends.Sub(now)
+}
+
+// ends is when a message that is put into w now is forgotten, zero when it is not.
+func (w *Waiting) ends() time.Time {
+	if w.Released() {
+		return time.Time{}
+	}
+	return w.Ends
+}
+
+// lasting has what was put into w before it was let go be forgotten no more.
+func lasting(l Ledger, w *Waiting) error {
+	for n := w.First; n < w.Next && !w.Ends.IsZero(); n++ {
+		value, err := l.Row(w.row(n))
+		if err != nil {
+			return err
+		}
+		if value == nil {
+			continue
+		}
+		one, activity, err := splitWaiting(value)
+		if err != nil {
+			return err
+		}
+		if one.Ends.IsZero() {
+			break // it came afterwards, and so did the rest
+		}
+		one.Ends = time.Time{}
+		if err := l.SetRow(w.row(n), one.encode(activity), 0); err != nil {
+			return err
+		}
+	}
+	w.Ends = time.Time{}
+	return nil
 }
 
 // bind notes what belongs to w: the context of a Welcome that waits, and the group
@@ -289,10 +325,9 @@ func rescue(l Ledger, one *Message, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := l.SetRow(queue.row(queue.Next), encodeWaiting(one), 0); err != nil {
+	if err := put(l, queue, one, now); err != nil {
 		return err
 	}
-	queue.Next, queue.Messages, queue.Bytes = queue.Next+1, queue.Messages+1, queue.Bytes+int64(len(one.Activity))
 	g.Waits = queue.ID
 	return errorOr(release(l, queue, now), keepGroup(l, one.Owner, g))
 }
@@ -321,43 +356,4 @@ func eraseMessages(l Ledger, w *Waiting) error {
 
 func (w *Waiting) row(n uint64) Row {
 	return Row{Kind: WaitingRow, Owner: w.Owner, Name: w.ID, N: n}
-}
-
-// waitingMessage is a message that waits, without its activity.
-type waitingMessage struct {
-	Actor      string    `json:"a"`
-	ActivityID string    `json:"i"`
-	Kind       string    `json:"k"`
-	Group      []byte    `json:"g,omitempty"`
-	Epoch      uint64    `json:"e,omitempty"`
-	Received   time.Time `json:"r"`
-	Hidden     bool      `json:"h,omitempty"`
-	Context    string    `json:"c,omitempty"`
-	Thread     string    `json:"t,omitempty"` // Message.Conversation: it gets its line when it is released
-}
-
-func encodeWaiting(m *Message) []byte {
-	head, err := json.Marshal(waitingMessage{m.Actor, m.ActivityID, m.Kind, m.Group, m.Epoch, m.Received, m.Hidden, m.Context, m.Conversation})
-	if err != nil {
-		panic("bug: a message that waits is not JSON: " + err.Error())
-	}
-	value := make([]byte, 0, len(head)+len(m.Activity)+binary.MaxVarintLen64)
-	value = binary.AppendUvarint(value, uint64(len(head)))
-	return append(append(value, head...), m.Activity...)
-}
-
-// DecodeWaiting reads a WaitingRow of o's.
-func DecodeWaiting(o Owner, value []byte) (Message, error) {
-	size, n := binary.Uvarint(value)
-	if n <= 0 || size > uint64(len(value)-n) {
-		return Message{}, errors.New("inbox: a message that waits does not decode")
-	}
-	var w waitingMessage
-	if err := json.Unmarshal(value[n:n+int(size)], &w); err != nil {
-		return Message{}, err
-	}
-	return Message{
-		Owner: o, Actor: w.Actor, ActivityID: w.ActivityID, Kind: w.Kind, Group: w.Group, Epoch: w.Epoch,
-		Received: w.Received.UTC(), Hidden: w.Hidden, Activity: value[n+int(size):], Context: w.Context, Conversation: w.Thread,
-	}, nil
 }

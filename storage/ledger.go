@@ -79,6 +79,9 @@ func (l *ledger) Row(r inbox.Row) ([]byte, error) {
 
 // SetRow implements inbox.Ledger.
 func (l *ledger) SetRow(r inbox.Row, value []byte, life time.Duration) error {
+	if err := l.recharge(r, value); err != nil {
+		return err
+	}
 	key := l.s.keys.row(r)
 	if value == nil {
 		return l.removeRow(key)

@@ -74,9 +74,6 @@ func (p *post) letter(l *letter) (inbox.Result, error) {
 	if err != nil || known {
 		return inbox.Result{Position: first, Err: inbox.ErrDuplicate}, err
 	}
-	if full, err := p.overfills(l); full || err != nil {
-		return inbox.Result{Err: inbox.ErrFull}, err
-	}
 	result, err := p.s.opt.Door.Enter(&ledger{p, l}, p.now, &l.m)
 	if err != nil || result.Err != nil || result.Delivered() {
 		return result, err
@@ -97,7 +94,7 @@ func (p *post) deposit(l *letter) (inbox.Result, error) {
 	p.dirty[l.box] = true
 	p.bucket.messages++
 	p.bucket.bytes += l.size
-	if err := p.charge(l.box, l.m.Actor, p.bucket.serial, l.size); err != nil {
+	if err := p.charge(l.box, l.m.Actor, uint64(p.bucket.serial), l.size); err != nil {
 		return inbox.Result{}, err
 	}
 	return inbox.Result{Position: position}, p.keep(l, box, position)
@@ -173,10 +170,7 @@ func (p *post) finish() error {
 			return err
 		}
 	}
-	if len(p.dirty) == 0 {
-		return nil
-	}
-	if err := p.finishShares(); err != nil {
+	if err := p.finishShares(); err != nil || len(p.dirty) == 0 {
 		return err
 	}
 	if err := p.finishLighter(); err != nil {

@@ -1,40 +1,91 @@
 package storage
 
 import (
+	"math"
 	"slices"
+	"time"
 
 	"github.com/sealgate/sealgate/inbox"
 )
 
-// share is what one sender has in one mailbox, by bucket.
-type share struct{ runs []shareRun }
-
-type shareRun struct {
-	serial uint32
-	bytes  int64
+// share is what one sender has for one person, in the mailbox and waiting.
+type share struct {
+	runs    []shareRun
+	changed bool
 }
 
-// overfills tells whether a letter would take its sender over their share of the
-// mailbox.
-func (p *post) overfills(l *letter) (bool, error) {
-	if p.s.opt.Share == 0 || l.m.Fate == inbox.Kept {
-		return false, nil
+// shareRun is so many bytes of it. Where they are says when they are gone by themselves: in the mailbox with
+// the bucket of that serial; what waits at that nanosecond since 1970, which no serial reaches; at 0 never.
+type shareRun struct {
+	where uint64
+	bytes int64
+}
+
+// unended is where bytes are that wait until they are delivered or dropped.
+const unended = 0
+
+func whereUntil(ends time.Time) uint64 {
+	if ends.IsZero() {
+		return unended
 	}
-	one, err := p.share(p.s.keys.share(l.box, l.m.Actor))
+	return uint64(ends.UnixNano())
+}
+
+func (r shareRun) waits() bool { return r.where == unended || r.where > math.MaxUint32 }
+
+// ended tells whether a wait is over.
+func (r shareRun) ended(now time.Time) bool {
+	return r.where > math.MaxUint32 && now.UnixNano() >= int64(r.where)
+}
+
+// Share implements inbox.Ledger.
+func (l *ledger) Share(o inbox.Owner, actor string) (int64, error) {
+	left := l.s.opt.Share
+	if left == 0 {
+		return math.MaxInt64, nil
+	}
+	one, err := l.share(l.s.keys.share(l.s.keys.box(o), actor))
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	used := l.size
 	for _, r := range one.runs {
-		if p.alive(r.serial) {
-			used += r.bytes
+		if r.waits() && !r.ended(l.now) || !r.waits() && l.alive(uint32(r.where)) {
+			left -= r.bytes
 		}
 	}
-	return used > p.s.opt.Share, nil
+	return left, nil
 }
 
-// charge counts size bytes more, or less, of a sender's in a mailbox.
-func (p *post) charge(box hashed, actor string, serial uint32, size int64) error {
+// recharge counts what a row of what waits begins to keep, and no longer what it kept. Rows of a store that
+// counted only mailboxes were never counted: taking them away leaves too little to that sender for as long
+// as others of theirs wait with them, and nothing when those are gone, too.
+func (l *ledger) recharge(r inbox.Row, value []byte) error {
+	if l.s.opt.Share == 0 || r.Kind != inbox.WaitingRow {
+		return nil
+	}
+	old, err := l.Row(r)
+	if err != nil {
+		return err
+	}
+	if err := l.chargeStay(r.Owner, old, -1); err != nil {
+		return err
+	}
+	return l.chargeStay(r.Owner, value, 1)
+}
+
+func (l *ledger) chargeStay(o inbox.Owner, value []byte, sign int64) error {
+	if value == nil {
+		return nil
+	}
+	stay, err := inbox.DecodeStay(value)
+	if err != nil {
+		return err
+	}
+	return l.charge(l.s.keys.box(o), stay.Actor, whereUntil(stay.Ends), sign*stay.Bytes)
+}
+
+// charge counts size bytes more, or less, of a sender's.
+func (p *post) charge(box hashed, actor string, where uint64, size int64) error {
 	if p.s.opt.Share == 0 {
 		return nil
 	}
@@ -42,14 +93,15 @@ func (p *post) charge(box hashed, actor string, serial uint32, size int64) error
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(one.runs, func(r shareRun) bool { return r.serial == serial })
+	i := slices.IndexFunc(one.runs, func(r shareRun) bool { return r.where == where })
 	if i < 0 {
-		if size <= 0 { // from before shares were counted
+		if size <= 0 { // from before it was counted
 			return nil
 		}
 		i = len(one.runs)
-		one.runs = append(one.runs, shareRun{serial: serial})
+		one.runs = append(one.runs, shareRun{where: where})
 	}
+	one.changed = true
 	one.runs[i].bytes = max(0, one.runs[i].bytes+size)
 	return nil
 }
@@ -69,7 +121,7 @@ func (p *post) share(h hashed) (*share, error) {
 	one := &share{}
 	d := decoder{rest: value}
 	for len(d.rest) > 0 {
-		one.runs = append(one.runs, shareRun{serial: uint32(d.uint()), bytes: d.int()})
+		one.runs = append(one.runs, shareRun{where: d.uint(), bytes: d.int()})
 	}
 	if p.shares == nil {
 		p.shares = map[hashed]*share{}
@@ -78,19 +130,38 @@ func (p *post) share(h hashed) (*share, error) {
 	return one, d.end()
 }
 
-// finishShares writes each share that was read once, less the runs whose bucket is
-// gone.
+// finishShares writes each share that was changed once, less the runs that are gone.
 func (p *post) finishShares() error {
 	for h, one := range p.shares {
-		var value []byte
-		for _, r := range one.runs {
-			if r.bytes > 0 && (r.serial == p.bucket.serial || p.s.buckets.registered(r.serial)) {
-				value = appendUints(value, uint64(r.serial), uint64(r.bytes))
-			}
+		if !one.changed {
+			continue
 		}
-		if err := p.set(h.key(shareKey), value, p.s.remembered()); err != nil {
+		value, life := p.encodeShare(one)
+		if err := p.set(h.key(shareKey), value, life); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// encodeShare gives a share's row, and how long it is needed.
+func (p *post) encodeShare(one *share) (value []byte, life time.Duration) {
+	life, stays := p.s.remembered(), false
+	for _, r := range one.runs {
+		if r.bytes == 0 || r.ended(p.now) || !r.waits() && !p.registered(uint32(r.where)) {
+			continue
+		}
+		value = appendUints(value, r.where, uint64(r.bytes))
+		if stays = stays || r.where == unended; r.waits() {
+			life = max(life, time.Unix(0, int64(r.where)).Sub(p.now))
+		}
+	}
+	if stays {
+		life = 0
+	}
+	return value, life
+}
+
+func (p *post) registered(serial uint32) bool {
+	return serial == p.bucket.serial || p.s.buckets.registered(serial)
 }

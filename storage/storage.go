@@ -23,7 +23,7 @@
 //	j b id                                   what was loaded with it                 (Badger TTL, a year)
 //	j l id part                              it with long lists, of the newest, cut in parts (Badger TTL, a year)
 //	r kind[1] box[16] row[16] n[8] part[1]   row of inbox.Ledger: groups, requests, what waits (Badger TTL)
-//	h share[16]                              what one sender has in a mailbox: runs (serial, bytes) (Badger TTL)
+//	h share[16]                              what one sender has in a mailbox and waiting: runs (serial or when it ends, bytes) (Badger TTL)
 //	c list[16] seq[8]                        conversation as one reader sees it: an activity id   (Badger TTL)
 //	e claim[16]                              a sender's commit for a group's epoch: device | sent | at (Badger TTL)
 //	g member[16]                             a person has sent in a group: epoch | at   (Badger TTL)
@@ -70,7 +70,7 @@ type Options struct {
 	Key       []byte        // `storage.encryption_key`, 32 bytes
 	Retention time.Duration // `mailbox.retention`
 	Quota     int64         // `mailbox.quota`, bytes of activities per owner
-	Share     int64         // of them, what messages with a Fate may fill from one sender; 0: all
+	Share     int64         // of them, what messages with a Fate may fill from one sender, with what waits; 0: all
 	Door      inbox.Door    // bounds of what strangers can bring
 
 	MaxMessage int64 // `mailbox.max_activity`, the largest activity in bytes; 0 is 1 MiB

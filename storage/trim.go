@@ -77,7 +77,7 @@ func (p *post) erase(h hashed, r *run) error {
 	size := int64(whole - (len(first) - len(m.Activity)))
 	r.first, r.count, r.bytes = r.first+1, r.count-1, r.bytes-size
 	p.lighten(r.serial, size)
-	return p.charge(h, m.Actor, r.serial, -size)
+	return p.charge(h, m.Actor, uint64(r.serial), -size)
 }
 
 // lighten takes one message out of a bucket's sums.

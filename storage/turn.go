@@ -74,9 +74,6 @@ func (p *post) fits(l *letter) (bool, error) {
 	if _, known, err := p.known(l); known || err != nil {
 		return true, err
 	}
-	if over, err := p.overfills(l); over || err != nil {
-		return false, err
-	}
 	return p.s.opt.Door.Fits(&ledger{p, l}, p.now, &l.m)
 }
 

@@ -97,3 +97,29 @@ func (l memoryLedger) Room(o inbox.Owner) (int64, error) {
 	}
 	return l.m.Quota - l.m.box(o).usage().Bytes, nil
 }
+
+// Share implements inbox.Ledger.
+func (l memoryLedger) Share(o inbox.Owner, actor string) (int64, error) {
+	if l.m.Share == 0 {
+		return math.MaxInt64, nil
+	}
+	left := l.m.Share
+	for _, e := range l.m.box(o).entries {
+		if e.Actor == actor {
+			left -= int64(len(e.Activity))
+		}
+	}
+	for r, one := range l.m.rows {
+		if r.Kind != inbox.WaitingRow || r.Owner != o {
+			continue
+		}
+		stay, err := inbox.DecodeStay(one.value)
+		if err != nil {
+			return 0, err
+		}
+		if stay.Actor == actor && (stay.Ends.IsZero() || l.m.now().Before(stay.Ends)) {
+			left -= stay.Bytes
+		}
+	}
+	return left, nil
+}

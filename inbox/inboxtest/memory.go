@@ -19,7 +19,7 @@ type Memory struct {
 	Clock     func() time.Time
 	Retention time.Duration // 0 keeps for ever
 	Quota     int64         // bytes per owner; 0 is unlimited
-	Share     int64         // of them, for messages with a Fate from one sender; 0 is all
+	Share     int64         // of them, for messages with a Fate from one sender, with what waits; 0 is all
 	Door      inbox.Door
 
 	mu     sync.Mutex
@@ -70,9 +70,6 @@ func (m *Memory) append(b *box, msg inbox.Message) inbox.Result {
 			return inbox.Result{Position: f.position, Err: inbox.ErrDuplicate}
 		}
 	}
-	if m.overfills(b, &msg) {
-		return inbox.Result{Err: inbox.ErrFull}
-	}
 	r, err := m.Door.Complete(0).Enter(memoryLedger{m}, now, &msg)
 	if err != nil {
 		panic("bug: " + err.Error()) // memory does not fail
@@ -81,10 +78,6 @@ func (m *Memory) append(b *box, msg inbox.Message) inbox.Result {
 		b.once[from] = first{0, now}
 	}
 	return r
-}
-
-func (m *Memory) overfills(b *box, msg *inbox.Message) bool {
-	return m.Share > 0 && msg.Fate != inbox.Kept && b.usageOf(msg.Actor)+int64(len(msg.Activity)) > m.Share
 }
 
 // Fits tells whether Append would keep msg, or know it already.
@@ -96,7 +89,7 @@ func (m *Memory) Fits(msg *inbox.Message) bool {
 		return true
 	}
 	fits, err := m.Door.Complete(0).Fits(memoryLedger{m}, m.now(), msg)
-	return fits && err == nil && !m.overfills(b, msg)
+	return fits && err == nil
 }
 
 func (m *Memory) deposit(b *box, msg inbox.Message) inbox.Result {
@@ -110,15 +103,6 @@ func (m *Memory) deposit(b *box, msg inbox.Message) inbox.Result {
 	e.Received, e.Context, e.Fate, e.Until = msg.Received.UTC(), "", inbox.Kept, time.Time{}
 	b.entries = append(b.entries, kept{e, now})
 	return inbox.Result{Position: b.last}
-}
-
-func (b *box) usageOf(actor string) (sum int64) {
-	for _, e := range b.entries {
-		if e.Actor == actor {
-			sum += int64(len(e.Activity))
-		}
-	}
-	return sum
 }
 
 // After implements inbox.Store.

@@ -78,6 +78,10 @@ func Run(t *testing.T, open func(t *testing.T, s Setup) inbox.Store) {
 		{"SlowGroupKeepsOrder", testSlowGroupKeepsOrder},
 		{"GroupsAreBounded", testGroupsAreBounded},
 		{"SenderHasAShare", testSenderHasAShare},
+		{"WaitingHasAShare", testWaitingHasAShare},
+		{"OverflowBeforeShare", testOverflowBeforeShare},
+		{"ReleasedStays", testReleasedStays},
+		{"SharesAddUp", testSharesAddUp},
 		{"HiddenStaysHidden", testHiddenStaysHidden},
 		{"DoorModel", testDoorModel},
 	}
@@ -104,7 +108,7 @@ type bench struct {
 func newBench(t *testing.T, open func(t *testing.T, s Setup) inbox.Store) *bench {
 	t.Helper()
 	b := &bench{clock: NewClock(), open: open}
-	b.Store = open(t, Setup{Clock: b.clock.Now, Retention: retention, Quota: quota, Share: quota / 2, Door: door})
+	b.Store = open(t, Setup{Clock: b.clock.Now, Retention: retention, Quota: quota, Share: share, Door: door})
 	b.Inbox = inbox.New(inbox.Options{Store: b.Store, Clock: b.clock.Now})
 	return b
 }
