@@ -1,6 +1,9 @@
 package rules
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // enumerable are the variables with few values: what a rule says about them can be
 // tried out completely.
@@ -11,8 +14,9 @@ var enumerable = map[string]bool{"rel": true, "msg.kind": true, "msg.key_is_ours
 func (p *parsing) lint() {
 	reached := make([]bool, len(p.policy.rules))
 	met := make([]bool, len(p.policy.rules))
+	covers := p.covers()
 	for _, c := range everyCase() {
-		p.reach(&c, reached, met)
+		p.reach(&c, covers, reached, met)
 	}
 	for i, r := range p.policy.rules {
 		switch {
@@ -47,18 +51,36 @@ func everyCase() []Case {
 	return all
 }
 
+// covers gives for each rule those before it that ask for the same, or for part of it: where it matches, so do they.
+func (p *parsing) covers() [][]int {
+	all := make([][]int, len(p.policy.rules))
+	for i, r := range p.policy.rules {
+		for j, other := range p.policy.rules[:i] {
+			if other.at == r.at && other.decides() && r.when.includes(other.when) {
+				all[i] = append(all[i], j)
+			}
+		}
+	}
+	return all
+}
+
+// decides says whether no rule is asked after r when its condition holds.
+func (r *rule) decides() bool { return !r.shadow && r.limit == nil }
+
 // reach marks which rules c meets, and which of them decide about it or could. A
 // condition over anything else may hold or not.
-func (p *parsing) reach(c *Case, reached, met []bool) {
+func (p *parsing) reach(c *Case, covers [][]int, reached, met []bool) {
 	decided := map[Stage]bool{}
+	may := make([]bool, len(p.policy.rules))
 	for i, r := range p.policy.rules {
-		may, must := r.mayMatch(c)
-		if !may {
+		var must bool
+		if may[i], must = r.mayMatch(c); !may[i] {
 			continue
 		}
 		met[i] = true
-		reached[i] = reached[i] || !decided[r.at]
-		if must && !r.shadow && r.limit == nil {
+		covered := slices.ContainsFunc(covers[i], func(j int) bool { return may[j] })
+		reached[i] = reached[i] || !decided[r.at] && !covered
+		if must && r.decides() {
 			decided[r.at] = true
 		}
 	}

@@ -159,3 +159,23 @@ func TestOnlyInvitationsAreTurnedAway(t *testing.T) {
 		}
 	}
 }
+
+// TestSameConditionElsewhere: rules that ask for the same load when the second one can decide all the same.
+func TestSameConditionElsewhere(t *testing.T) {
+	const same = `when: 'actor.domain in lists.wave && msg.bytes > 1000'`
+	for name, both := range map[string][2]string{
+		"another stage":          {`{name: a, at: contact, %s, then: ignore}`, `{name: b, at: group, %s, then: hide}`},
+		"the first has a limit":  {`{name: a, at: contact, %s, limit: few, then: ignore}`, `{name: b, at: contact, %s, then: hold}`},
+		"the first is a shadow":  {`{name: a, at: contact, %s, mode: shadow, then: ignore}`, `{name: b, at: contact, %s, then: hold}`},
+		"the first acts on less": {`{name: a, at: contact, %s, then: hold}`, `{name: b, at: contact, %s, then: ignore}`},
+		"a second asks for less": {`{name: a, at: group, %s, then: hide}`, `{name: b, at: group, when: 'actor.domain in lists.wave', then: hide}`},
+	} {
+		text := "version: 1\nlists: {wave: [spam.example]}\nlimits: {few: {max: 5, every: 1d, per: [actor]}}\nrules:\n"
+		for _, one := range both {
+			text += "  - " + strings.Replace(one, "%s", same, 1) + "\n"
+		}
+		if _, err := rules.Parse(rules.Source{Name: "p", Text: []byte(text), Now: now}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
