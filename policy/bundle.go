@@ -28,6 +28,8 @@ const (
 	bundledShort     = "short"
 )
 
+var errTooLong = fmt.Errorf("a policy and its lists have over %d MiB together", maxUnpackedBytes>>20)
+
 var errLongLists = errors.New("policy: lists are too long to keep")
 
 // pack compresses a bundle. When it is too long to be kept with every change, packed has the policy alone, and
@@ -75,27 +77,49 @@ func put(t *tar.Writer, name string, content []byte) error {
 	return err
 }
 
-func unpack(packed []byte) (bundle, error) {
+// unpack reads what packed wrote, as it comes: only what is in it is held.
+func unpack(packed io.Reader) (bundle, error) {
 	b := bundle{Files: map[string][]byte{}}
-	z, err := gzip.NewReader(bytes.NewReader(packed))
+	z, err := gzip.NewReader(packed)
 	if err != nil {
-		return b, fmt.Errorf("read a policy that was loaded before: %w", err)
+		return b, fmt.Errorf("read a packed policy: %w", err)
 	}
-	t := tar.NewReader(io.LimitReader(z, maxUnpackedBytes))
+	t, left := tar.NewReader(z), int64(maxUnpackedBytes)
 	for {
-		head, err := t.Next()
+		head, content, err := next(t, left)
 		if errors.Is(err, io.EOF) {
-			return b, nil
-		}
-		var content []byte
-		if err == nil {
-			content, err = io.ReadAll(t)
+			return b, whole(z)
 		}
 		if err != nil {
-			return b, fmt.Errorf("read a policy that was loaded before: %w", err)
+			return b, fmt.Errorf("read a packed policy: %w", err)
 		}
+		left -= head.Size
 		b.take(head.Name, content)
 	}
+}
+
+// next reads one file of at most so many bytes; io.EOF is after the last.
+func next(t *tar.Reader, left int64) (*tar.Header, []byte, error) {
+	head, err := t.Next()
+	if err != nil {
+		return nil, nil, err
+	}
+	if head.Size > left {
+		return nil, nil, errTooLong
+	}
+	content := make([]byte, head.Size)
+	if _, err := io.ReadFull(t, content); err != nil {
+		return nil, nil, fmt.Errorf("%s is cut off", head.Name)
+	}
+	return head, content, nil
+}
+
+// whole reads the checksum, behind which there is nothing.
+func whole(z *gzip.Reader) error {
+	if _, err := z.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		return errors.New("read a packed policy: it is damaged")
+	}
+	return nil
 }
 
 func (b *bundle) take(name string, content []byte) {

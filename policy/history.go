@@ -80,7 +80,7 @@ func (b *Book) bundle(ctx context.Context, change string) (bundle, error) {
 	if packed == nil {
 		return bundle{}, fmt.Errorf("%w: %q", ErrNoChange, change)
 	}
-	return unpack(packed)
+	return unpack(bytes.NewReader(packed))
 }
 
 // Diff is how the files differ from the policy in force: what a reload would

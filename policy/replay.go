@@ -1,8 +1,11 @@
 package policy
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -36,13 +39,35 @@ type Flip struct {
 // Candidate is a policy that is not in force, with the files of its lists; without
 // Text it is what the origin has now.
 type Candidate struct {
-	Name  string            `json:"name"`
-	Text  []byte            `json:"text,omitempty"`
-	Files map[string][]byte `json:"files,omitempty"`
+	Name  string
+	Text  []byte
+	Files map[string][]byte
+}
+
+// Pack compresses all but the name, for Unpack in another process.
+func (c Candidate) Pack() ([]byte, error) {
+	size := len(c.Text)
+	for _, list := range c.Files {
+		size += len(list)
+	}
+	if size > maxUnpackedBytes {
+		return nil, errTooLong
+	}
+	return bundle{Text: c.Text, Files: c.Files}.packed()
+}
+
+// Unpack reads what Pack wrote. From nothing comes a Candidate without Text.
+func Unpack(name string, packed io.Reader) (Candidate, error) {
+	in := bufio.NewReader(packed)
+	if _, err := in.Peek(1); errors.Is(err, io.EOF) {
+		return Candidate{}, nil
+	}
+	b, err := unpack(in)
+	return Candidate{Name: name, Text: b.Text, Files: b.Files}, err
 }
 
 // Replay runs the policy in force and a candidate over what was logged since then,
-// both with nothing counted before, and says where they differ.
+// both with nothing counted before, and says where they differ. c's files are Replay's.
 func (b *Book) Replay(ctx context.Context, since time.Time, c Candidate) (Replay, error) {
 	next, err := b.candidate(c)
 	if err != nil {
@@ -75,8 +100,9 @@ func (b *Book) candidate(c Candidate) (*rules.Policy, error) {
 	if c.Text == nil {
 		r, c.Name = b.read(), b.opt.Origin.Name
 	} else {
-		r = &reading{text: c.Text, open: bundle{Files: c.Files}.open}
+		r = &reading{text: c.Text, open: bundle{Files: c.Files}.open, files: c.Files}
 	}
+	defer r.giveBack()
 	p, err := r.parse(c.Name, b.opt.Clock(), nil)
 	if err != nil {
 		return nil, err

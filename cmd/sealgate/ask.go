@@ -24,19 +24,13 @@ import (
 type question struct {
 	method, path string
 	query        url.Values
-	body         any // sent as JSON; nil: nothing is
+	body         []byte
 }
 
 // ask puts a question to the running gateway, or, where none runs, to the store. The answer is JSON; false
 // means that there is none, for nothing has changed.
 func ask(ctx context.Context, config configs.Config, q question, into any) (bool, error) {
-	var body bytes.Buffer
-	if q.body != nil {
-		if err := json.NewEncoder(&body).Encode(q.body); err != nil {
-			return false, err
-		}
-	}
-	req, err := http.NewRequestWithContext(ctx, cmp.Or(q.method, http.MethodGet), "http://sealgate"+q.path+"?"+q.query.Encode(), &body)
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(q.method, http.MethodGet), "http://sealgate"+q.path+"?"+q.query.Encode(), bytes.NewReader(q.body))
 	if err != nil {
 		return false, err
 	}

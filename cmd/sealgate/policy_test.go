@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -118,6 +119,20 @@ func writeFile(t *testing.T, text string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// TestReplayOfALongList: a list as long as one may be reaches the gateway.
+func TestReplayOfALongList(t *testing.T) {
+	s := serveHere(t)
+	path := writeFile(t, "version: 1\nlists: {wave: {csv: wave.csv}}\nrules: [{name: w, at: contact, when: 'actor.domain in lists.wave', then: ignore}]")
+	list := bytes.NewBufferString("#domain,#severity,#public_comment\n")
+	for n := 0; list.Len() < 63<<20; n++ {
+		fmt.Fprintf(list, "d%d.spam-wave.example,suspend,\"some reason that somebody gave %d\"\n", n, n*7919)
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "wave.csv"), list.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.want(t, 0, []string{"none would be another"}, "policy", "replay", "--policy", path)
 }
 
 // TestHangup: SIGHUP loads what was saved, and a bad file at the next start leaves the last good one in force.

@@ -181,9 +181,9 @@ func policyReplayCommand() *cobra.Command {
 			if err != nil {
 				return question{}, err
 			}
-			c, err := candidate(file)
-			query := url.Values{"since": {d.String()}}
-			return question{method: http.MethodPost, path: "/policy/replay", query: query, body: c}, err
+			query := url.Values{"since": {d.String()}, "name": {filepath.Base(file)}}
+			packed, err := candidate(file)
+			return question{method: http.MethodPost, path: "/policy/replay", query: query, body: packed}, err
 		},
 		show: showReplay,
 	}.command()
@@ -208,15 +208,15 @@ func days(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// candidate reads a policy with the files of its lists, for the gateway need not be able to.
-func candidate(file string) (policy.Candidate, error) {
+// candidate packs a policy with the files of its lists, for the gateway need not be able to read them. Of "" there is nothing.
+func candidate(file string) ([]byte, error) {
 	if file == "" {
-		return policy.Candidate{}, nil
+		return nil, nil
 	}
 	c := policy.Candidate{Name: filepath.Base(file), Files: map[string][]byte{}}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return c, err
+		return nil, err
 	}
 	c.Text = text
 	origin := policyFile(file)
@@ -225,5 +225,8 @@ func candidate(file string) (policy.Candidate, error) {
 		c.Files[path] = list
 		return list, err
 	}})
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	return c.Pack()
 }

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,8 +12,8 @@ import (
 	"github.com/sealgate/sealgate/policy/rules"
 )
 
-// maxCandidate bounds a policy that is sent to be replayed, with its lists.
-const maxCandidate = 64 << 20
+// maxCandidate bounds a policy that is sent to be replayed, packed with its lists.
+const maxCandidate = 256 << 20
 
 // Refusal is the answer to a command that could not be done.
 type Refusal struct {
@@ -33,7 +32,7 @@ type Refusal struct {
 //	GET  /policy/explain?id={id}               policy.Explanation
 //	GET  /policy/explain?given={name=value}…   the same of a case that is made up
 //	GET  /policy/tally?since={duration}        policy.Tally; rule and mode choose
-//	POST /policy/replay?since={duration}       policy.Replay of the policy.Candidate sent
+//	POST /policy/replay?since={duration}&name= policy.Replay of the policy.Candidate sent, packed; of nothing: the configured one
 func (a *Admin) policyCommands(mux *http.ServeMux, b *policy.Book) {
 	handle := func(pattern string, do func(*http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -107,8 +106,8 @@ func replay(r *http.Request, b *policy.Book) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var c policy.Candidate
-	if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxCandidate)).Decode(&c); err != nil {
+	c, err := policy.Unpack(r.FormValue("name"), http.MaxBytesReader(nil, r.Body, maxCandidate))
+	if err != nil {
 		return nil, err
 	}
 	return b.Replay(r.Context(), since, c)
