@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -156,7 +155,7 @@ func (in *Inbox) message(d Delivery) (Message, error) {
 		}
 		framed, err := mls.Parse(o.Content)
 		if err != nil {
-			return Message{}, errors.Join(fmt.Errorf("%w: object %d", ErrMalformed, i+1), err)
+			return Message{}, fmt.Errorf("%w: object %d: %w", ErrMalformed, i+1, err)
 		}
 		m.describe(framed)
 	}

@@ -57,7 +57,7 @@ var (
 const retryLater = 30 * time.Second
 
 // answers is the one table from errors to statuses; the first match holds.
-// explain adds the error's own text, for what the asker themself sent.
+// explain adds what else the error says, for what the asker themself sent.
 var answers = []struct {
 	err     error
 	status  int
@@ -156,13 +156,24 @@ func describe(err error) problem {
 	for _, a := range answers {
 		if errors.Is(err, a.err) {
 			p := problem{Status: a.status, Detail: a.detail}
-			if a.explain {
-				p.Detail += " (" + plain(err) + ")"
+			if more := added(err); a.explain && more != "" {
+				p.Detail += " (" + more + ")"
 			}
 			return p
 		}
 	}
 	return problem{Status: fasthttp.StatusServiceUnavailable, Detail: "This cannot be done now: try again later."}
+}
+
+// added is what an error says besides those in answers, for which there is a sentence.
+func added(err error) string {
+	text := ": " + plain(err) + ": "
+	for _, a := range answers {
+		for known := ": " + plain(a.err) + ": "; strings.Contains(text, known) && errors.Is(err, a.err); {
+			text = strings.Replace(text, known, ": ", 1)
+		}
+	}
+	return strings.Trim(text, ": ")
 }
 
 // plain is an error's text for those who know nothing of our packages, whose names its causes begin with.

@@ -29,7 +29,7 @@ func TestProblemsNameNoPackage(t *testing.T) {
 		t.Errorf("only %d answers are explained", explained)
 	}
 	err := fmt.Errorf("%w: %w: it ended %d s ago", errKeyRule, mls.ErrExpired, 5)
-	if got, want := describe(err).Detail, "The key package breaks a rule. (key package breaks a rule: lifetime is over: it ended 5 s ago)"; got != want {
+	if got, want := describe(err).Detail, "The key package breaks a rule. (lifetime is over: it ended 5 s ago)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if !strings.HasPrefix(err.Error(), "relay: ") {

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -322,7 +324,28 @@ func (w *world) ask(t *testing.T, method, target string, body io.Reader, header 
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, target, err)
 	}
-	return answer{res.StatusCode, res.Header, string(b)}
+	a := answer{res.StatusCode, res.Header, string(b)}
+	if twice := a.saidTwice(); twice != "" {
+		t.Errorf("%s %s: the answer says %q twice: %s", method, target, twice, b)
+	}
+	return a
+}
+
+// saidTwice finds words of a problem's detail that stand in another part of it too, or "".
+func (a answer) saidTwice() string {
+	var p struct{ Detail string }
+	if a.header.Get("Content-Type") != "application/problem+json" || json.Unmarshal([]byte(a.body), &p) != nil {
+		return ""
+	}
+	parts := regexp.MustCompile(`: |; |\n|[.] |[.]?[()]+`).Split(strings.ToLower(p.Detail), -1)
+	for i, part := range parts {
+		for j, other := range parts {
+			if i != j && strings.Contains(part, " ") && strings.Contains(other, part) {
+				return part
+			}
+		}
+	}
+	return ""
 }
 
 // deliver posts an activity signed by zoe.

@@ -56,7 +56,7 @@ func checkContentDigest(r *Request) error {
 			return fmt.Errorf("%w: Content-Digest %s is not a byte sequence", ErrMalformed, name)
 		}
 		if subtle.ConstantTimeCompare(got, want) != 1 {
-			return fmt.Errorf("%w (%s)", ErrDigest, name)
+			return fmt.Errorf("%w: Content-Digest %s", ErrDigest, name)
 		}
 		known++
 	}
@@ -73,7 +73,7 @@ func compareText(name, value string, want []byte) error {
 		return fmt.Errorf("%w: Digest %.20s is not base64", ErrMalformed, name)
 	}
 	if subtle.ConstantTimeCompare(got, want) != 1 {
-		return fmt.Errorf("%w (%.20s)", ErrDigest, name)
+		return fmt.Errorf("%w: Digest %.20s", ErrDigest, name)
 	}
 	return nil
 }
