@@ -30,8 +30,9 @@ func backupCommand() *cobra.Command {
 			"Until it is whole it is FILE.part; after an interruption of any kind the same command goes on from there.",
 		Args: one("file"),
 		RunE: s.does("backup", func(cmd *cobra.Command, config configs.Config, args []string) error {
-			b := backup{config: config, progress: progress(cmd.ErrOrStderr())}
-			amount, err := b.make(cmd.Context(), args[0])
+			told, end := progress(cmd.ErrOrStderr())
+			amount, err := backup{config: config, progress: told}.make(cmd.Context(), args[0])
+			end()
 			if err != nil {
 				return err
 			}
@@ -52,9 +53,11 @@ func restoreCommand() *cobra.Command {
 			"handed out since the backup are spent; their owners' clients are told and publish fresh ones.",
 		Args: one("file"),
 		RunE: s.does("restore", func(cmd *cobra.Command, config configs.Config, args []string) error {
-			amount, err := restore(cmd.Context(), config, args[0], progress(cmd.ErrOrStderr()))
+			told, end := progress(cmd.ErrOrStderr())
+			amount, err := restore(cmd.Context(), config, args[0], told)
+			end()
 			if err != nil {
-				return err
+				return interrupted(cmd.Context(), err)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s has %d rows, %d bytes; start the gateway\n", config.Storage.Path, amount.Rows, amount.Bytes)
 			return err
@@ -64,23 +67,24 @@ func restoreCommand() *cobra.Command {
 	return cmd
 }
 
-// progress writes one line over and over, on a terminal; elsewhere nothing.
-func progress(w io.Writer) storage.Progress {
+// progress writes one line over and over, on a terminal; elsewhere nothing. end takes the line away.
+func progress(w io.Writer) (told storage.Progress, end func()) {
+	const clear = "\r\x1b[K"
 	f, ok := w.(*os.File)
 	if !ok {
-		return nil
+		return nil, func() {}
 	}
 	if about, err := f.Stat(); err != nil || about.Mode()&os.ModeCharDevice == 0 {
-		return nil
+		return nil, func() {}
 	}
-	return func(a storage.Amount) {
+	told = func(a storage.Amount) {
+		rows := ""
 		if a.Rows > 0 {
-			_, _ = fmt.Fprintf(f, "\r%d rows, ", a.Rows)
-		} else {
-			_, _ = fmt.Fprint(f, "\r")
+			rows = fmt.Sprintf("%d rows, ", a.Rows)
 		}
-		_, _ = fmt.Fprintf(f, "%d MiB ", a.Bytes>>20)
+		_, _ = fmt.Fprintf(f, "%s%s%d MiB ", clear, rows, a.Bytes>>20)
 	}
+	return told, func() { _, _ = io.WriteString(f, clear) }
 }
 
 const partSuffix = ".part"

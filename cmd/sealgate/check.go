@@ -166,8 +166,8 @@ func (c *checker) upstream(ctx context.Context) {
 	defer people.Close()
 	name, err := people.Software(ctx)
 	if err != nil {
-		c.wrong("upstream", fmt.Sprintf("%s does not answer (%v)", c.config.Upstream.Web, err),
-			"start the instance, or set upstream.web to where it listens")
+		c.wrong("upstream", fmt.Sprintf("%s does not answer as an instance does (%v)", c.config.Upstream.Web, err),
+			"start the instance, or set upstream.web to where it listens; if it answers 403, set domain to the host in its actors' ids")
 		return
 	}
 	c.ok("upstream", fmt.Sprintf("%s answers at %s", name, c.config.Upstream.Web))

@@ -183,6 +183,7 @@ func TestCheckSend(t *testing.T) {
 	if code, out, errs := s.command(t, "check"); code != 0 {
 		t.Errorf("check: %d\n%s%s", code, out, errs)
 	}
+	s.fails(t, "set domain to the host in its actors' ids", "check", "--domain", "another.example")
 	code, out, errs := s.command(t, "check", "--send", "bob")
 	if code != 0 || !strings.Contains(out, "bob has the test message") {
 		t.Fatalf("check --send bob: %d\n%s%s", code, out, errs)

@@ -43,7 +43,11 @@ func leaveCommand() *cobra.Command {
 			if undo {
 				args.Set("undo", "yes")
 			}
-			return operate(cmd.Context(), config, "leave", args, cmd.OutOrStdout())
+			err := operate(cmd.Context(), config, "leave", args, cmd.OutOrStdout())
+			if errors.Is(err, errInterrupted) {
+				err = fmt.Errorf("%w; the gateway goes on delivering, and takes no messages until --undo", err)
+			}
+			return err
 		}),
 	}
 	s.bind(cmd)
@@ -51,19 +55,9 @@ func leaveCommand() *cobra.Command {
 	return cmd
 }
 
-// leave keeps the decision and watches the queue. Where no gateway runs nothing is delivered: it says so.
+// leave keeps the decision and watches the queue of the running gateway.
 func leave(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error {
-	if args.Has("undo") {
-		if err := s.Keep(ctx, leavingName, nil); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintln(w, "messages are taken again")
-		return err
-	}
-	if err := s.Keep(ctx, leavingName, []byte(time.Now().UTC().Format(time.RFC3339))); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintln(w, "no new messages are taken"); err != nil {
+	if err := keepLeaving(ctx, s, args, w); err != nil || args.Has("undo") {
 		return err
 	}
 	tick := time.NewTicker(lookEvery)
@@ -88,6 +82,35 @@ func leave(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) 
 			return ctx.Err()
 		}
 	}
+}
+
+// leaveAtRest is leave where no gateway runs, so that waiting would be for ever.
+func leaveAtRest(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error {
+	if err := keepLeaving(ctx, s, args, w); err != nil || args.Has("undo") {
+		return err
+	}
+	n, err := s.Waiting(ctx)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		return fmt.Errorf("%d deliveries are queued, and no gateway runs that would make them: start it (sealgate serve), then give this command again", n)
+	}
+	_, err = io.WriteString(w, leftBehind)
+	return err
+}
+
+// keepLeaving keeps the decision, or takes it back.
+func keepLeaving(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error {
+	since, said := []byte(time.Now().UTC().Format(time.RFC3339)), "no new messages are taken"
+	if args.Has("undo") {
+		since, said = nil, "messages are taken again"
+	}
+	if err := s.Keep(ctx, leavingName, since); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, said)
+	return err
 }
 
 // isLeaving says what an earlier leave decided.

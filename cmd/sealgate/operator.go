@@ -29,7 +29,7 @@ func deeds(config configs.Config) map[string]deed {
 			return s.BackupIsDone(ctx)
 		},
 		"check": verifyStore,
-		"leave": leave,
+		"leave": leaveAtRest,
 		"rotate-key": func(ctx context.Context, s *storage.Store, _ url.Values, w io.Writer) error {
 			return rotateKey(ctx, config, s, w)
 		},
@@ -51,16 +51,30 @@ func (g *gateway) commands() map[string]admin.Command {
 		}
 		return erase(ctx, args, w)
 	}
-	lasting := out["leave"]
 	out["leave"] = func(ctx context.Context, args url.Values, w io.Writer) error {
 		g.leaving.Store(!args.Has("undo"))
-		return lasting(ctx, args, w)
+		return leave(ctx, g.store, args, w)
 	}
 	return out
 }
 
+// errInterrupted is how a command ends that was told to (SIGINT, SIGTERM).
+var errInterrupted = errors.New("interrupted")
+
+// interrupted calls what went wrong because ctx ended by that name.
+func interrupted(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return errInterrupted
+	}
+	return err
+}
+
 // operate asks the running gateway for a deed, or does it at rest. What comes of it is written to w.
 func operate(ctx context.Context, config configs.Config, name string, args url.Values, w io.Writer) error {
+	return interrupted(ctx, perform(ctx, config, name, args, w))
+}
+
+func perform(ctx context.Context, config configs.Config, name string, args url.Values, w io.Writer) error {
 	address := "http://sealgate/command/" + name + "?" + args.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, http.NoBody)
 	if err != nil {

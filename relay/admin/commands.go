@@ -78,6 +78,8 @@ func (a *Admin) command(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 		a.log.Info("command is done", "command", name)
+	case out.lost || r.Context().Err() != nil:
+		a.log.Info("command was given up", "command", name)
 	case out.begun:
 		a.log.Error("command failed", "command", name, "error", err)
 		panic(http.ErrAbortHandler)
@@ -92,6 +94,7 @@ type answerWriter struct {
 	http.ResponseWriter
 	flush func() error
 	begun bool
+	lost  bool // nobody reads it any more
 }
 
 func (w *answerWriter) Write(p []byte) (int, error) {
@@ -100,6 +103,7 @@ func (w *answerWriter) Write(p []byte) (int, error) {
 	if err == nil && n < flushUnder {
 		err = w.flush()
 	}
+	w.lost = w.lost || err != nil
 	return n, err
 }
 
