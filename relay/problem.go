@@ -18,6 +18,7 @@ import (
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/policy/ratelimit"
 	"github.com/sealgate/sealgate/policy/signature"
+	"github.com/sealgate/sealgate/relay/forward"
 	"github.com/sealgate/sealgate/relay/intake"
 	"github.com/sealgate/sealgate/relay/outbox"
 	"github.com/sealgate/sealgate/relay/push"
@@ -68,6 +69,8 @@ var answers = []struct {
 		"Those that are here can be read until they expire.", false},
 	{errTooLarge, 413, "The activity is larger than this server accepts (mailbox.max_activity).", false},
 	{errCoded, 415, "Send activities without a Content-Encoding: this server must be able to tell what they are.", false},
+	// Before the one it comes with: a peer gives a message up that is answered 400.
+	{forward.ErrSlow, 408, "The request body took too long (limits.body_timeout).", false},
 	{errTruncated, 400, "The body ended before its announced length.", false},
 	{activity.ErrMalformed, 400, "The activity carries MLS and cannot be read.", true},
 	{inbox.ErrMalformed, 400, "The MLS message in the activity cannot be read.", true},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/valyala/fasthttp"
@@ -74,7 +75,7 @@ func (r *Relay) subscribe(work context.Context, ctx *fasthttp.RequestCtx, owner 
 	}
 	text, err := io.ReadAll(io.LimitReader(body, maxSubscription+1))
 	if err != nil {
-		return errTruncated
+		return fmt.Errorf("%w: %w", errTruncated, err)
 	}
 	var asked struct {
 		Endpoint string `json:"endpoint"`

@@ -19,6 +19,7 @@ var reasons = map[int]reason{
 	fasthttp.StatusForbidden:             "forbidden",
 	fasthttp.StatusNotFound:              "not_found",
 	fasthttp.StatusMethodNotAllowed:      "method",
+	fasthttp.StatusRequestTimeout:        "limit",
 	fasthttp.StatusConflict:              "stale_commit",
 	fasthttp.StatusRequestEntityTooLarge: "size",
 	fasthttp.StatusUnsupportedMediaType:  "coding",

@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
 
@@ -50,7 +51,7 @@ func (r *Relay) readOrPass(ctx *fasthttp.RequestCtx, limit int) ([]byte, bool) {
 	body, err := io.ReadAll(io.LimitReader(stream, int64(limit)))
 	if err != nil {
 		ctx.SetConnectionClose()
-		r.fail(ctx, errTruncated)
+		r.fail(ctx, fmt.Errorf("%w: %w", errTruncated, err))
 		return nil, false
 	}
 	return body, true

@@ -210,6 +210,30 @@ func TestCheckSend(t *testing.T) {
 	}
 }
 
+// TestSlowBodiesMayComeAgain: a body that does not get on is 408 wherever it goes, naming the key, for after a 400 a peer would give
+// its message up.
+func TestSlowBodiesMayComeAgain(t *testing.T) {
+	t.Setenv("SEALGATE_LIMITS_BODY_TIMEOUT", "1s")
+	s := serveHere(t)
+	host := strings.TrimPrefix(s.base, "http://")
+	slow := map[string]net.Conn{}
+	for _, path := range []string{"/inbox", "/elsewhere", strings.TrimPrefix(s.bob.Actor, s.base) + "/outbox", "/e2ee/users/bob/push", "/oauth/revoke"} {
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{", path, host, s.sample.Token(s.bob, "read", "write"))
+		slow[path] = c
+	}
+	for path, c := range slow {
+		b, err := io.ReadAll(c)
+		if err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 408 ") || !strings.Contains(string(b), "limits.body_timeout") {
+			t.Errorf("%s: %q %v", path, b, err)
+		}
+	}
+}
+
 // TestStopFinishesWork: what is under way at SIGTERM is finished, and only then is the store closed.
 func TestStopFinishesWork(t *testing.T) {
 	s := serveHere(t)

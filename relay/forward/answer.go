@@ -162,7 +162,7 @@ func (c *client) wrote(err error) error {
 	c.g.write(0)
 	if err != nil && c.g.writeOut.Load() {
 		c.s.excess.WithLabelValues("write_timeout").Inc()
-		return errSlow
+		return ErrSlow
 	}
 	return err
 }

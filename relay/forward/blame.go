@@ -38,7 +38,7 @@ func (h *hop) blame(err error, slow bool) error {
 	case errors.As(err, &f), errors.As(err, &c):
 		return err
 	case slow && h.status == 0:
-		return &failure{kindTimeout, 504, errSlow}
+		return &failure{kindTimeout, 504, ErrSlow}
 	case slow:
 		return &failure{kindStalled, 502, err}
 	case errors.Is(err, errHeadTooLarge), errors.Is(err, errTooManyHeads):

@@ -120,7 +120,7 @@ func (b *body) fill() error {
 	case errors.Is(err, io.EOF):
 		return errTruncated
 	case b.g.readOut.Load():
-		return errSlow
+		return ErrSlow
 	}
 	return err
 }

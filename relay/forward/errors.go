@@ -22,12 +22,15 @@ var (
 	errChunk         = errors.New("forward: malformed chunk")
 	errHeadTooLarge  = errors.New("forward: head too large") // 431
 	errTooManyFields = fmt.Errorf("%w: too many header lines", errHeadTooLarge)
-	errTargetTooLong = errors.New("forward: target too long")  // 414
-	errTruncated     = errors.New("forward: body cut short")   // the peer closed inside a body
-	errSlow          = errors.New("forward: peer is too slow") // 408
+	errTargetTooLong = errors.New("forward: target too long") // 414
+	errTruncated     = errors.New("forward: body cut short")  // the peer closed inside a body
 	errTooManyHeads  = errors.New("forward: too many interim replies")
 	errSwitch        = errors.New("forward: unasked protocol switch")
 )
+
+// ErrSlow is what reading a request's body ends with when it does not get on (Limits.BodyTimeout): 408, so that a peer
+// comes again.
+var ErrSlow = errors.New("forward: peer is too slow")
 
 // failure is an upstream that did not answer as it should.
 type failure struct {

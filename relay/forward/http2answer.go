@@ -54,7 +54,7 @@ func (x *stream2) flush() error {
 func (x *stream2) wrote(err error) error {
 	if err != nil && time.Since(x.written) >= x.m.s.limits.WriteTimeout {
 		x.m.s.excess.WithLabelValues("write_timeout").Inc()
-		return errSlow
+		return ErrSlow
 	}
 	return err
 }

@@ -225,7 +225,7 @@ func (x *stream2) bodyError(err error) error {
 		return io.EOF
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		x.m.s.excess.WithLabelValues("body_timeout").Inc()
-		return errSlow
+		return ErrSlow
 	default:
 		return errTruncated
 	}

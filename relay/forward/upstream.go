@@ -177,8 +177,8 @@ func (u *Upstream) answer(ctx *fasthttp.RequestCtx, x exchange, err error) {
 	case f != nil:
 		problem(ctx, rejection{502, "The instance behind the gateway cannot be reached or answered nonsense."})
 		ctx.Response.Header.Set("Retry-After", "10")
-	case errors.Is(err, errSlow):
-		problem(ctx, rejection{408, "The request body took too long."})
+	case errors.Is(err, ErrSlow):
+		problem(ctx, rejection{408, "The request body took too long (limits.body_timeout)."})
 	default:
 		problem(ctx, rejection{400, "The request body is malformed or was cut short."})
 	}
