@@ -54,7 +54,7 @@ func listedTables(o badger.Options) (map[uint64]badger.TableManifest, error) {
 	defer f.Close() //nolint:errcheck // it is only read
 	manifest, _, err := badger.ReplayManifestFile(f, o.ExternalMagicVersion, o)
 	if err != nil {
-		return map[uint64]badger.TableManifest{}, nil //nolint:nilerr // the engine says it again
+		return map[uint64]badger.TableManifest{}, nil // the engine says it again
 	}
 	return manifest.Tables, nil
 }

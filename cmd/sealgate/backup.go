@@ -69,7 +69,7 @@ func restoreCommand() *cobra.Command {
 
 // progress writes one line over and over, on a terminal; elsewhere nothing. end takes the line away.
 func progress(w io.Writer) (told storage.Progress, end func()) {
-	const clear = "\r\x1b[K"
+	const wipe = "\r\x1b[K"
 	f, ok := w.(*os.File)
 	if !ok {
 		return nil, func() {}
@@ -82,9 +82,9 @@ func progress(w io.Writer) (told storage.Progress, end func()) {
 		if a.Rows > 0 {
 			rows = fmt.Sprintf("%d rows, ", a.Rows)
 		}
-		_, _ = fmt.Fprintf(f, "%s%s%d MiB ", clear, rows, a.Bytes>>20)
+		_, _ = fmt.Fprintf(f, "%s%s%d MiB ", wipe, rows, a.Bytes>>20)
 	}
-	return told, func() { _, _ = io.WriteString(f, clear) }
+	return told, func() { _, _ = io.WriteString(f, wipe) }
 }
 
 const partSuffix = ".part"

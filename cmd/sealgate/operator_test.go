@@ -32,6 +32,11 @@ func TestUser(t *testing.T) {
 	if out := s.succeeds(t, `"table":"message"`, "user", "export", "bob"); !strings.Contains(out, `"table":"local person"`) {
 		t.Errorf("the export lacks who it is: %s", out)
 	}
+	domain := strings.TrimPrefix(s.base, "http://")
+	for _, who := range []string{"@bob", "bob@" + domain, "@Bob@" + strings.ToUpper(domain), "acct:bob@" + domain, s.base + "/@bob", s.bob.Account} {
+		s.succeeds(t, `"table":"message"`, "user", "export", who)
+	}
+	s.fails(t, "try the name alone", "user", "export", "bob@far.example")
 	s.succeeds(t, "has nothing of this person", "user", "delete", s.bob.Actor)
 	s.fails(t, "nothing is kept here about", "user", "export", "bob")
 	s.succeeds(t, "bob has the test message", "check", "--send", "bob")

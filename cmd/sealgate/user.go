@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -30,11 +31,25 @@ func onUser(name, short, long string) *cobra.Command {
 		Use: name + " ACTOR", Short: short, Long: long,
 		Args: one("person: a name, an actor URL or an account id"),
 		RunE: s.does("user "+name, func(cmd *cobra.Command, config configs.Config, args []string) error {
-			return operate(cmd.Context(), config, "user/"+name, url.Values{"actor": args}, cmd.OutOrStdout())
+			who := nameHere(args[0], config)
+			return operate(cmd.Context(), config, "user/"+name, url.Values{"actor": {who}}, cmd.OutOrStdout())
 		}),
 	}
 	s.bind(cmd)
 	return cmd
+}
+
+// nameHere is the name in a handle or profile URL of this instance (@alice@social.example, https://social.example/@alice); anything
+// else stays as it is.
+func nameHere(who string, config configs.Config) string {
+	if name, ok := strings.CutPrefix(who, publicBase(config)+"/@"); ok {
+		return name
+	}
+	name, host, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(who, "acct:"), "@"), "@")
+	if strings.EqualFold(host, config.Domain) {
+		return name
+	}
+	return who
 }
 
 func exportUser(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error {
@@ -62,7 +77,7 @@ func deleteUser(ctx context.Context, s *storage.Store, args url.Values, w io.Wri
 func localPerson(ctx context.Context, s *storage.Store, args url.Values) (mastodon.Person, error) {
 	p, err := s.Whom(ctx, args.Get("actor"))
 	if errors.Is(err, mastodon.ErrNoPerson) {
-		return p, fmt.Errorf("nothing is kept here about %q; try the actor URL or the account id", args.Get("actor"))
+		return p, fmt.Errorf("nothing is kept here about %q; try the name alone, the actor URL or the account id", args.Get("actor"))
 	}
 	return p, err
 }
