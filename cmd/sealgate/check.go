@@ -66,7 +66,7 @@ func checkCommand() *cobra.Command {
 			case store:
 				c.storeVerified(cmd.Context())
 			case send != "":
-				c.send(cmd.Context(), send)
+				c.send(cmd.Context(), nameHere(send, config))
 			default:
 				c.all(cmd.Context())
 			}

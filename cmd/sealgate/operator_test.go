@@ -36,6 +36,7 @@ func TestUser(t *testing.T) {
 	for _, who := range []string{"@bob", "bob@" + domain, "@Bob@" + strings.ToUpper(domain), "acct:bob@" + domain, s.base + "/@bob", s.bob.Account} {
 		s.succeeds(t, `"table":"message"`, "user", "export", who)
 	}
+	s.succeeds(t, "bob has the test message", "check", "--send", "@bob@"+domain)
 	s.fails(t, "try the name alone", "user", "export", "bob@far.example")
 	s.succeeds(t, "has nothing of this person", "user", "delete", s.bob.Actor)
 	s.fails(t, "nothing is kept here about", "user", "export", "bob")

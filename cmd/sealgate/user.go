@@ -45,11 +45,11 @@ func nameHere(who string, config configs.Config) string {
 	if name, ok := strings.CutPrefix(who, publicBase(config)+"/@"); ok {
 		return name
 	}
-	name, host, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(who, "acct:"), "@"), "@")
-	if strings.EqualFold(host, config.Domain) {
-		return name
+	name, host, elsewhere := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(who, "acct:"), "@"), "@")
+	if elsewhere && !strings.EqualFold(host, config.Domain) {
+		return who
 	}
-	return who
+	return name
 }
 
 func exportUser(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error {
