@@ -112,6 +112,9 @@ func atRest(config configs.Config, do func(*storage.Store) error) (err error) {
 		return err
 	}
 	s, err := openStore(config, storeOptions(config))
+	if errors.Is(err, storage.ErrLocked) {
+		return fmt.Errorf("%w, or give the running gateway's own configuration (--config): nobody answers at %s (admin.socket)", err, config.Admin.Socket)
+	}
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,15 @@ func TestUser(t *testing.T) {
 	}
 }
 
+// TestCommandsMissTheGateway: who asks at another socket than the running gateway's is told so.
+func TestCommandsMissTheGateway(t *testing.T) {
+	s := serveHere(t)
+	t.Setenv("SEALGATE_ADMIN_SOCKET", filepath.Join(t.TempDir(), "none"))
+	for _, args := range [][]string{{"check"}, {"check", "--store"}, {"leave"}, {"backup", filepath.Join(t.TempDir(), "copy")}} {
+		s.fails(t, "the running gateway's own configuration (--config): nobody answers at ", args...)
+	}
+}
+
 // TestRotateKeyWhileServing: nothing but the key changes, and a backup of before needs the former one.
 func TestRotateKeyWhileServing(t *testing.T) {
 	s := serveHere(t)
