@@ -249,6 +249,26 @@ func TestOutboxRefusesKeys(t *testing.T) {
 	}
 }
 
+// TestNobodyIsInvitedWhoLeaves: after sealgate leave others find no packages, also those that know the collection from before; the
+// owner still sees them.
+func TestNobodyIsInvitedWhoLeaves(t *testing.T) {
+	w := newKeyWorld(t, signers{})
+	w.publish(w.aliceDevice().Package())
+	w.leaving.Store(true)
+	for name, header := range map[string][]string{"anybody": nil, "zoe": as("https://far.example/zoe"), "bob": {"Authorization", ofBob}} {
+		if got := w.items(header...); len(got) != 0 {
+			t.Errorf("%s gets %q", name, got)
+		}
+	}
+	if got := w.items("Authorization", ofAlice); len(got) != 1 {
+		t.Errorf("the owner sees %q", got)
+	}
+	w.leaving.Store(false)
+	if got := w.items(); len(got) != 1 {
+		t.Errorf("after --undo anybody gets %q", got)
+	}
+}
+
 func TestOutboxAsksWho(t *testing.T) {
 	w := newKeyWorld(t, gate{})
 	create := func() string { return activityOf("Create", keyObject(w.aliceDevice().Package(), "as:Public")) }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,8 @@ type keyWorld struct {
 	t     *testing.T
 	clock *inboxtest.Clock
 	keys  *inbox.Directory
+
+	leaving atomic.Bool
 }
 
 func newKeyWorld(t *testing.T, g relay.Gate) *keyWorld {
@@ -45,7 +48,7 @@ func keyWorldAt(t *testing.T, g relay.Gate, at time.Time) *keyWorld {
 		Key:  ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)),
 		Tell: func(o inbox.Owner, n inbox.Notice) { w.inbox.Tell(o, n) },
 	})
-	w.world = newWorldWith(t, memory(), g, func(o *relay.Options) { o.Keys, o.Clock = w.keys, clock.Now })
+	w.world = newWorldWith(t, memory(), g, func(o *relay.Options) { o.Keys, o.Clock, o.Leaving = w.keys, clock.Now, w.leaving.Load })
 	return w
 }
 
