@@ -2,7 +2,6 @@ package relay
 
 import (
 	"errors"
-	"sync"
 
 	"github.com/valyala/fasthttp"
 
@@ -26,12 +25,15 @@ type call struct {
 	atDesk, inside func() // enter and keep
 }
 
-// calls are those that can be used again.
-type calls struct{ pool sync.Pool }
+// calls are those that can be used again. The collector leaves them alone, as it does not those of a sync.Pool.
+type calls chan *call
 
-func (cs *calls) get(r *Relay, ctx *fasthttp.RequestCtx, read *body) *call {
-	c, ok := cs.pool.Get().(*call)
-	if !ok {
+const spareCalls = 1024 // about as many as there ever are
+
+func (cs calls) get(r *Relay, ctx *fasthttp.RequestCtx, read *body) (c *call) {
+	select {
+	case c = <-cs:
+	default:
 		c = new(call)
 		c.atDesk, c.inside = c.enter, c.keep
 	}
@@ -39,9 +41,12 @@ func (cs *calls) get(r *Relay, ctx *fasthttp.RequestCtx, read *body) *call {
 	return c
 }
 
-func (cs *calls) put(c *call) {
+func (cs calls) put(c *call) {
 	*c = call{atDesk: c.atDesk, inside: c.inside}
-	cs.pool.Put(c)
+	select {
+	case cs <- c:
+	default:
+	}
 }
 
 // enter finds a place for what is MLS, and answers when there is none. It waits for nothing.

@@ -7,13 +7,16 @@ import "runtime"
 type desk struct {
 	queue  chan func()
 	clerks chan struct{} // one for each who works
+	shift  func()        // work; made once, for who summons must not allocate
 }
 
 // deskQueue is more than may come at once, but from very many clients.
 const deskQueue = 4096
 
 func newDesk() *desk {
-	return &desk{queue: make(chan func(), deskQueue), clerks: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	d := &desk{queue: make(chan func(), deskQueue), clerks: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	d.shift = d.work
+	return d
 }
 
 // start has f run in its turn. It does not wait.
@@ -30,7 +33,7 @@ func (d *desk) start(f func()) {
 func (d *desk) summon() {
 	select {
 	case d.clerks <- struct{}{}:
-		go d.work()
+		go d.shift()
 	default:
 	}
 }

@@ -38,7 +38,8 @@ func TestDeskHasFewClerks(t *testing.T) {
 
 // What comes when the queue is full is not held up.
 func TestDeskOverflow(t *testing.T) {
-	d := &desk{queue: make(chan func(), 1), clerks: make(chan struct{}, 1)}
+	d := newDesk()
+	d.queue, d.clerks = make(chan func(), 1), make(chan struct{}, 1)
 	busy, free := make(chan struct{}), make(chan struct{})
 	d.start(func() { close(busy); <-free })
 	<-busy

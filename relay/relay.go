@@ -140,7 +140,7 @@ func New(o Options) (*Relay, error) {
 	}
 	// Mastodon says the origin for /users/… and forgets it for /ap/users/…: a client in a browser must read it.
 	r.edit = forward.Edit{Document: r.editReply, Origin: "*"}
-	r.desk = newDesk()
+	r.desk, r.calls = newDesk(), make(calls, spareCalls)
 	r.bodies.most = cmp.Or(o.MaxHeld, 64<<20)
 	if r.intake == nil {
 		r.intake = intake.New(intake.Options{Inbox: o.Inbox})

@@ -158,8 +158,8 @@ func (c *client) noteWait() {
 
 // serveOne answers one request and reports whether the connection may have another.
 func (c *client) serveOne() bool {
-	w := c.s.takeWork()
-	defer c.s.giveWork(w)
+	w := c.s.works.take(c.task)
+	defer c.s.giveWork(c.task, w)
 	if err := c.readHead(w); err != nil {
 		c.reject(err)
 		return false

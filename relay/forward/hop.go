@@ -34,20 +34,15 @@ type hop struct {
 
 const wholeBody = 64 << 10 // bodies up to this are copied behind their head
 
-func (u *Upstream) takeHop() *hop {
-	if h, ok := u.hops.Get().(*hop); ok {
-		return h
-	}
-	return &hop{u: u, out: make([]byte, 0, 4<<10)}
-}
+func newHop() *hop { return &hop{out: make([]byte, 0, 4<<10)} }
 
-func (u *Upstream) giveHop(h *hop) {
+func (u *Upstream) giveHop(t *task, h *hop) {
 	if cap(h.out) > 2*wholeBody || cap(h.doc) > 2*wholeBody {
 		return
 	}
 	out, doc, reply := h.out[:0], h.doc[:0], h.reply[:0]
-	*h = hop{u: u, out: out, doc: doc, reply: reply}
-	u.hops.Put(h)
+	*h = hop{out: out, doc: doc, reply: reply}
+	u.hops.give(t, h)
 }
 
 // run forwards the request and the reply.

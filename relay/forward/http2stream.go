@@ -76,9 +76,9 @@ func (m *mux) serve(out http.ResponseWriter, r *http.Request) {
 
 // exchange answers the request, up to the body of a live reply.
 func (x *stream2) exchange() {
-	x.w = x.m.s.takeWork()
+	x.w = x.m.s.works.take(nil)
 	defer func() {
-		x.m.s.giveWork(x.w)
+		x.m.s.giveWork(nil, x.w)
 		x.w = nil
 	}()
 	if err := x.readHead(); err != nil {
@@ -107,7 +107,7 @@ func (x *stream2) end() {
 		stop()
 	}
 	if x.box != nil {
-		x.m.s.heads.give(x.box)
+		x.m.s.heads.give(nil, x.box)
 	}
 	if x.broken {
 		panic(http.ErrAbortHandler) // how a handler tells the library
@@ -204,7 +204,7 @@ func (x *stream2) next() ([]byte, error) {
 		return nil, x.err
 	}
 	if x.box == nil {
-		x.box = x.m.s.heads.take()
+		x.box = x.m.s.heads.take(nil)
 	}
 	x.limitRead()
 	n, err := x.r.Body.Read(*x.box)

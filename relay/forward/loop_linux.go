@@ -31,6 +31,8 @@ type loop struct {
 	turns   []*task              // others go before them, and then in this order; the loop's own
 	events  [1024]unix.EpollEvent
 	hit     [1024]*wire
+	stock   stock // the loop's own
+	keeps   int   // of each kind
 }
 
 // few is how many turns are taken before the loop looks who else has come.
@@ -46,7 +48,7 @@ type loops struct {
 func newLoops(n int) (*loops, error) {
 	ls := new(loops)
 	for range n {
-		l, err := newLoop()
+		l, err := newLoop(keptByAll / n)
 		if err != nil {
 			ls.close()
 			return nil, fmt.Errorf("watch connections: %w", err)
@@ -71,7 +73,7 @@ func (ls *loops) close() {
 	})
 }
 
-func newLoop() (*loop, error) {
+func newLoop(keeps int) (*loop, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
@@ -80,7 +82,7 @@ func newLoop() (*loop, error) {
 	if err != nil {
 		return nil, errors.Join(err, unix.Close(epoll))
 	}
-	l := &loop{epoll: epoll, bell: bell, wires: make(map[int32]*wire), ended: make(chan struct{})}
+	l := &loop{epoll: epoll, bell: bell, wires: make(map[int32]*wire), ended: make(chan struct{}), keeps: keeps}
 	if err := l.watch(bell, unix.EPOLLIN); err != nil {
 		return nil, errors.Join(err, unix.Close(epoll), unix.Close(bell))
 	}
@@ -172,25 +174,31 @@ func (l *loop) run(thread chan<- int) {
 	}
 }
 
-// moment is how long a loop waits without telling the scheduler, in nanoseconds.
-const moment = 100_000
+const (
+	moment   = 100_000 // for how long a loop waits without telling the scheduler, in nanoseconds
+	idleness = 1_000   // after how long without anything to do a loop gives up what it has to spare, in milliseconds
+)
 
 // wait returns how many events there are: without waiting when there is something else to do. It waits a moment without telling the
 // scheduler, which would look for other work for the processor, and then for as long as it takes.
 func (l *loop) wait() int {
-	forever := -1
+	patience := idleness
 	if len(l.turns) > 0 {
-		forever = 0
+		patience = 0
 	}
 	for {
-		if forever != 0 {
+		if patience != 0 {
 			if n, _ := epollFor(l.epoll, l.events[:], moment); n > 0 {
 				return n
 			}
 		}
-		n, err := unix.EpollWait(l.epoll, l.events[:], forever)
-		if !errors.Is(err, unix.EINTR) {
+		n, err := unix.EpollWait(l.epoll, l.events[:], patience)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case n > 0 || patience == 0:
 			return max(n, 0)
+		default:
+			l.stock = stock{}
 		}
 	}
 }
@@ -317,6 +325,14 @@ func (t *task) runApart() {
 	defer t.loop.post(t)
 	defer func() { t.failed = recover() }()
 	t.apart()
+}
+
+// at is the loop on which t runs, nil without one.
+func (t *task) at() *loop {
+	if t == nil || !t.on {
+		return nil
+	}
+	return t.loop
 }
 
 // home is t's loop, nil without one.

@@ -5,10 +5,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"golang.org/x/sys/unix"
 )
@@ -113,6 +115,46 @@ func TestOrdinaryTasksGoFirst(t *testing.T) {
 	done.Wait()
 	if order[0] != many || len(order) != many+1 || !slices.IsSorted(order[1:]) {
 		t.Errorf("served in the order %v, want %d first and then as they came", order, many)
+	}
+}
+
+// What a loop has to spare is there after any number of the collector's cycles, and is no more when there was nothing to do for long.
+func TestLoopsKeepSpares(t *testing.T) {
+	t.Parallel()
+	l := oneLoop(t)
+	k, done := l.newTask(), make(chan struct{})
+	var gone []weak.Pointer[[]byte]
+	pool := newBuffers(1<<10, func(s *stock) *[]*[]byte { return &s.heads })
+	k.start(func() {
+		defer close(done)
+		var all []*[]byte
+		for range l.keeps + 1 { // the last is not kept
+			all = append(all, pool.take(k))
+		}
+		for _, b := range all {
+			pool.give(k, b)
+		}
+		all = all[:l.keeps]
+		k.aside(func() { runtime.GC(); runtime.GC(); runtime.GC() })
+		for _, b := range slices.Backward(all) {
+			if pool.take(k) != b {
+				t.Error("another was taken than was given back last")
+			}
+			gone = append(gone, weak.Make(b))
+		}
+		for _, b := range all {
+			pool.give(k, b)
+		}
+	})
+	<-done
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(20 * time.Second); gone[0].Value() != nil; runtime.GC() {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatal("a loop without anything to do has kept them")
+		}
 	}
 }
 

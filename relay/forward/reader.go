@@ -134,10 +134,18 @@ func (r *reader) tryAsk(fd uintptr) bool {
 	return true
 }
 
+// task is whose the connection is, if a loop watches it.
+func (r *reader) task() *task {
+	if r.sock.wire == nil {
+		return nil
+	}
+	return r.sock.wire.task
+}
+
 // hold makes sure that there is a buffer.
 func (r *reader) hold() {
 	if r.buf == nil {
-		r.box = r.pool.take()
+		r.box = r.pool.take(r.task())
 		r.buf, r.r, r.w = *r.box, 0, 0
 	}
 }
@@ -147,7 +155,7 @@ func (r *reader) release() {
 	if r.box == nil || r.r != r.w {
 		return
 	}
-	r.pool.give(r.box)
+	r.pool.give(r.task(), r.box)
 	r.box, r.buf, r.r, r.w = nil, nil, 0, 0
 }
 
@@ -169,7 +177,7 @@ func (r *reader) room(limit int) error {
 	}
 	bigger := make([]byte, min(2*len(r.buf), limit))
 	copy(bigger, r.buf)
-	r.pool.give(r.box)
+	r.pool.give(r.task(), r.box)
 	r.box, r.buf = &bigger, bigger
 	return nil
 }

@@ -31,7 +31,8 @@ func TestAskThatDoesNotFit(t *testing.T) {
 	var s socket
 	var r reader
 	s.open(c)
-	r.open(&s, &buffers{size: 4096})
+	pool := newBuffers(4096, nil)
+	r.open(&s, &pool)
 	large := []byte(strings.Repeat("x", 1<<20))
 	n, err := r.ask(large)
 	if n == 0 || n == len(large) || err != nil || len(r.buffered()) > 0 {

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +28,8 @@ type Server struct {
 	refusals *prometheus.CounterVec // of HTTP/2 itself
 
 	heads   buffers // of client readers
-	works   sync.Pool
-	parsers sync.Pool // *bufio.Reader: of heads
+	works   spares[work]
+	parsers spares[bufio.Reader] // of heads
 	census  count.Census
 	watch   func() *watch
 	closing atomic.Bool
@@ -53,12 +54,16 @@ func NewServer(o ServerOptions) *Server {
 		o: o, limits: o.Limits.orDefault(), log: logger(o.Log),
 		excess:   metric.Exceeded(o.Metrics),
 		refusals: metric.Counter(o.Metrics, "sealgate_http2_errors_total", "Streams and connections that broke the rules of HTTP/2.", "kind"),
-		heads:    buffers{size: 16 << 10},
+		heads:    newBuffers(16<<10, func(k *stock) *[]*[]byte { return &k.heads }),
+		works:    spares[work]{own: func(k *stock) *[]*work { return &k.works }, fresh: newWork},
 		closed:   make(chan struct{}), quiet: make(chan struct{}),
 
 		listeners: make(map[net.Listener]struct{}),
 		clients:   make(map[*client]struct{}),
 	}
+	s.parsers = spares[bufio.Reader]{own: func(k *stock) *[]*bufio.Reader { return &k.parsers }, fresh: func() *bufio.Reader {
+		return bufio.NewReaderSize(nil, s.limits.HeaderBytes)
+	}}
 	s.census.Limit = s.limits.ConnectionsPerClient
 	l := &s.limits
 	shortest := min(l.HeaderTimeout, l.IdleTimeout, l.BodyTimeout, l.WriteTimeout)

@@ -24,7 +24,7 @@ type Upstream struct {
 
 	pool    pool
 	replies buffers
-	hops    sync.Pool
+	hops    spares[hop]
 	watch   *watch
 	closed  atomic.Int64 // when it last closed a kept connection without saying so, on the watch's clock; 0: never
 
@@ -44,7 +44,8 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 		o: o, network: network, address: address, log: logger(o.Log),
 		failures: metric.Counter(o.Metrics, "sealgate_upstream_errors_total", "Requests the instance did not answer as it should.", "kind"),
 		pool:     pool{limit: o.MaxIdle, all: make(map[*link]struct{}), links: make(map[*loop][]*link)},
-		replies:  buffers{size: 32 << 10},
+		replies:  newBuffers(32<<10, func(k *stock) *[]*[]byte { return &k.replies }),
+		hops:     spares[hop]{own: func(k *stock) *[]*hop { return &k.hops }, fresh: newHop},
 		watch:    newWatch(tickFor(min(o.HeaderTimeout, o.StallTimeout, o.IdleTimeout))),
 		stop:     make(chan struct{}), ended: make(chan struct{}),
 	}
@@ -146,11 +147,11 @@ func (u *Upstream) serve(ctx *fasthttp.RequestCtx, how manner) {
 	if !ok {
 		panic("bug: the context was not made by forward.Server")
 	}
-	h := u.takeHop()
-	h.x, h.how = x, how
+	h := u.hops.take(x.of())
+	h.u, h.x, h.how = u, x, how
 	err := h.run()
 	status := h.status
-	u.giveHop(h)
+	u.giveHop(x.of(), h)
 	if err == nil {
 		ctx.Response.SetStatusCode(status)
 		return

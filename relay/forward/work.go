@@ -26,22 +26,19 @@ type work struct {
 
 const outSize = 8 << 10 // reply bytes gathered before they are written
 
-func (s *Server) takeWork() *work {
-	if w, ok := s.works.Get().(*work); ok {
-		return w
-	}
+func newWork() *work {
 	w := &work{out: make([]byte, 0, outSize)}
 	w.bw = bufio.NewWriterSize(io.Discard, outSize)
 	return w
 }
 
-func (s *Server) giveWork(w *work) {
+func (s *Server) giveWork(t *task, w *work) {
 	if w.begun || cap(w.out) > 4*outSize || cap(w.raw) > 4*outSize {
 		return
 	}
 	w.stream = stream{}
 	w.bw.Reset(io.Discard)
-	s.works.Put(w)
+	s.works.give(t, w)
 }
 
 // begin makes the request visible to fasthttp handlers.
@@ -58,14 +55,12 @@ func (w *work) begin(c net.Conn) {
 // that is refused.
 func (s *Server) parse(w *work, up reading) error {
 	w.bytes.Reset(w.withoutTrailer())
-	br, ok := s.parsers.Get().(*bufio.Reader) // not w's: a request may go on for hours
-	if !ok {
-		br = bufio.NewReaderSize(nil, s.limits.HeaderBytes)
-	}
+	t := up.of()
+	br := s.parsers.take(t) // not w's: a request may go on for hours
 	br.Reset(&w.bytes)
 	err := w.ctx.Request.Header.Read(br)
 	br.Reset(nil)
-	s.parsers.Put(br)
+	s.parsers.give(t, br)
 	if err != nil {
 		return err
 	}
@@ -113,6 +108,7 @@ func (silent) Printf(string, ...any) {}
 
 // reading is what a stream reads from.
 type reading interface {
+	of() *task
 	tell100() error
 	next() ([]byte, error)
 }
