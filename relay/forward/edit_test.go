@@ -124,6 +124,28 @@ func (w wire) runEdited(t *testing.T) {
 	}
 }
 
+// TestLargeDocumentsKeepTheirHead: the head outlives the buffer that it came in.
+func TestLargeDocumentsKeepTheirHead(t *testing.T) {
+	t.Parallel()
+	const n = 100_000
+	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+		defer c.Close()
+		readHead(c)
+		io.WriteString(c, "HTTP/1.1 200 Fine\r\nA: 1\r\nContent-Length: 100000\r\n\r\n"+strings.Repeat("x", n))
+	})
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, func(u *forward.Upstream) fasthttp.RequestHandler {
+		return func(ctx *fasthttp.RequestCtx) {
+			u.PassEdited(ctx, forward.Edit{Document: func(r forward.Reply) ([]byte, bool) { return r.Body[:2], len(r.Body) == n }})
+		}
+	})
+	c := dial(t, g.address)
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	want := "HTTP/1.1 200 Fine\r\nA: 1\r\nContent-Length: 2\r\nETag: \""
+	if b, _ := readHead(c); !strings.HasPrefix(b, want) || strings.Contains(b, "Access-Control") {
+		t.Errorf("got %q", b)
+	}
+}
+
 func TestCutDocumentIsNotEdited(t *testing.T) {
 	t.Parallel()
 	l := serveScript(t, "tcp", func(c net.Conn, _ int) {

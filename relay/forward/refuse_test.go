@@ -13,6 +13,8 @@ import (
 // ambiguous are requests that two parsers could read differently: 400, closed, and never forwarded.
 var ambiguous = map[string]string{
 	"both lengths":               "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	"length zero and chunks":     "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	"length zero twice":          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
 	"two lengths":                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
 	"the same length twice":      "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nabcde",
 	"a list of lengths":          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nabcde",
@@ -25,6 +27,8 @@ var ambiguous = map[string]string{
 	"folded line":                "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n",
 	"folded first line":          "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
 	"bare line feed":             "GET / HTTP/1.1\nHost: a\n\n",
+	"line feed first":            "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+	"a line feed for a line":     "GET / HTTP/1.1\r\nHost: a\r\n\n\r\n",
 	"bare line feed inside":      "GET / HTTP/1.1\r\nHost: a\r\nX: 1\nY: 2\r\n\r\n",
 	"bare carriage return":       "GET / HTTP/1.1\r\nHost: a\r\nX: 1\rY: 2\r\n\r\n",
 	"CR in the request line":     "GET /\rX HTTP/1.1\r\nHost: a\r\n\r\n",

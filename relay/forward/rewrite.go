@@ -110,7 +110,7 @@ func appendSpecial(dst []byte, h *head, i int, v *via, e *requestEdits) []byte {
 	f := &h.fields[i]
 	line := h.raw[f.start:f.end]
 	switch f.kind {
-	case hopByHop, http2Settings, listed, ambiguous:
+	case hopByHop, http2Settings, listed:
 		return dst
 	case connection:
 		return appendUpgradeConnection(dst, h, i)
