@@ -105,6 +105,47 @@ func TestSteadyBodiesAreNotSlow(t *testing.T) {
 	}
 }
 
+// The limit of a body ends with the body: a reply may take longer.
+func TestSlowRepliesAreNoSlowBodies(t *testing.T) {
+	t.Parallel()
+	began, release := make(chan struct{}), make(chan struct{})
+	l := serveScript(t, "tcp", func(c net.Conn, n int) {
+		defer c.Close()
+		head, _ := readHead(c)
+		if !strings.HasPrefix(head, "POST /answered ") {
+			io.Copy(io.Discard, c)
+			return
+		}
+		close(began)
+		readN(c, "abc")
+		<-release
+		io.WriteString(c, ok)
+		answerAnything(c, n)
+	})
+	g := open(t, setup{
+		server:   forward.ServerOptions{Limits: forward.Limits{BodyTimeout: time.Second}},
+		upstream: forward.UpstreamOptions{URL: urlOf(l)},
+	}, nil)
+	c, slow := dial(t, g.address), dial(t, g.address)
+	io.WriteString(c, "POST /answered HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na")
+	<-began
+	io.WriteString(c, "bc")
+	io.WriteString(slow, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na")
+	if b, _ := readHead(slow); !strings.HasPrefix(b, "HTTP/1.1 408 ") {
+		t.Errorf("the slow one got %q", b)
+	}
+	close(release)
+	for range 2 {
+		if b, same := readN(c, ok); !same {
+			t.Fatalf("got %q", b)
+		}
+		io.WriteString(c, next)
+	}
+	if n := metric(t, g, "sealgate_limit_exceeded_total", "body_timeout"); n != 1 {
+		t.Errorf("%v bodies were slow", n)
+	}
+}
+
 func TestSlowReadersAreCut(t *testing.T) {
 	t.Parallel()
 	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
