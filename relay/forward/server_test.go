@@ -48,6 +48,8 @@ func TestLimitsOnRequests(t *testing.T) {
 		}},
 		upstream: forward.UpstreamOptions{URL: urlOf(l)},
 	}, nil)
+	longest := "GET /" + strings.Repeat("a", 99) + " HTTP/1.1\r\nHost: a\r\nX: "
+	longest += strings.Repeat("a", 4096-len(longest)-len("\r\n\r\n")) + "\r\n\r\n"
 	for _, w := range []struct{ name, send, status, limit string }{
 		{"slow head", "GET / HTTP/1.1\r\nHost: a\r\n", "408", "header_timeout"},
 		{"slow request line", "GET", "408", "header_timeout"},
@@ -56,7 +58,7 @@ func TestLimitsOnRequests(t *testing.T) {
 		{"endless head", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("a", 50000), "431", "header_bytes"},
 		{"many lines", "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("X: 1\r\n", 10) + "\r\n", "431", "header_count"},
 		{"long target", "GET /" + strings.Repeat("a", 100) + " HTTP/1.1\r\nHost: a\r\n\r\n", "414", "uri_bytes"},
-		{"longest target, no next request", "GET /" + strings.Repeat("a", 99) + " HTTP/1.1\r\nHost: a\r\n\r\n", "200", "idle_timeout"},
+		{"longest target and head, no next request", longest, "200", "idle_timeout"},
 		{"no next request", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "200", "idle_timeout"},
 		{"slow body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\nabc", "408", "body_timeout"},
 	} {

@@ -49,6 +49,36 @@ func TestUploadsStream(t *testing.T) {
 	}
 }
 
+// Trailers are those of their message, also when the next one of the connection has none.
+func TestTrailersStayWithTheirMessage(t *testing.T) {
+	t.Parallel()
+	const request = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+	const reply = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	bodies := []string{"1\r\na\r\n0\r\nX-T: 1\r\n\r\n", "1\r\nb\r\n0\r\n\r\n"}
+	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+		defer c.Close()
+		for {
+			head, err := readHead(c)
+			if err != nil {
+				return
+			}
+			body, _ := readHead(c)
+			if head != request+added+"\r\n" || body != bodies[0] && body != bodies[1] {
+				t.Errorf("upstream got %q", head+body)
+			}
+			io.WriteString(c, reply+body)
+		}
+	})
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
+	c := dial(t, g.address)
+	for _, body := range append(bodies, bodies...) {
+		io.WriteString(c, request+"\r\n"+body)
+		if b, same := readN(c, reply+body); !same {
+			t.Fatalf("got %q", b)
+		}
+	}
+}
+
 func TestContinueComesFromTheUpstream(t *testing.T) {
 	t.Parallel()
 	const head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n"
