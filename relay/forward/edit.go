@@ -44,7 +44,6 @@ func (h *hop) carryEdited(hd *head, f framing) error {
 func (h *hop) keepHead(hd *head) {
 	h.reply = append(h.reply[:0], hd.raw...)
 	hd.raw = h.reply
-	h.doc = h.doc[:0]
 }
 
 func (h *hop) editable(hd *head, f framing) bool {
@@ -71,12 +70,11 @@ func (h *hop) gather() (bool, error) {
 
 // carryGot passes the reply on as it is: what was gathered and what is still to come.
 func (h *hop) carryGot(hd *head, f framing) error {
+	h.status = hd.status
 	if h.x.request().isHead() { // it was asked as GET; nobody wants the body
-		h.status = hd.status
 		h.x.start(hd, noBody)
 		return toClient(h.x.finish(nil))
 	}
-	h.status = hd.status
 	h.x.start(hd, f)
 	if err := h.x.write(h.doc); err != nil {
 		return toClient(err)

@@ -161,6 +161,23 @@ func TestCutDocumentIsNotEdited(t *testing.T) {
 	}
 }
 
+// TestCutReplyThatIsNotEdited: once a reply has begun it breaks off like any other.
+func TestCutReplyThatIsNotEdited(t *testing.T) {
+	t.Parallel()
+	reply := "HTTP/1.1 200 OK\r\nContent-Type: t\r\nContent-Length: 300\r\n\r\n" + strings.Repeat("x", 200)
+	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+		defer c.Close()
+		readHead(c)
+		io.WriteString(c, reply)
+	})
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, shout)
+	c := dial(t, g.address)
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	if b, _ := io.ReadAll(c); string(b) != reply {
+		t.Errorf("got %q", b)
+	}
+}
+
 // Own answers go through the same connection loop.
 func TestOwnAnswers(t *testing.T) {
 	t.Parallel()

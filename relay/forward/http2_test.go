@@ -423,6 +423,20 @@ func TestHTTP2Replies(t *testing.T) {
 	}
 }
 
+// TestHTTP2OutlivesTheInstancesConnection: that the instance closes its connection is nothing to the client's.
+func TestHTTP2OutlivesTheInstancesConnection(t *testing.T) {
+	var k recorder
+	up := serveScript(t, "tcp", k.script("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"))
+	g := openSecure(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(up)}}, nil)
+	r := dial2(t, g.address)
+	for id := uint32(1); id < 6; id += 2 {
+		r.ask(id, true, ":method", "GET", ":scheme", "https", ":authority", "a", ":path", "/")
+		if got := r.outcome(id); got != "200" {
+			t.Fatalf("request %d: answered %s", id, got)
+		}
+	}
+}
+
 // TestHTTP2Interim: 103 arrives before the reply.
 func TestHTTP2Interim(t *testing.T) {
 	up := serveScript(t, "tcp", func(c net.Conn, _ int) {

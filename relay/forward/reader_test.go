@@ -1,10 +1,12 @@
 package forward //nolint:testpackage // a request that does not fit cannot be provoked from outside
 
 import (
+	"errors"
 	"io"
 	"net"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -56,5 +58,31 @@ func TestAskThatDoesNotFit(t *testing.T) {
 	}
 	if err := r.fill(0); string(r.buffered()) != "all" {
 		t.Errorf("got %q, %v", r.buffered(), err)
+	}
+}
+
+// TestAskOfWhoHasLeft: a request that cannot be sent is an error, at once.
+func TestAskOfWhoHasLeft(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	peer, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer.Close()
+	var s socket
+	var r reader
+	s.open(c)
+	r.open(&s, &buffers{size: 4096})
+	if n, err := r.ask([]byte("x")); n != 0 || !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("%d bytes went out, %v", n, err)
 	}
 }

@@ -44,6 +44,7 @@ var ambiguous = map[string]string{
 	"lower-case version":         "GET / http/1.1\r\nHost: a\r\n\r\n",
 	"no target":                  "GET HTTP/1.1\r\nHost: a\r\n\r\n",
 	"two spaces":                 "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+	"no method":                  " / HTTP/1.1\r\nHost: a\r\n\r\n",
 	"space before the method":    " GET / HTTP/1.1\r\nHost: a\r\n\r\n",
 	"DEL in the target":          "GET /a\x7f HTTP/1.1\r\nHost: a\r\n\r\n",
 	"a scheme alone":             "GET http:// HTTP/1.1\r\nHost: a\r\n\r\n",

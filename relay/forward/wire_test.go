@@ -198,6 +198,11 @@ var replies = []wire{
 		returns: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n3\r\nabc\r\na\r\n0123456789\r\n0\r\nX-T: 1\r\nx-t:2\r\n\r\n",
 	},
 	{
+		name:    "capitals in sizes",
+		reply:   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nF\r\n0123456789abcde\r\nB\r\n0123456789a\r\n0C\r\n0123456789ab\r\nd\r\n0123456789abc\r\ne\r\n0123456789abcd\r\n0\r\n\r\n",
+		returns: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nf\r\n0123456789abcde\r\nb\r\n0123456789a\r\nc\r\n0123456789ab\r\nd\r\n0123456789abc\r\ne\r\n0123456789abcd\r\n0\r\n\r\n",
+	},
+	{
 		name: "long extensions of long chunks", send: "GET / HTTP/1.0\r\nHost: a\r\n\r\n", ends: true,
 		reply: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
 			strings.Repeat("3e8;"+strings.Repeat("x", 1000)+"\r\n"+strings.Repeat("a", 1000)+"\r\n", 40) + "0\r\n\r\n",
