@@ -112,6 +112,7 @@ var badChunks = map[string]string{
 	"16 digits":               "0000000000000001\r\na\r\n0\r\n\r\n",
 	"too many digits":         "10000000000000001\r\n",
 	"bare line feed":          "1\na\n0\n\n",
+	"bare line feed behind":   "1;\na\r\n0\r\n\r\n",
 	"extension with CR":       "1;a=\rb\r\na\r\n0\r\n\r\n",
 	"extension with NUL":      "1;a=\x00\r\na\r\n0\r\n\r\n",
 	"empty extension":         "1;\r\na\r\n0\r\n\r\n",

@@ -107,6 +107,44 @@ func TestSteadyBodiesAreNotSlow(t *testing.T) {
 	}
 }
 
+// A body that made progress once must go on making it.
+func TestBodiesThatSlowDownAreCut(t *testing.T) {
+	t.Parallel()
+	began := make(chan struct{})
+	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+		defer c.Close()
+		readHead(c)
+		close(began)
+		io.Copy(io.Discard, c)
+	})
+	g := open(t, setup{
+		server:   forward.ServerOptions{Limits: forward.Limits{BodyTimeout: 300 * time.Millisecond, MinProgress: 100}},
+		upstream: forward.UpstreamOptions{URL: urlOf(l)},
+	}, nil)
+	c := dial(t, g.address)
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+	<-began
+	io.WriteString(c, strings.Repeat("x", 200))
+	answered := make(chan string, 1)
+	go func() {
+		b, _ := readHead(c)
+		answered <- b
+	}()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			io.WriteString(c, "x")
+		case b := <-answered:
+			if !strings.HasPrefix(b, "HTTP/1.1 408 ") {
+				t.Errorf("got %q", b)
+			}
+			return
+		}
+	}
+}
+
 // The limit of a body ends with the body: a reply may take longer.
 func TestSlowRepliesAreNoSlowBodies(t *testing.T) {
 	t.Parallel()

@@ -27,6 +27,14 @@ const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 // tokenBytes are those a method and a field's name may have (RFC 9110 §5.6.2).
 const tokenBytes = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+// namesOfEveryLength are lines whose names mean nothing.
+func namesOfEveryLength() (lines string) {
+	for n := range 40 {
+		lines += strings.Repeat("x", n+1) + ": 1\r\n"
+	}
+	return lines
+}
+
 func simple(name, head string) wire {
 	return wire{name: name, send: head + "\r\n", reaches: head, reply: ok, returns: ok}
 }
@@ -49,6 +57,7 @@ var requests = []wire{
 	simple("signature headers", "GET / HTTP/1.1\r\nHost: a\r\nDate: Sun, 22 Nov 2026 21:27:18 GMT\r\nSignature: keyId=\"https://x/#k\",headers=\"(request-target) host\"\r\n"),
 	simple("a head larger than a buffer", "GET / HTTP/1.1\r\nHost: a\r\nA: "+strings.Repeat("a", 30_000)+"\r\n"),
 	simple("every byte of a name", tokenBytes+" /p HTTP/1.1\r\nHost: a\r\n"+tokenBytes+": 1\r\n"),
+	simple("names of every length", "GET /p HTTP/1.1\r\nHost: a\r\n"+namesOfEveryLength()),
 	simple("every byte of a host", "GET /p HTTP/1.1\r\nHost: !$%&'()*+,-.:;=[]_~0123456789azAZ\r\n"),
 	simple("absolute form over TLS", "GET HTTPS://o HTTP/1.1\r\nHost: a\r\n"),
 	simple("shortest absolute form", "GET http://o HTTP/1.1\r\nHost: a\r\n"),
