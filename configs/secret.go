@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 )
 
@@ -50,6 +52,18 @@ func (s Secret) File() (path string, ok bool) {
 		return "", false
 	}
 	return s.v.path, true
+}
+
+// SecretFiles yields the key and the path of each secret of c that is in a file.
+func (c Config) SecretFiles() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for _, l := range leaves(&c) {
+			s, _ := reflect.TypeAssert[Secret](l.value)
+			if path, ok := s.File(); ok && !yield(l.key, path) {
+				return
+			}
+		}
+	}
 }
 
 // Reveal returns the secret. A file is read at each call, at most 64 KiB, less one line end; the error

@@ -142,6 +142,7 @@ func (c *checker) all(ctx context.Context) {
 	c.ok("configuration", "every key is valid")
 	c.listeners()
 	c.certificate()
+	c.secrets()
 	c.policy()
 	c.upstream(ctx)
 	if c.serving(ctx) {

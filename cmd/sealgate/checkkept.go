@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -72,6 +73,41 @@ func (c *checker) policy() {
 	c.ok("policy", fmt.Sprintf("%s loads: %d rules, %d tests pass", origin.Name, checked.Rules, len(checked.Tests)))
 }
 
+// secrets warns of what everybody on this machine can read.
+func (c *checker) secrets() {
+	for key, path := range c.config.SecretFiles() {
+		c.exposed(key, path)
+	}
+	if c.config.TLS.Mode == "files" {
+		c.exposed("tls.key", c.config.TLS.Key)
+	}
+	c.exposed("keys", actorKey().path(c.config))
+	c.exposed("keys", logKey().path(c.config))
+	c.exposed("keys", pushKey().path(c.config))
+}
+
+func (c *checker) exposed(about, path string) {
+	if everybodyReads(path) {
+		c.note(about, "everybody on this machine can read "+path, "chmod o= "+path)
+	}
+}
+
+// everybodyReads tells whether a file and all directories above it let everybody in.
+func everybodyReads(path string) bool {
+	path, err := filepath.Abs(path)
+	for may := fs.FileMode(0o004); err == nil; may = 0o001 {
+		var about fs.FileInfo
+		if about, err = os.Stat(path); err == nil && about.Mode()&may == 0 {
+			return false
+		}
+		if path == filepath.Dir(path) {
+			break
+		}
+		path = filepath.Dir(path)
+	}
+	return err == nil
+}
+
 // ownKeys reads the keys beside the store that the first start made.
 func (c *checker) ownKeys() {
 	if _, err := os.Stat(c.config.Storage.Path); errors.Is(err, fs.ErrNotExist) {
@@ -97,7 +133,7 @@ func (c *checker) storeServed(ctx context.Context) {
 		c.wrong("store", err.Error(), "look into the gateway's log")
 		return
 	}
-	if said := state.Checks["store"]; said != "ok" {
+	if said, looked := state.Checks["store"]; looked && said != "ok" {
 		c.wrong("store", said, "look into the gateway's log")
 		return
 	}

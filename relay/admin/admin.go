@@ -117,12 +117,11 @@ type readiness struct {
 }
 
 func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
-	defer cancel()
-	state := a.probe(ctx)
-	if a.draining.Load() {
-		state.Ready = false
-		state.Checks["serving"] = "draining: the gateway is stopping"
+	state := readiness{Leaving: a.leaving(), Checks: map[string]string{"serving": "draining: the gateway is stopping"}}
+	if !a.draining.Load() { // else it is said at once, whatever the checks would take
+		ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
+		defer cancel()
+		state = a.probe(ctx)
 	}
 	status := http.StatusOK
 	if !state.Ready {
