@@ -118,19 +118,10 @@ type shareModel struct {
 
 func (w *shareModel) send(rt *rapid.T) {
 	w.n++
-	actor := rapid.SampledFrom(doorActors).Draw(rt, "actor")
-	kind := rapid.SampledFrom([]string{"welcome", "commit", "application"}).Draw(rt, "kind")
-	group := rapid.SampledFrom(doorGroups).Draw(rt, "group")
-	m := letter(w.owner, actor, kind, group, w.n)
-	m.Fate = rapid.SampledFrom([]inbox.Fate{inbox.Admit, inbox.Await, inbox.Slow}).Draw(rt, "fate")
-	m.Until = w.clock.Now().Add(time.Minute)
-	m.Context = rapid.SampledFrom([]string{"", "context " + group}).Draw(rt, "context")
+	m := w.anyLetter(rt, w.owner, w.n)
 	m.Firm = rapid.Bool().Draw(rt, "firm")
 	m.Activity = make([]byte, rapid.SampledFrom([]int{0, 100, 3 << 10, 7 << 10, 12 << 10}).Draw(rt, "size"))
-	rs, err := w.Append(rt.Context(), []inbox.Message{m})
-	if err != nil || rs[0].Err != nil && !errors.Is(rs[0].Err, inbox.ErrFull) {
-		rt.Fatalf("%+v, %v", rs, err)
-	}
+	w.takes(rt, m)
 }
 
 func (w *shareModel) learn(rt *rapid.T) {

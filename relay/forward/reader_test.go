@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// TestAskThatDoesNotFit: a request larger than the kernel takes at once is sent in part, without waiting; the rest
-// goes the ordinary way, and the reply is read after it.
-func TestAskThatDoesNotFit(t *testing.T) {
+// asking is a reader of one end of a socket of which the kernel takes little at once, and the other end.
+func asking(t *testing.T) (r *reader, peer net.Conn) {
+	t.Helper()
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
 		t.Fatal(err)
@@ -23,18 +23,28 @@ func TestAskThatDoesNotFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { c.Close() })
 	if err := c.(*net.UnixConn).SetWriteBuffer(4096); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	var s socket
-	var r reader
+	if peer, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close() })
+	s, pool := new(socket), newBuffers(4096, nil)
 	s.open(c)
-	pool := newBuffers(4096, nil)
-	r.open(&s, &pool)
+	r = new(reader)
+	r.open(s, &pool)
+	return r, peer
+}
+
+// TestAskThatDoesNotFit: a request larger than the kernel takes at once is sent in part, without waiting; the rest
+// goes the ordinary way, and the reply is read after it.
+func TestAskThatDoesNotFit(t *testing.T) {
+	r, peer := asking(t)
 	large := []byte(strings.Repeat("x", 1<<20))
 	n, err := r.ask(large)
 	if n == 0 || n == len(large) || err != nil || len(r.buffered()) > 0 {
@@ -44,16 +54,11 @@ func TestAskThatDoesNotFit(t *testing.T) {
 		t.Fatalf("%d bytes more went out, %v, %d came back", m, err, len(r.buffered()))
 	}
 	go func() {
-		peer, err := l.Accept()
-		if err != nil {
-			return
-		}
-		defer peer.Close()
 		if m, _ := io.CopyN(io.Discard, peer, int64(len(large))); m == int64(len(large)) {
 			io.WriteString(peer, "all")
 		}
 	}()
-	if _, err := s.Write(large[n:]); err != nil {
+	if _, err := r.sock.Write(large[n:]); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.fill(0); string(r.buffered()) != "all" {
@@ -63,25 +68,8 @@ func TestAskThatDoesNotFit(t *testing.T) {
 
 // TestAskOfWhoHasLeft: a request that cannot be sent is an error, at once.
 func TestAskOfWhoHasLeft(t *testing.T) {
-	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("unix", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	peer, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, peer := asking(t)
 	peer.Close()
-	var s socket
-	var r reader
-	s.open(c)
-	r.open(&s, &buffers{size: 4096})
 	if n, err := r.ask([]byte("x")); n != 0 || !errors.Is(err, syscall.EPIPE) {
 		t.Errorf("%d bytes went out, %v", n, err)
 	}

@@ -31,7 +31,7 @@ func (s *spares[T]) take(t *task) *T {
 		if own := s.own(&l.stock); len(*own) > 0 {
 			last := len(*own) - 1
 			x := (*own)[last]
-			*own = (*own)[:last]
+			(*own)[last], *own = nil, (*own)[:last] // whoever does not give it back is not kept by us
 			return x
 		}
 	}
