@@ -23,6 +23,9 @@ func openBadger(o Options, b badger.Options) (*badger.DB, error) {
 	if err := intact(b); err != nil {
 		return nil, err
 	}
+	if err := unmark(b.Dir); err != nil {
+		return nil, fmt.Errorf("begin to use the store (storage.path): %w", err)
+	}
 	db, err := badger.OpenManaged(b)
 	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
 		return nil, fmt.Errorf("%w: storage.encryption_key does not open %s; put the key back that made it", ErrKey, o.Path)

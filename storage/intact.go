@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,8 +16,13 @@ import (
 
 // intact refuses a directory of the engine's that was copied or mended in part, before the engine sees it: without its
 // manifest it would delete every table as unknown and begin anew, without its key registry or with a table cut
-// short it would panic. The error wraps ErrDamaged. What else is wrong is left to the engine to say.
+// short it would panic. After an orderly end the manifest must be what it was then: a shorter one the engine would take
+// for cut by a crash, and delete the tables it lacks. The error wraps ErrDamaged. What else is wrong is left to the
+// engine to say.
 func intact(o badger.Options) error {
+	if err := asClosed(o.Dir); err != nil {
+		return err
+	}
 	listed, err := listedTables(o)
 	if err != nil || len(listed) == 0 {
 		return err
@@ -36,6 +42,53 @@ func intact(o badger.Options) error {
 		}
 	}
 	return nil
+}
+
+// closedName is of the file that an orderly end leaves beside the engine's: the manifest's hash. It is not there while
+// the engine is open.
+const closedName = "CLOSED"
+
+func markClosed(dir string) error {
+	sum, err := manifestSum(dir)
+	if err != nil {
+		return err
+	}
+	return publish(filepath.Join(dir, closedName), sum)
+}
+
+// unmark is durable before the engine changes anything.
+func unmark(dir string) error {
+	err := os.Remove(filepath.Join(dir, closedName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = syncFile(dir)
+	}
+	return err
+}
+
+func asClosed(dir string) error {
+	was, err := os.ReadFile(filepath.Join(dir, closedName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	is := ""
+	if err == nil {
+		is, err = manifestSum(dir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look at the store (storage.path): %w", err)
+	}
+	if is != string(was) {
+		return damaged(dir, badger.ManifestFilename+" is not what it was when the store was closed")
+	}
+	return nil
+}
+
+func manifestSum(dir string) (string, error) {
+	manifest, err := os.ReadFile(filepath.Join(dir, badger.ManifestFilename))
+	return fmt.Sprintf("%x\n", sha256.Sum256(manifest)), err
 }
 
 // listedTables are those the manifest names. Others may be there: a table being written when the power went.

@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -58,7 +59,11 @@ func TestADamagedStoreIsRefused(t *testing.T) {
 			return b
 		}
 	}
+	record := func(b []byte) int { return 8 + int(binary.BigEndian.Uint32(b)) }
 	f(storage.ErrDamaged, "manifest gone", "MANIFEST", gone)
+	f(storage.ErrDamaged, "manifest cut to its head", "MANIFEST", func(b []byte) []byte { return b[:8] })
+	f(storage.ErrDamaged, "manifest cut after a record", "MANIFEST", func(b []byte) []byte { return b[:8+record(b[8:])] })
+	f(storage.ErrDamaged, "manifest cut within one", "MANIFEST", func(b []byte) []byte { return b[:len(b)-1] })
 	f(storage.ErrDamaged, "key registry gone", "KEYREGISTRY", gone)
 	f(storage.ErrDamaged, "table gone", "*.sst", gone)
 	f(storage.ErrDamaged, "table cut", "*.sst", cut)

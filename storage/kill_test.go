@@ -54,6 +54,12 @@ func writeForEver(path, round string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.Close(); err != nil { // what an orderly end leaves must not outlive the next start
+		return err
+	}
+	if s, err = storage.Open(o); err != nil {
+		return err
+	}
 	if os.Getenv(childPath+"_NOSYNC") != "" {
 		s.SetSync(func(func() error) error { return nil })
 	}

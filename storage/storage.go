@@ -205,6 +205,9 @@ func (s *Store) Close() error {
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("close the store %s: %w", s.opt.Path, err)
 	}
+	if s.broken.Load() == nil {
+		_ = markClosed(s.opt.Path) // without it less damage is noticed
+	}
 	return nil
 }
 

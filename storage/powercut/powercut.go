@@ -134,8 +134,20 @@ func (d *Disk) Create(ctx context.Context, name string, _, _ uint32, out *fuse.E
 	d.names[name] = f
 	child := d.NewPersistentInode(ctx, f, fs.StableAttr{Mode: fuse.S_IFREG})
 	d.AddChild(name, child, true)
-	out.Mode = fuse.S_IFREG | 0o600
+	out.Mode, out.Nlink = fuse.S_IFREG|0o600, 1
 	return child, nil, 0, 0
+}
+
+// Link implements fs.NodeLinker.
+func (d *Disk) Link(_ context.Context, target fs.InodeEmbedder, name string, _ *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f, ok := target.(*file)
+	if !ok {
+		return nil, syscall.EXDEV
+	}
+	d.names[name] = f
+	return &f.Inode, 0
 }
 
 // Unlink implements fs.NodeUnlinker.
@@ -171,7 +183,7 @@ func (f *file) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.Err
 func (f *file) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
-	out.Mode, out.Size = fuse.S_IFREG|0o600, uint64(len(f.now))
+	out.Mode, out.Nlink, out.Size = fuse.S_IFREG|0o600, 1, uint64(len(f.now))
 	out.Blocks = (out.Size + 511) / 512
 	return 0
 }
