@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -131,6 +132,45 @@ func TestBackupIsRefused(t *testing.T) {
 	_, err := storage.Restore(t.Context(), o, bytes.NewReader(file), nil)
 	if !errors.Is(err, storage.ErrExists) || !strings.Contains(err.Error(), "storage.path") {
 		t.Errorf("a store is overwritten: %v", err)
+	}
+}
+
+// TestWhatIsWrongWithABackup: each fault has its own word, and a file that cannot be read is not called a bad backup, nor
+// taken for one that broke off.
+func TestWhatIsWrongWithABackup(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	for n := range 20 {
+		m := inboxtest.Sample("bob", n)
+		m.Activity = make([]byte, 100<<10)
+		appendOne(t, s, m)
+	}
+	var buffer bytes.Buffer
+	if _, err := s.Backup(t.Context(), &buffer, storage.Spot{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	file := buffer.Bytes()
+	changed := bytes.Clone(file)
+	changed[len(file)-20] ^= 1
+	f := func(says string, key []byte, r io.Reader) {
+		t.Helper()
+		if _, err := storage.VerifyBackup(t.Context(), key, r, nil); err == nil || err.Error() != says {
+			t.Errorf("%v, want %s", err, says)
+		}
+	}
+	const unusable = "storage: unusable backup: "
+	f(unusable+"it ends too early: it is cut short, or was changed", key(1), bytes.NewReader(file[:len(file)-1]))
+	f(unusable+"it ends too early: it is cut short, or was changed", key(1), bytes.NewReader(nil))
+	f(unusable+"it was made with another storage.encryption_key, or was changed", key(2), bytes.NewReader(file))
+	f(unusable+"it was changed", key(1), bytes.NewReader(changed))
+	f(unusable+"something stands behind its end", key(1), bytes.NewReader(append(bytes.Clone(file), 0)))
+	for _, after := range []int{0, 10, 60, len(file) - 1, len(file)} {
+		failing := func() io.Reader {
+			return io.MultiReader(bytes.NewReader(file[:after]), iotest.ErrReader(syscall.EIO))
+		}
+		f("read the backup: input/output error", key(1), failing())
+		if spot, err := storage.FindSpot(t.Context(), key(1), failing(), nil); !errors.Is(err, syscall.EIO) && !spot.Whole {
+			t.Errorf("after %d bytes one goes on: %+v, %v", after, spot, err)
+		}
 	}
 }
 

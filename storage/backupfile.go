@@ -2,7 +2,6 @@ package storage
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -134,8 +133,11 @@ func readBackup(ctx context.Context, key []byte, r io.Reader, told Progress, kee
 			return in.amount, err
 		}
 	}
-	if n, err := io.ReadFull(r, make([]byte, 1)); n > 0 || !errors.Is(err, io.EOF) {
-		return in.amount, fmt.Errorf("%w: something stands behind its end (%w)", ErrBackup, cmp.Or(err, errRecord))
+	switch err := in.read(make([]byte, 1)); {
+	case err == nil:
+		return in.amount, fmt.Errorf("%w: something stands behind its end", ErrBackup)
+	case !errors.Is(err, errCut):
+		return in.amount, err
 	}
 	return in.amount, nil
 }
@@ -144,7 +146,7 @@ func readBackup(ctx context.Context, key []byte, r io.Reader, told Progress, kee
 // segment is whole is begun anew, unless it is no backup or has another key.
 func FindSpot(ctx context.Context, key []byte, r io.Reader, told Progress) (Spot, error) {
 	in, err := openBackup(r, key)
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+	if errors.Is(err, errCut) {
 		return Spot{}, nil
 	}
 	if err != nil {
@@ -154,14 +156,12 @@ func FindSpot(ctx context.Context, key []byte, r io.Reader, told Progress) (Spot
 	for good := (Spot{}); ; good = in.spot {
 		err := errors.Join(ctx.Err(), in.segment(func(*badger.Entry) error { return nil }))
 		switch {
-		case ctx.Err() != nil:
-			return Spot{}, ctx.Err()
 		case err == nil && in.spot.Whole:
 			return in.spot, nil
-		case err != nil && good.Offset == 0 && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF):
-			return Spot{}, err
+		case errors.Is(err, errCut), errors.Is(err, ErrBackup) && good.Offset > 0:
+			return good, nil // it is where the whole part ends
 		case err != nil:
-			return good, nil //nolint:nilerr // it is where the whole part ends
+			return Spot{}, err
 		}
 	}
 }
@@ -176,27 +176,50 @@ type backupReader struct {
 }
 
 func openBackup(r io.Reader, key []byte) (*backupReader, error) {
-	head := make([]byte, headSize)
-	if _, err := io.ReadFull(r, head); err != nil {
-		return nil, backupError(err)
+	b, head := &backupReader{in: r}, make([]byte, headSize)
+	if err := b.read(head); err != nil {
+		return nil, err
 	}
 	if string(head[:len(backupMagic)]) != backupMagic {
 		return nil, foreign(head)
 	}
-	open, err := backupCipher(key, head)
-	spot := Spot{Offset: int64(headSize), Salt: head[len(backupMagic) : headSize-8], Moment: binary.BigEndian.Uint64(head[headSize-8:])}
-	return &backupReader{in: r, open: open, spot: spot}, err
+	b.spot = Spot{Offset: int64(headSize), Salt: head[len(backupMagic) : headSize-8], Moment: binary.BigEndian.Uint64(head[headSize-8:])}
+	var err error
+	b.open, err = backupCipher(key, head)
+	return b, err
+}
+
+// errCut is an ErrBackup: the file ends too early. Another error of a file that cannot be read says nothing about the backup.
+var errCut = fmt.Errorf("%w: it ends too early: it is cut short, or was changed", ErrBackup)
+
+func (b *backupReader) read(into []byte) error {
+	_, err := io.ReadFull(b.in, into)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errCut
+	}
+	if err != nil {
+		return fmt.Errorf("read the backup: %w", err)
+	}
+	return nil
+}
+
+// changed is what is wrong with a segment that is there and not as it was written.
+func (b *backupReader) changed() error {
+	if b.spot.Chain != nil { // the key opened what is before
+		return fmt.Errorf("%w: it was changed", ErrBackup)
+	}
+	return fmt.Errorf("%w: it was made with another storage.encryption_key, or was changed", ErrBackup)
 }
 
 // segment reads one, and moves spot behind it.
 func (b *backupReader) segment(keep func(*badger.Entry) error) error {
 	sealed, err := b.sealed()
 	if err != nil {
-		return backupError(err)
+		return err
 	}
 	rows, err := b.open.Open(nil, nil, sealed, b.spot.Chain)
 	if err != nil {
-		return backupError(err)
+		return b.changed()
 	}
 	d := decoder{rest: rows}
 	for len(d.rest) > 0 && !b.spot.Whole {
@@ -204,8 +227,8 @@ func (b *backupReader) segment(keep func(*badger.Entry) error) error {
 			return err
 		}
 	}
-	if err := d.end(); err != nil {
-		return backupError(err)
+	if d.end() != nil {
+		return b.changed()
 	}
 	b.spot.Chain = bytes.Clone(sealed[len(sealed)-tagSize:])
 	b.spot.Offset += 4 + int64(len(sealed))
@@ -215,18 +238,17 @@ func (b *backupReader) segment(keep func(*badger.Entry) error) error {
 
 func (b *backupReader) sealed() ([]byte, error) {
 	var length [4]byte
-	if _, err := io.ReadFull(b.in, length[:]); err != nil {
+	if err := b.read(length[:]); err != nil {
 		return nil, err
 	}
 	n := binary.BigEndian.Uint32(length[:])
 	if n < sealOverhead || n > uint32(maxSegment) {
-		return nil, errRecord
+		return nil, b.changed()
 	}
 	if cap(b.buf) < int(n) {
 		b.buf = make([]byte, n)
 	}
-	_, err := io.ReadFull(b.in, b.buf[:n])
-	return b.buf[:n], err
+	return b.buf[:n], b.read(b.buf[:n])
 }
 
 func (b *backupReader) row(d *decoder, keep func(*badger.Entry) error) error {
@@ -240,7 +262,7 @@ func (b *backupReader) row(d *decoder, keep func(*badger.Entry) error) error {
 	}
 	one := &badger.Entry{Key: key, Value: d.bytes(), ExpiresAt: d.uint()}
 	if d.err != nil {
-		return backupError(d.err)
+		return b.changed()
 	}
 	b.spot.After = one.Key
 	if err := keep(one); err != nil {
@@ -261,7 +283,3 @@ func foreign(head []byte) error {
 }
 
 func isNumber(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }
-
-func backupError(cause error) error {
-	return fmt.Errorf("%w: it is cut short, was changed, or was made with another storage.encryption_key (%w)", ErrBackup, cmp.Or(cause, errRecord))
-}
