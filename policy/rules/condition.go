@@ -10,7 +10,6 @@ import (
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
-	"cel.dev/cel-go/parser"
 )
 
 // The bounds of one condition. It has no loops, so its cost is bounded, too.
@@ -39,7 +38,7 @@ type condition struct {
 	text    string
 	program cel.Program
 	uses    []string // the variables and lists it names
-	parts   []string // what it joins with &&, each in CEL's own spelling
+	terms   []term   // what it joins with &&
 }
 
 // fault is a mistake in a condition; line counts from 0, column from 0.
@@ -67,25 +66,10 @@ func compile(env *cel.Env, text string) (*condition, []fault) {
 		return nil, []fault{{reason: err.Error()}}
 	}
 	c := &condition{text: text, program: program, uses: sortedKeys(w.uses)}
-	if err := c.divide(w.tree.Expr(), w.tree.SourceInfo()); err != nil {
+	if c.terms, err = w.divide(w.tree.Expr()); err != nil {
 		return nil, []fault{{reason: err.Error()}}
 	}
 	return c, nil
-}
-
-// divide notes the parts of an expression.
-func (c *condition) divide(e celast.Expr, info *celast.SourceInfo) error {
-	if e.Kind() == celast.CallKind && e.AsCall().FunctionName() == operators.LogicalAnd {
-		for _, side := range e.AsCall().Args() {
-			if err := c.divide(side, info); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	part, err := parser.Unparse(e, info)
-	c.parts = append(c.parts, part)
-	return err
 }
 
 // includes says whether c asks for all that other does. nil asks for nothing.
@@ -93,7 +77,9 @@ func (c *condition) includes(other *condition) bool {
 	if other == nil {
 		return true
 	}
-	return c != nil && !slices.ContainsFunc(other.parts, func(part string) bool { return !slices.Contains(c.parts, part) })
+	return c != nil && !slices.ContainsFunc(other.terms, func(theirs term) bool {
+		return !slices.ContainsFunc(c.terms, func(ours term) bool { return ours.implies(theirs) })
+	})
 }
 
 func faultsOf(issues *cel.Issues) []fault {

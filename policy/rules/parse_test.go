@@ -168,6 +168,14 @@ func TestSameConditionElsewhere(t *testing.T) {
 		"the first has a limit":  {`{name: a, at: contact, %s, limit: few, then: ignore}`, `{name: b, at: contact, %s, then: hold}`},
 		"the first is a shadow":  {`{name: a, at: contact, %s, mode: shadow, then: ignore}`, `{name: b, at: contact, %s, then: hold}`},
 		"the first acts on less": {`{name: a, at: contact, %s, then: hold}`, `{name: b, at: contact, %s, then: ignore}`},
+		"a lower number":         {`{name: a, at: group, when: 'msg.bytes > 1000', then: hide}`, `{name: b, at: group, when: 'msg.bytes >= 1000', then: slow}`},
+		"a higher number":        {`{name: a, at: group, when: '1000 > msg.bytes', then: hide}`, `{name: b, at: group, when: 'msg.bytes <= 1000', then: slow}`},
+		"another direction":      {`{name: a, at: group, when: 'msg.bytes < 1000', then: hide}`, `{name: b, at: group, when: 'msg.bytes > 10', then: slow}`},
+		"another variable":       {`{name: a, at: send, when: 'msg.recipients > 5', then: refuse}`, `{name: b, at: send, when: 'msg.hosts > 9', then: retry-later}`},
+		"one number":             {`{name: a, at: send, when: 'msg.hosts == 5', then: refuse}`, `{name: b, at: send, when: 'msg.hosts >= 5', then: retry-later}`},
+		"all but one number":     {`{name: a, at: send, when: 'msg.hosts != 5', then: refuse}`, `{name: b, at: send, when: 'msg.hosts < 6', then: retry-later}`},
+		"a calculation":          {`{name: a, at: send, when: 'msg.hosts * 2 > 5', then: refuse}`, `{name: b, at: send, when: 'msg.hosts * 3 > 9', then: retry-later}`},
+		"numbers too large":      {`{name: a, at: group, when: 'msg.bytes >= 9007199254740993', then: hide}`, `{name: b, at: group, when: 'msg.bytes == 9007199254740992', then: slow}`},
 		"a second asks for less": {`{name: a, at: group, %s, then: hide}`, `{name: b, at: group, when: 'actor.domain in lists.wave', then: hide}`},
 	} {
 		text := "version: 1\nlists: {wave: [spam.example]}\nlimits: {few: {max: 5, every: 1d, per: [actor]}}\nrules:\n"
