@@ -58,9 +58,17 @@ func (c *client) start(h *head, f framing) {
 }
 
 func (c *client) write(p []byte) error {
-	if len(p) == 0 {
-		return nil
+	for len(p) > 0 {
+		unit := p[:min(len(p), sendUnit)]
+		if err := c.writeUnit(unit); err != nil {
+			return err
+		}
+		p = p[len(unit):]
 	}
+	return nil
+}
+
+func (c *client) writeUnit(p []byte) error {
 	if c.framing == byChunks && c.modern() {
 		c.w.out = appendChunkSize(c.w.out, len(p))
 		return c.put(p, crlf)
