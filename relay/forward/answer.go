@@ -45,7 +45,6 @@ func (c *client) left() bool             { return c.g.left.Load() }
 
 // interim passes a 1xx reply on.
 func (c *client) interim(h *head) error {
-	c.told100 = c.told100 || h.status == 100
 	c.w.out = appendReply(c.w.out, h, replyEdits{})
 	return c.flush()
 }
@@ -137,7 +136,7 @@ func (c *client) endsByClose() bool {
 }
 
 func (c *client) hijack() (net.Conn, []byte) {
-	c.tunnel, c.replied, c.keep = true, true, false
+	c.tunnel, c.replied = true, true
 	c.phase.Store(uint32(tunnelled))
 	return c.Conn, c.rd.buffered()
 }

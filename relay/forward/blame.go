@@ -19,9 +19,7 @@ func (h *hop) failed(err error) error {
 	switch {
 	case fault:
 		err = h.upErr
-	case h.x.left():
-		err = toClient(err)
-	default:
+	case !h.x.left():
 		err = h.blame(err, slow)
 	}
 	if h.status != 0 {
@@ -38,17 +36,17 @@ func (h *hop) blame(err error, slow bool) error {
 	case errors.As(err, &f), errors.As(err, &c):
 		return err
 	case slow && h.status == 0:
-		return &failure{kindTimeout, 504, ErrSlow}
+		return &failure{kindTimeout, ErrSlow}
 	case slow:
-		return &failure{kindStalled, 502, err}
+		return &failure{kindStalled, err}
 	case errors.Is(err, errHeadTooLarge), errors.Is(err, errTooManyHeads):
-		return &failure{kindTooLarge, 502, err}
+		return &failure{kindTooLarge, err}
 	case errors.Is(err, errMalformed), errors.Is(err, errChunk), errors.Is(err, errSwitch):
-		return &failure{kindMalformed, 502, err}
+		return &failure{kindMalformed, err}
 	case h.headSeen:
-		return &failure{kindTruncated, 502, err}
+		return &failure{kindTruncated, err}
 	}
-	return &failure{kindClosed, 502, err}
+	return &failure{kindClosed, err}
 }
 
 // clientError is a failure to reach the client.

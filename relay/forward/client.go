@@ -198,9 +198,6 @@ func (c *client) readHead(w *work) error {
 	if err != nil {
 		return err
 	}
-	if n == 2 {
-		return errStartLine
-	}
 	w.raw = append(w.raw[:0], c.rd.buffered()[:n]...)
 	c.rd.consume(n)
 	c.g.read(0)

@@ -34,9 +34,8 @@ var ErrSlow = errors.New("forward: peer is too slow")
 
 // failure is an upstream that did not answer as it should.
 type failure struct {
-	kind   string // the label of upstream_errors_total
-	status int    // for the client, if its reply has not begun
-	err    error
+	kind string // the label of upstream_errors_total
+	err  error
 }
 
 func (f *failure) Error() string { return fmt.Sprintf("upstream %s: %v", f.kind, f.err) }

@@ -104,7 +104,7 @@ func (x *stream2) writeOwn() {
 	r := &x.w.ctx.Response
 	x.setOwnHead()
 	var body []byte
-	if !r.IsBodyStream() && x.live == nil {
+	if x.live == nil {
 		body = r.Body()
 		if r.StatusCode() >= 200 && r.StatusCode() != 204 && r.StatusCode() != 304 {
 			x.out.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
@@ -117,11 +117,7 @@ func (x *stream2) writeOwn() {
 		return
 	}
 	x.dirty = true
-	err := x.write(body)
-	if r.IsBodyStream() {
-		err = r.BodyWriteTo(flushing2{x})
-	}
-	if err != nil || x.live != nil && x.flush() != nil {
+	if x.write(body) != nil || x.live != nil && x.flush() != nil {
 		x.abort()
 	}
 }
@@ -138,17 +134,6 @@ func (x *stream2) setOwnHead() {
 			h[key] = append(h[key], string(value))
 		}
 	}
-}
-
-// flushing2 passes every write on at once.
-type flushing2 struct{ x *stream2 }
-
-// Write writes p and flushes.
-func (f flushing2) Write(p []byte) (int, error) {
-	if err := f.x.sendLive(p); err != nil {
-		return 0, err
-	}
-	return len(p), nil
 }
 
 func (x *stream2) sendLive(p []byte) error {

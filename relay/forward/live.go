@@ -63,7 +63,6 @@ func (c *client) beginLive() {
 		c.writeOwn()
 		return
 	}
-	c.replied, c.keep = true, false
 	c.framing = byClose
 	if c.modern() {
 		c.framing = byChunks

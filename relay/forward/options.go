@@ -12,7 +12,7 @@ import (
 // ServerOptions says what a Server serves and what it tolerates.
 type ServerOptions struct {
 	// Handler answers every request: by writing ctx.Response, or by passing ctx to an Upstream.
-	// It must not keep ctx. ctx.Hijack and ctx.TimeoutError do not work here.
+	// It must not keep ctx. ctx.Hijack, ctx.TimeoutError and streams for bodies do not work here: see GoLive.
 	Handler fasthttp.RequestHandler
 	// TrustedProxies are the peers whose X-Forwarded-* headers are believed. A peer on a unix
 	// socket is always one of them.

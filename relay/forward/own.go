@@ -27,7 +27,6 @@ func (r rejection) body() []byte {
 // problem writes r to ctx.Response.
 func problem(ctx *fasthttp.RequestCtx, r rejection) {
 	ctx.Response.Reset()
-	ctx.Response.Header.SetNoDefaultContentType(true)
 	ctx.SetStatusCode(r.status)
 	ctx.SetContentType("application/problem+json")
 	ctx.Response.Header.Set("Cache-Control", "no-store")
@@ -87,10 +86,6 @@ func (c *client) writeOwn() {
 		r.SkipBody = true
 	}
 	c.keep = c.keep && !r.Header.ConnectionClose() && !c.s.closing.Load() && c.drainable()
-	endless := !c.modern() && r.IsBodyStream() && r.Header.ContentLength() < 0
-	if endless {
-		c.keep = false
-	}
 	switch {
 	case !c.keep:
 		r.Header.SetConnectionClose()
@@ -98,41 +93,11 @@ func (c *client) writeOwn() {
 		r.Header.Set("Connection", "keep-alive")
 	}
 	c.w.bw.Reset(c)
-	if err := c.writeResponse(endless); err != nil {
+	err := r.Write(c.w.bw)
+	if err == nil {
+		err = c.w.bw.Flush()
+	}
+	if err != nil {
 		c.abort()
 	}
-}
-
-func (c *client) writeResponse(endless bool) error { //nolint:revive // flag-parameter: HTTP/1.0 has no chunks
-	w, r := c.w.bw, &c.w.ctx.Response
-	if !endless {
-		if err := r.Write(w); err != nil {
-			return err
-		}
-		return w.Flush()
-	}
-	if err := r.Header.Write(w); err != nil {
-		return err
-	}
-	if err := r.BodyWriteTo(flushing{w}); err != nil {
-		return err
-	}
-	return w.Flush()
-}
-
-// flushing passes every write on at once.
-type flushing struct {
-	w interface {
-		io.Writer
-		Flush() error
-	}
-}
-
-// Write writes p and flushes.
-func (f flushing) Write(p []byte) (int, error) {
-	n, err := f.w.Write(p)
-	if err == nil {
-		err = f.w.Flush()
-	}
-	return n, err
 }

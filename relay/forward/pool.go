@@ -136,11 +136,11 @@ func (u *Upstream) connect(t *task) (*link, error) {
 	defer cancel()
 	c, err := u.dialer.DialContext(ctx, u.network, u.address)
 	if err != nil {
-		return nil, &failure{kindDial, 502, err}
+		return nil, &failure{kindDial, err}
 	}
 	if t != nil {
 		if c, err = takeOver(c, t); err != nil {
-			return nil, &failure{kindDial, 502, err}
+			return nil, &failure{kindDial, err}
 		}
 	}
 	l := &link{Conn: c, u: u}
@@ -153,7 +153,7 @@ func (u *Upstream) connect(t *task) (*link, error) {
 	}
 	if !u.pool.enlist(l) {
 		_ = c.Close()
-		return nil, &failure{kindDial, 502, net.ErrClosed}
+		return nil, &failure{kindDial, net.ErrClosed}
 	}
 	u.watch.add(&l.g)
 	return l, nil

@@ -12,7 +12,7 @@ func (h *hop) switchOver(hd *head) error {
 	if err := h.x.interim(hd); err != nil {
 		return toClient(err)
 	}
-	if h.pumped != nil && !h.settleUpload() {
+	if !h.settleUpload() {
 		return errTruncated
 	}
 	h.x.of().aside(h.tunnel)

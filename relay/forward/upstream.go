@@ -172,7 +172,7 @@ func (u *Upstream) answer(ctx *fasthttp.RequestCtx, x exchange, err error) {
 		return
 	}
 	switch {
-	case f != nil && f.status == 504:
+	case f != nil && f.kind == kindTimeout:
 		problem(ctx, rejection{504, "The instance behind the gateway did not answer in time."})
 		ctx.Response.Header.Set("Retry-After", "10")
 	case f != nil:

@@ -152,12 +152,12 @@ func (c *client) handle() {
 	}()
 	if err := c.s.parse(c.w, c); err != nil {
 		c.reject(err)
-		c.replied, c.keep = true, false
+		c.keep = false
 		return
 	}
 	c.s.o.Handler(&c.w.ctx)
 	switch {
-	case c.replied || c.tunnel:
+	case c.replied:
 	case c.live != nil:
 		c.beginLive()
 	default:
