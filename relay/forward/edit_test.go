@@ -190,6 +190,7 @@ func TestOwnAnswers(t *testing.T) {
 		{"HEAD", "HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n", "200", "Content-Length: 5\r\n"},
 		{"body read", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", "200", "Content-Length: 3\r\n"},
 		{"chunked body read", "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "200", "Content-Length: 3\r\n"},
+		{"a body that does not wait", "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", "200", "Content-Length: 3\r\n"},
 		{"body not read", "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", "200", "Content-Length: 5\r\n"},
 		{"raw target", "GET //t/../x?a HTTP/1.1\r\nHost: a\r\n\r\n", "200", "X-Target: //t/../x?a\r\n"},
 		{"client", "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n", "200", "X-Client: 127.0.0.1\r\n"},
@@ -204,6 +205,67 @@ func TestOwnAnswers(t *testing.T) {
 		}
 		if strings.Contains(b, "Server:") || strings.Contains(b, "Connection: close") != (strings.Contains(w.name, "large") || w.name == "panic") {
 			t.Errorf("%s: unexpected header in %q", w.name, b)
+		}
+	}
+}
+
+// TestUnreadBodies: a connection goes on behind a body that nobody wanted if that is small and certain to come; else the client can
+// read its answer to the end, and send for a while.
+func TestUnreadBodies(t *testing.T) {
+	t.Parallel()
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: "http://127.0.0.1:1"}}, func(*forward.Upstream) fasthttp.RequestHandler { return own })
+	const post = "POST /hello HTTP/1.1\r\nHost: a\r\n"
+	chunks := strings.Repeat("4000\r\n"+strings.Repeat("x", 0x4000)+"\r\n", 16)
+	for _, w := range []struct {
+		name, head, body string
+		says, goes       bool // that it ends; on
+	}{
+		{"length", "Content-Length: 5\r\n\r\n", "hello", false, true},
+		{"largest length", "Content-Length: 262144\r\n\r\n", strings.Repeat("x", 256<<10), false, true},
+		{"larger length", "Content-Length: 262145\r\n\r\n", "x", true, false},
+		{"chunks", "Transfer-Encoding: chunked\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n", false, true},
+		{"most chunks", "Transfer-Encoding: chunked\r\n\r\n", chunks + "0\r\n\r\n", false, true},
+		{"more chunks", "Transfer-Encoding: chunked\r\n\r\n", chunks + "1\r\nx\r\n", false, false},
+		{"bad chunks", "Transfer-Encoding: chunked\r\n\r\n", "x\r\n", false, false},
+		{"a body that may not come", "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", "", true, false},
+	} {
+		c := dial(t, g.address)
+		io.WriteString(c, post+w.head)
+		answer := func() (string, bool) {
+			b, _ := readHead(c)
+			_, same := readN(c, "hello")
+			return b, same
+		}
+		if b, same := answer(); !same || strings.Contains(b, "Connection: close") != w.says {
+			t.Errorf("%s: got %q", w.name, b)
+		}
+		io.WriteString(c, w.body)
+		if w.goes {
+			io.WriteString(c, next)
+			if b, same := answer(); !same {
+				t.Errorf("%s: the next got %q", w.name, b)
+			}
+			continue
+		}
+		for range 2 {
+			if !atEnd(c) {
+				t.Errorf("%s: it does not end in order", w.name)
+			}
+			io.WriteString(c, "x")
+		}
+	}
+}
+
+// TestOldClientsOfOwnAnswers: they keep their connection if they ask for it.
+func TestOldClientsOfOwnAnswers(t *testing.T) {
+	t.Parallel()
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: "http://127.0.0.1:1"}}, func(*forward.Upstream) fasthttp.RequestHandler { return own })
+	c := dial(t, g.address)
+	for range 2 {
+		io.WriteString(c, "GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+		b, _ := readHead(c)
+		if _, same := readN(c, "hello"); !same || !strings.Contains(b, "\r\nConnection: keep-alive\r\n") {
+			t.Errorf("got %q", b)
 		}
 	}
 }

@@ -345,6 +345,9 @@ func TestHTTP2Refused(t *testing.T) {
 	if n := k.n.Load(); n != 0 {
 		t.Errorf("the instance got %d requests: %q", n, k.got)
 	}
+	if metric(t, g, "sealgate_http2_errors_total", "stream_PROTOCOL_ERROR_bad_path_method") == 0 {
+		t.Error("none is counted")
+	}
 }
 
 // TestHTTP2Lengths: a body unlike its Content-Length is not passed on as whole.
@@ -437,12 +440,12 @@ func TestHTTP2OutlivesTheInstancesConnection(t *testing.T) {
 	}
 }
 
-// TestHTTP2Interim: 103 arrives before the reply.
+// TestHTTP2Interim: 103 arrives before the reply; 100 is for the library to say.
 func TestHTTP2Interim(t *testing.T) {
 	up := serveScript(t, "tcp", func(c net.Conn, _ int) {
 		defer c.Close()
 		headOf(bufio.NewReader(c))
-		io.WriteString(c, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nX-B: c\r\nContent-Length: 2\r\n\r\nok")
+		io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nX-B: c\r\nContent-Length: 2\r\n\r\nok")
 	})
 	g := openSecure(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(up)}}, nil)
 	var hints []string
@@ -481,6 +484,9 @@ func TestHTTP2Truncated(t *testing.T) {
 		resp.Body.Close()
 		if err == nil || string(b) != "hello" {
 			t.Errorf("%q: %q and %v", reply, b, err)
+		}
+		if metric(t, g, "sealgate_upstream_errors_total", "truncated") != 1 {
+			t.Errorf("%q: not counted", reply)
 		}
 	}
 }
@@ -559,6 +565,7 @@ func TestHTTP2EarlyReply(t *testing.T) {
 
 // TestHTTP2Own: the gateway's own answers, streamed and not, and its live ones.
 func TestHTTP2Own(t *testing.T) {
+	left := make(chan struct{})
 	g := openSecure(t, setup{upstream: forward.UpstreamOptions{URL: "http://127.0.0.1:1"}}, func(u *forward.Upstream) fasthttp.RequestHandler {
 		return func(ctx *fasthttp.RequestCtx) {
 			switch string(ctx.Path()) {
@@ -571,6 +578,7 @@ func TestHTTP2Own(t *testing.T) {
 			case "/live":
 				ctx.SetContentType("text/event-stream")
 				forward.GoLive(ctx, func(l *forward.Live) {
+					defer close(left)
 					l.Write([]byte("data: 1\n\n"))
 					<-l.Gone()
 				})
@@ -591,8 +599,9 @@ func TestHTTP2Own(t *testing.T) {
 		}
 		b, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		if got := fmt.Sprint(resp.StatusCode, " ", resp.Header.Get("Content-Type"), " ", string(b)); !strings.HasPrefix(got, want) {
-			t.Errorf("%s: %q", path, got)
+		got := fmt.Sprint(resp.StatusCode, " ", resp.Header.Get("Content-Type"), " ", string(b))
+		if !strings.HasPrefix(got, want) || resp.ContentLength != int64(len(b)) {
+			t.Errorf("%s: %q of %d bytes", path, got, resp.ContentLength)
 		}
 	}
 	resp, err := c.Get("https://" + g.address + "/live")
@@ -604,6 +613,72 @@ func TestHTTP2Own(t *testing.T) {
 		t.Errorf("live: %q %v %v", line, err, resp.Header)
 	}
 	resp.Body.Close()
+	select {
+	case <-left:
+	case <-time.After(patience):
+		t.Error("a live reply is not told that its client left")
+	}
+}
+
+// TestHTTP2OwnEnds: a live reply is whole only if it comes to its end, and what has no body says nothing of its length.
+func TestHTTP2OwnEnds(t *testing.T) {
+	g := openSecure(t, setup{upstream: forward.UpstreamOptions{URL: "http://127.0.0.1:1"}}, func(*forward.Upstream) fasthttp.RequestHandler {
+		return func(ctx *fasthttp.RequestCtx) {
+			switch string(ctx.Path()) {
+			case "/same":
+				ctx.SetStatusCode(http.StatusNotModified)
+			case "/none":
+				ctx.SetStatusCode(http.StatusNoContent)
+			case "/live":
+				forward.GoLive(ctx, func(l *forward.Live) { l.Write([]byte("hello")) })
+			case "/live/cut":
+				forward.GoLive(ctx, func(l *forward.Live) { l.Write([]byte("hello")); panic("as a test") })
+			}
+		}
+	})
+	c := client2(t)
+	for _, w := range []struct {
+		method, path, body string
+		whole              bool
+	}{
+		{"GET", "/live", "hello", true},
+		{"HEAD", "/live", "", true},
+		{"GET", "/live/cut", "hello", false},
+		{"GET", "/same", "", true},
+		{"GET", "/none", "", true},
+	} {
+		req, _ := http.NewRequestWithContext(t.Context(), w.method, "https://"+g.address+w.path, nil)
+		reply, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(reply.Body)
+		reply.Body.Close()
+		if string(b) != w.body || (err == nil) != w.whole || reply.Header.Get("Content-Length") != "" {
+			t.Errorf("%s %s: %q, %v, %v", w.method, w.path, b, err, reply.Header)
+		}
+	}
+}
+
+// TestHTTP2PanicsAfterTheReply: who was told something is not told another thing.
+func TestHTTP2PanicsAfterTheReply(t *testing.T) {
+	_, up := okUpstream(t)
+	logged := new(journal)
+	g := openSecure(t, setup{
+		upstream: forward.UpstreamOptions{URL: urlOf(up)}, server: forward.ServerOptions{Log: journalOf(logged)},
+	}, func(u *forward.Upstream) fasthttp.RequestHandler {
+		return func(ctx *fasthttp.RequestCtx) { u.Pass(ctx); panic("as a test") }
+	})
+	if reply, err := client2(t).Get("https://" + g.address + "/"); err == nil {
+		b, err := io.ReadAll(reply.Body)
+		reply.Body.Close()
+		if err == nil {
+			t.Errorf("a whole reply: %q", b)
+		}
+	}
+	if logged.count("handler panicked") != 1 {
+		t.Error("not logged")
+	}
 }
 
 // TestHTTP2Shutdown: what is under way ends well, and clients are told to go elsewhere.
@@ -616,7 +691,8 @@ func TestHTTP2Shutdown(t *testing.T) {
 		<-answer
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
 	})
-	g := openSecure(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(up)}}, nil)
+	logged := new(journal)
+	g := openSecure(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(up)}, server: forward.ServerOptions{Log: journalOf(logged)}}, nil)
 	r := dial2(t, g.address)
 	r.ask(1, true, ":method", "GET", ":scheme", "https", ":authority", "a", ":path", "/")
 	<-asked
@@ -649,5 +725,8 @@ func TestHTTP2Shutdown(t *testing.T) {
 	case <-g.server.Drained():
 	default:
 		t.Error("not drained")
+	}
+	if logged.has("http/2 stopped") {
+		t.Error("the end is called a failure")
 	}
 }

@@ -54,6 +54,7 @@ func TestHTTP2HeaderBombs(t *testing.T) {
 		want   string
 	}{
 		"a line too long":   {append(plainGet[:8:8], "x", strings.Repeat("a", 9000)), "431 GOAWAY"},
+		"a byte too many":   {append(plainGet[:8:8], "x", strings.Repeat("a", 8<<10+1-len("GET / HTTP/1.1\r\nhost: a\r\nx: \r\n\r\n"))), "431"},
 		"too many lines":    {many, "431"},
 		"a target too long": {[]string{":method", "GET", ":scheme", "https", ":authority", "a", ":path", "/" + strings.Repeat("a", 2000)}, "414"},
 		"hpack bomb":        {bomb, "431 closed GOAWAY"},

@@ -91,7 +91,7 @@ func TestALiveReplyKnowsThatItsClientLeft(t *testing.T) {
 		<-l.Gone()
 		close(left)
 	})
-	c := dialLive(t, address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	c := dialLive(t, address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"+next)
 	if _, err := c.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}

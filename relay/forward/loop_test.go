@@ -207,6 +207,21 @@ func TestWireWakesWhoWaits(t *testing.T) {
 	})
 }
 
+// What a loop watches it alone watches, and forgets when it is closed.
+func TestLoopsForgetWhatIsClosed(t *testing.T) {
+	l := oneLoop(t)
+	w, _ := pipe(t, l.newTask())
+	var flags int
+	w.control(func(fd int) (err error) { flags, err = unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); return err })
+	if flags&unix.O_NONBLOCK != 0 {
+		t.Error("Go's poller watches it as well")
+	}
+	w.Close()
+	if len(l.wires) != 0 {
+		t.Errorf("%d wires are left", len(l.wires))
+	}
+}
+
 // A piece that the kernel does not take at once goes out when there is room, in order.
 func TestWireWritesAll(t *testing.T) {
 	both(t, func(t *testing.T, k *task) {

@@ -1,6 +1,7 @@
 package forward_test
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -27,6 +28,7 @@ var ambiguous = map[string]string{
 	"folded line":                "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n",
 	"folded first line":          "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
 	"bare line feed":             "GET / HTTP/1.1\nHost: a\n\n",
+	"two empty lines first":      "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
 	"line feed first":            "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
 	"a line feed for a line":     "GET / HTTP/1.1\r\nHost: a\r\n\n\r\n",
 	"bare line feed inside":      "GET / HTTP/1.1\r\nHost: a\r\nX: 1\nY: 2\r\n\r\n",
@@ -95,6 +97,9 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 			}
 			if strings.Count(string(b), "HTTP/1.1 ") != 1 || !strings.Contains(string(b), "\r\nConnection: close\r\n") {
 				t.Errorf("the connection went on: %q", b)
+			}
+			if _, body, _ := strings.Cut(string(b), "\r\n\r\n"); !strings.Contains(string(b), fmt.Sprintf("\r\nContent-Length: %d\r\n", len(body))) {
+				t.Errorf("another length than it says: %q", b)
 			}
 		})
 	}

@@ -205,6 +205,26 @@ func TestSlowReadersAreCut(t *testing.T) {
 	})
 }
 
+// A client that does not take an answer of the gateway's own gets no more of it, and not the end either.
+func TestSlowReadersOfOwnAnswersAreCut(t *testing.T) {
+	t.Parallel()
+	const size = 64 << 20
+	g := open(t, setup{
+		server:   forward.ServerOptions{Limits: forward.Limits{WriteTimeout: 200 * time.Millisecond}},
+		upstream: forward.UpstreamOptions{URL: "http://127.0.0.1:1"},
+	}, func(*forward.Upstream) fasthttp.RequestHandler {
+		return func(ctx *fasthttp.RequestCtx) { ctx.SetBody(make([]byte, size)) }
+	})
+	c := dial(t, g.address)
+	io.WriteString(c, next)
+	eventually(t, "the reader is cut", func() bool {
+		return metric(t, g, "sealgate_limit_exceeded_total", "write_timeout") == 1
+	})
+	if n, err := io.Copy(io.Discard, c); n >= size || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %d bytes, and then %v", n, err)
+	}
+}
+
 func TestConnectionsPerClient(t *testing.T) {
 	t.Parallel()
 	l := greeter(t)
@@ -380,13 +400,45 @@ func TestShutdownCutsTunnels(t *testing.T) {
 	c := dial(t, g.address)
 	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
 	readHead(c)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if err := g.server.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- g.server.Shutdown(ctx) }()
+	<-g.server.Drained() // for tunnels it does not wait
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("Shutdown: %v", err)
 	}
 	if _, err := c.Read(make([]byte, 1)); err == nil {
 		t.Error("the tunnel is still there")
+	}
+}
+
+// What is under way when the time is over is cut, and then nothing is.
+func TestShutdownCutsRequests(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan struct{})
+	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+		defer c.Close()
+		readHead(c)
+		close(arrived)
+		io.Copy(io.Discard, c)
+	})
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
+	c := dial(t, g.address)
+	io.WriteString(c, next)
+	<-arrived
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := g.server.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Shutdown: %v", err)
+	}
+	select {
+	case <-g.server.Drained():
+	default:
+		t.Error("not drained")
+	}
+	if b, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the request is still there, after %q", b)
 	}
 }
 

@@ -131,6 +131,67 @@ func TestFreshConnectionsAreNotRetried(t *testing.T) {
 	}
 }
 
+// A request that is sent again leaves the connection behind on which it was sent before.
+func TestARepeatedRequestLeavesNoLink(t *testing.T) {
+	t.Parallel()
+	left := make(chan bool, 1)
+	l := serveScript(t, "tcp", func(c net.Conn, n int) {
+		defer c.Close()
+		for i := 0; ; i++ {
+			if _, err := readHead(c); err != nil {
+				return
+			}
+			if n == 0 && i == 1 {
+				c.(*net.TCPConn).CloseWrite()
+				left <- atEnd(c)
+				return
+			}
+			io.WriteString(c, ok)
+		}
+	})
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
+	c := dial(t, g.address)
+	for range 2 {
+		io.WriteString(c, next)
+		if b, same := readN(c, ok); !same {
+			t.Errorf("got %q", b)
+		}
+	}
+	if !<-left {
+		t.Error("it is still there")
+	}
+}
+
+// A request that was not answered in time, or of whose answer something came, is not sent again, whatever it is.
+func TestHalfAnswersAreNotAskedForAgain(t *testing.T) {
+	t.Parallel()
+	for half, status := range map[string]string{"": "504", "HTTP/1.1 200 OK\r\nA:": "502"} {
+		var seen atomic.Int64
+		l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+			defer c.Close()
+			readHead(c)
+			seen.Add(1)
+			io.WriteString(c, ok)
+			if _, err := readHead(c); err != nil {
+				return
+			}
+			seen.Add(1)
+			io.WriteString(c, half)
+			if half == "" {
+				io.Copy(io.Discard, c)
+			}
+		})
+		g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l), HeaderTimeout: 300 * time.Millisecond}}, nil)
+		c := dial(t, g.address)
+		io.WriteString(c, next)
+		readN(c, ok)
+		io.WriteString(c, next)
+		if b, _ := readHead(c); !strings.HasPrefix(b, "HTTP/1.1 "+status+" ") || seen.Load() != 2 {
+			t.Errorf("got %q, and the upstream saw %d requests", b, seen.Load())
+		}
+	}
+}
+
 // A unix socket cannot tell what was read before it closed, so what must not be sent twice gets a connection of its own.
 func TestUnixConnectionsCarryOnePost(t *testing.T) {
 	t.Parallel()

@@ -3,9 +3,11 @@ package forward_test
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -135,13 +137,18 @@ func TestAnUploadLeavesItsConnectionOpen(t *testing.T) {
 func TestEarlyReplyReachesTheClient(t *testing.T) {
 	t.Parallel()
 	const tooLarge = "HTTP/1.1 413 Payload Too Large\r\nContent-Length: 3\r\n"
-	for _, linger := range []string{"keeps reading", "closes at once"} {
+	for _, linger := range []string{"keeps reading", "closes at once", "reads no more"} {
+		over := make(chan struct{})
+		t.Cleanup(func() { close(over) })
 		l := serveScript(t, "tcp", func(c net.Conn, _ int) {
 			defer c.Close()
 			readHead(c)
 			io.WriteString(c, tooLarge+"\r\nbig")
-			if linger == "keeps reading" {
+			switch linger {
+			case "keeps reading":
 				io.Copy(io.Discard, c)
+			case "reads no more":
+				<-over
 			}
 		})
 		g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
@@ -154,9 +161,60 @@ func TestEarlyReplyReachesTheClient(t *testing.T) {
 				}
 			}
 		}()
-		if b, same := readN(c, tooLarge+"Connection: close\r\n\r\nbig"); !same {
+		if b, same := readN(c, tooLarge+"Connection: close\r\n\r\nbig"); !same || !atEnd(c) {
 			t.Errorf("%s: got %q", linger, b)
 		}
+	}
+}
+
+// TestAClientThatLeavesIsNoticed: nobody goes on reading a reply that nobody takes, however it is framed.
+func TestAClientThatLeavesIsNoticed(t *testing.T) {
+	t.Parallel()
+	piece := strings.Repeat("x", 20_000)
+	for _, w := range []struct{ framing, piece string }{
+		{"Content-Length: 100000000000\r\n\r\n", piece},
+		{"Transfer-Encoding: chunked\r\n\r\n", "4e20\r\n" + piece + "\r\n"},
+	} {
+		noticed := make(chan error, 1)
+		l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+			defer c.Close()
+			readHead(c)
+			_, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n"+w.framing)
+			for err == nil {
+				_, err = io.WriteString(c, w.piece)
+			}
+			noticed <- err
+		})
+		g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
+		c := dial(t, g.address)
+		io.WriteString(c, next)
+		readN(c, piece)
+		c.Close()
+		if err := <-noticed; errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%.20q: the upstream could write on", w.framing)
+		}
+	}
+}
+
+// TestUnreadBytesDoNotTakeTheReplyAway: what a client sent behind its last request does not end its connection in disorder.
+func TestUnreadBytesDoNotTakeTheReplyAway(t *testing.T) {
+	t.Parallel()
+	asked, sent := make(chan struct{}), make(chan struct{})
+	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+		defer c.Close()
+		readHead(c)
+		close(asked)
+		<-sent
+		io.WriteString(c, ok)
+	})
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
+	c := dial(t, g.address)
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	<-asked
+	io.WriteString(c, "more")
+	close(sent)
+	if b, err := io.ReadAll(c); !strings.HasSuffix(string(b), "ok") || err != nil {
+		t.Errorf("got %q, and then %v", b, err)
 	}
 }
 
@@ -178,6 +236,32 @@ func TestCutUploadIsNeverWhole(t *testing.T) {
 		}
 		if b := <-got; strings.HasSuffix(b, "0\r\n\r\n") || !strings.Contains(b, "abc") {
 			t.Errorf("upstream got %q", b)
+		}
+	}
+}
+
+// TestCutRepliesAreNoEnds: a client to which the end of its connection would be that of the reply sees an error instead.
+func TestCutRepliesAreNoEnds(t *testing.T) {
+	t.Parallel()
+	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+		defer c.Close()
+		readHead(c)
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+	})
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, func(u *forward.Upstream) fasthttp.RequestHandler {
+		return func(ctx *fasthttp.RequestCtx) {
+			if string(ctx.Path()) == "/live" {
+				forward.GoLive(ctx, func(l *forward.Live) { l.Write([]byte("hello")); panic("as a test") })
+				return
+			}
+			u.Pass(ctx)
+		}
+	})
+	for _, path := range []string{"/", "/live"} {
+		c := dial(t, g.address)
+		io.WriteString(c, "GET "+path+" HTTP/1.0\r\n\r\n")
+		if b, err := io.ReadAll(c); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: %q, and then %v", path, b, err)
 		}
 	}
 }
@@ -263,6 +347,43 @@ func TestUpgradesAreTunnelled(t *testing.T) {
 		}
 		if g.requests.Load() != 1 {
 			t.Error("bytes of the tunnel were read as a request")
+		}
+	}
+}
+
+// TestUpgradesWithABody: what follows a body goes through the tunnel; before its end nothing does.
+func TestUpgradesWithABody(t *testing.T) {
+	t.Parallel()
+	const switched = "HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"
+	begun := make(chan struct{})
+	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+		defer c.Close()
+		head, _ := readHead(c)
+		begun <- struct{}{}
+		if strings.Contains(head, "/whole") {
+			readN(c, "abc")
+		}
+		io.WriteString(c, switched)
+		io.Copy(struct{ io.Writer }{c}, c)
+	})
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(l)}}, nil)
+	for path, whole := range map[string]bool{"/whole": true, "/half": false} {
+		c := dial(t, g.address)
+		io.WriteString(c, "POST "+path+" HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: Upgrade\r\nContent-Length: 3\r\n\r\n")
+		<-begun
+		if !whole {
+			if b, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s: got %q, and it goes on", path, b)
+			}
+			continue
+		}
+		io.WriteString(c, "abc")
+		if b, same := readN(c, switched); !same {
+			t.Errorf("%s: got %q", path, b)
+		}
+		io.WriteString(c, "through")
+		if b, same := readN(c, "through"); !same {
+			t.Errorf("%s: got %q", path, b)
 		}
 	}
 }
