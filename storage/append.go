@@ -36,10 +36,7 @@ func (r *request) size() int64 {
 	for i := range r.letters {
 		n += r.letters[i].weight()
 	}
-	for _, one := range r.rows {
-		n += int64(len(one.key)+len(one.value)) + letterOverhead
-	}
-	return n + r.weight
+	return n + weigh(r.rows) + r.weight
 }
 
 // Append implements inbox.Store. A call with many messages is carried by several

@@ -15,9 +15,6 @@ import (
 // backup's moment, also over restarts, unless another backup begins.
 const MomentKept = 12 * time.Hour
 
-// momentName is under which that moment is kept.
-const momentName = "backup"
-
 // ErrBackup is a backup that is cut short, was changed, is none, or opens with another key. ErrMoment is one that
 // cannot be gone on with any more.
 var (
@@ -103,7 +100,8 @@ func (s *Store) keepMoment(ctx context.Context, value []byte) error {
 	return s.submit(ctx, &request{relief: true, rows: []row{{[]byte(momentKey), value}}})
 }
 
-const momentKey = string(valueKey) + momentName
+// momentKey is under which a backup's moment is kept.
+const momentKey = string(valueKey) + "backup"
 
 // loadMoment is for the first start of the engine, before it lets anything go.
 func (s *Store) loadMoment() error {

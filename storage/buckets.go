@@ -71,6 +71,13 @@ func (b *buckets) current(now time.Time) bucket {
 	return bucket{serial: b.top + 1, start: now, end: now.Add(b.width)}
 }
 
+// get gives a registered bucket.
+func (b *buckets) get(serial uint32) bucket {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.all[serial]
+}
+
 func (b *buckets) put(one bucket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -94,16 +94,11 @@ func (s *Store) keepLong(ctx context.Context, change string, long []byte) (old [
 	if len(long) > maxLong {
 		return nil, fmt.Errorf("storage: a policy of %d bytes is too long to keep", len(long))
 	}
-	err = s.scan(ctx, []byte{journalKey, longKind}, func(r *badger.Entry) error {
-		old = append(old, lasting{row: row{key: r.Key}})
-		return nil
-	})
-	for part := 0; len(long) > 0 && err == nil; part++ {
+	old, err = s.oldest(ctx, longKind, 0)
+	for part, more := 0, len(long) > 0; more && err == nil; part++ {
 		size := min(len(long), partSize)
 		err = s.writeLasting(ctx, []lasting{{row{longKeyOf(change, part), long[:size:size]}, keepChange}})
-		if long = long[size:]; len(long) == 0 && size == partSize && err == nil { // an end that can be told
-			err = s.writeLasting(ctx, []lasting{{row{longKeyOf(change, part+1), []byte{}}, keepChange}})
-		}
+		long, more = long[size:], size == partSize // the last part is shorter than the others, so that it can be told
 	}
 	return old, err
 }

@@ -190,6 +190,3 @@ func (s *Store) letGo(ts uint64) {
 }
 
 func (s *Store) now() time.Time { return s.opt.Clock().Round(0) }
-
-// isMissing tells an absent key from a broken store.
-func isMissing(err error) bool { return errors.Is(err, badger.ErrKeyNotFound) }

@@ -32,18 +32,26 @@ var _ inbox.KeyStore = (*Store)(nil)
 
 // Pool implements inbox.KeyStore.
 func (s *Store) Pool(ctx context.Context, o inbox.Owner) (inbox.Pool, error) {
-	if err := ctx.Err(); err != nil {
+	p, err := s.pool(ctx, o)
+	if err != nil {
 		return inbox.Pool{}, err
 	}
-	var p *pool
-	err := s.view(func(txn *badger.Txn) (err error) {
+	return p.Pool, nil
+}
+
+// pool reads one person's rows as they are durable now.
+func (s *Store) pool(ctx context.Context, o inbox.Owner) (p *pool, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	err = s.view(func(txn *badger.Txn) (err error) {
 		p, err = readPool(txn, s.keys.pool(o))
 		return err
 	})
 	if err != nil {
-		return inbox.Pool{}, fmt.Errorf("read a key pool: %w", err)
+		return nil, fmt.Errorf("read a key pool: %w", err)
 	}
-	return p.Pool, nil
+	return p, nil
 }
 
 // Content implements inbox.KeyStore.
@@ -126,16 +134,9 @@ func (s *Store) ChangePool(ctx context.Context, o inbox.Owner, f func(*inbox.Cha
 
 // rehearse runs f on a snapshot and weighs what it would write; 0 is nothing.
 func (s *Store) rehearse(ctx context.Context, o inbox.Owner, f func(*inbox.Change) error) (*pool, int64, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, 0, err
-	}
-	var p *pool
-	err := s.view(func(txn *badger.Txn) (err error) {
-		p, err = readPool(txn, s.keys.pool(o))
-		return err
-	})
+	p, err := s.pool(ctx, o)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read a key pool: %w", err)
+		return nil, 0, err
 	}
 	c := p.copy()
 	if err := f(c); err != nil {

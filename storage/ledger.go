@@ -61,20 +61,11 @@ func (k keyring) rows(kind inbox.RowKind, o inbox.Owner) []byte {
 
 // Row implements inbox.Ledger.
 func (l *ledger) Row(r inbox.Row) ([]byte, error) {
-	key := l.s.keys.row(r)
-	var value []byte
-	for part := uint8(0); ; part++ {
-		piece, err := get(l.txn, append(key, part))
-		if isMissing(err) {
-			return value, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if value = append(value, piece...); len(piece) < partSize {
-			return value, nil
-		}
+	value, err := getParts(l.txn, l.s.keys.row(r))
+	if isMissing(err) {
+		return nil, nil
 	}
+	return value, err
 }
 
 // SetRow implements inbox.Ledger.

@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
@@ -92,20 +91,11 @@ func decodeMailbox(value []byte) (*mailbox, error) {
 // readMailbox gives an empty mailbox to an owner never heard of.
 func readMailbox(txn *badger.Txn, box hashed) (*mailbox, error) {
 	value, err := get(txn, box.key(mailboxKey))
-	if errors.Is(err, badger.ErrKeyNotFound) {
+	if isMissing(err) {
 		return &mailbox{}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	return decodeMailbox(value)
-}
-
-// get copies a value.
-func get(txn *badger.Txn, key []byte) ([]byte, error) {
-	item, err := txn.Get(key)
-	if err != nil {
-		return nil, err
-	}
-	return item.ValueCopy(nil)
 }

@@ -21,7 +21,7 @@ const (
 // derived, all in the goroutine of whoever sent it.
 type letter struct {
 	box, once, find hashed
-	value           []byte
+	value           []byte        // begins with its length; kept in parts
 	size            int64         // what the quota counts
 	m               inbox.Message // its bytes are the letter's own
 }
@@ -48,17 +48,6 @@ func (l *letter) weight() int64 {
 		return size + letterOverhead
 	}
 	return size + enteringOverhead
-}
-
-// parts cuts the value; its first part begins with the length of the whole.
-func (l *letter) parts() [][]byte {
-	var parts [][]byte
-	for rest := l.value; ; rest = rest[partSize:] {
-		if len(rest) <= partSize {
-			return append(parts, rest)
-		}
-		parts = append(parts, rest[:partSize])
-	}
 }
 
 func encodeMessage(m *inbox.Message) []byte {

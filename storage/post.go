@@ -2,6 +2,7 @@ package storage
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -102,10 +103,12 @@ func (p *post) deposit(l *letter) (inbox.Result, error) {
 
 // keep writes the message and what finds it again.
 func (p *post) keep(l *letter, box *mailbox, position inbox.Position) error {
-	for i, part := range l.parts() {
-		if err := p.set(messageKeyOf(p.bucket.serial, l.box, position, uint8(i)), part, 0); err != nil {
+	part := uint8(0)
+	for piece := range slices.Chunk(l.value, partSize) {
+		if err := p.set(messageKeyOf(p.bucket.serial, l.box, position, part), piece, 0); err != nil {
 			return err
 		}
+		part++
 	}
 	if err := p.remember(l, position); err != nil {
 		return err

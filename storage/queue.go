@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -93,12 +94,8 @@ func (s *Store) sentRows(sent outbox.Sent) ([]row, error) {
 	home := s.keys.hash(sentKey, sent.Names[0])
 	value := append(appendBytes(nil, head), sent.Body...)
 	var rows []row
-	for part := uint8(0); ; part++ {
-		size := min(len(value), partSize)
-		rows = append(rows, row{append(home.key(sentKey), part), value[:size]})
-		if value = value[size:]; len(value) == 0 {
-			break
-		}
+	for part := range slices.Chunk(value, partSize) {
+		rows = append(rows, row{append(home.key(sentKey), uint8(len(rows))), part})
 	}
 	for _, name := range sent.Names[1:] {
 		rows = append(rows, row{s.keys.hash(nameKey, name).key(nameKey), home[:]})
@@ -200,29 +197,25 @@ func (s *Store) Settle(ctx context.Context, done []outbox.Place, changed []outbo
 	})
 }
 
+// Waiting counts the deliveries that are queued.
+func (s *Store) Waiting(ctx context.Context) (n int, err error) {
+	err = s.scan(ctx, []byte{queueKey}, func(*badger.Entry) error { n++; return nil })
+	return n, err
+}
+
 // Sent implements outbox.Store.
 func (s *Store) Sent(ctx context.Context, name string) (outbox.Sent, error) {
 	if err := ctx.Err(); err != nil {
 		return outbox.Sent{}, err
 	}
 	var value []byte
-	err := s.view(func(txn *badger.Txn) error {
+	err := s.view(func(txn *badger.Txn) (err error) {
 		home := s.keys.hash(sentKey, name)
 		if other, err := get(txn, s.keys.hash(nameKey, name).key(nameKey)); err == nil {
 			copy(home[:], other)
 		}
-		for part := 0; ; part++ {
-			piece, err := get(txn, append(home.key(sentKey), uint8(part)))
-			if isMissing(err) && part > 0 {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			if value = append(value, piece...); len(piece) < partSize {
-				return nil
-			}
-		}
+		value, err = getParts(txn, home.key(sentKey))
+		return err
 	})
 	if isMissing(err) {
 		return outbox.Sent{}, outbox.ErrNotSent

@@ -95,7 +95,7 @@ func burn(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	boxes, err := s.pools()
+	boxes, err := s.pools(ctx)
 	for len(boxes) > 0 && err == nil {
 		n := min(burnTogether, len(boxes))
 		err = s.burnPools(ctx, boxes[:n])
@@ -105,16 +105,10 @@ func burn(ctx context.Context, o Options) error {
 }
 
 // pools lists everybody who has a key directory.
-func (s *Store) pools() (boxes []hashed, err error) {
-	err = s.view(func(txn *badger.Txn) error {
-		opt := badger.DefaultIteratorOptions
-		opt.Prefix, opt.PrefetchValues = []byte{poolKey}, false
-		it := txn.NewIterator(opt)
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			if key := it.Item().Key(); len(key) == 1+len(hashed{}) { // a head
-				boxes = append(boxes, hashed(key[1:]))
-			}
+func (s *Store) pools(ctx context.Context) (boxes []hashed, err error) {
+	err = s.scan(ctx, []byte{poolKey}, func(r *badger.Entry) error {
+		if len(r.Key) == 1+len(hashed{}) { // a head
+			boxes = append(boxes, hashed(r.Key[1:]))
 		}
 		return nil
 	})

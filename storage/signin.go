@@ -56,23 +56,12 @@ func (s *Store) readSignIn(ctx context.Context, key []byte, into any) error {
 
 // Devices implements oauth.Store.
 func (s *Store) Devices(ctx context.Context, account string) ([]oauth.Device, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	var list []oauth.Device
-	prefix := s.devicesOf(account)
-	err := s.view(func(txn *badger.Txn) error {
-		rows := txn.NewIterator(badger.IteratorOptions{Prefix: prefix, PrefetchValues: true, PrefetchSize: 16})
-		defer rows.Close()
-		for rows.Seek(prefix); rows.Valid(); rows.Next() {
-			var d oauth.Device
-			err := rows.Item().Value(func(value []byte) error { return json.Unmarshal(value, &d) })
-			if err != nil {
-				return err
-			}
-			list = append(list, d)
-		}
-		return nil
+	err := s.scan(ctx, s.devicesOf(account), func(r *badger.Entry) error {
+		var d oauth.Device
+		err := json.Unmarshal(r.Value, &d)
+		list = append(list, d)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the devices of an account: %w", err)
@@ -102,37 +91,6 @@ func (s *Store) Change(ctx context.Context, c oauth.Change) error {
 		return fmt.Errorf("write a sign-in: %w", err)
 	}
 	return s.writeLasting(ctx, rows)
-}
-
-// writeLasting commits rows in one transaction.
-func (s *Store) writeLasting(ctx context.Context, rows []lasting) error {
-	r := &request{change: func(p *post) error { return p.last(rows) }}
-	for _, one := range rows {
-		r.weight += int64(len(one.value)) + letterOverhead
-	}
-	return s.submit(ctx, r)
-}
-
-// lasting is a row that goes by itself, or, without a lifetime, now.
-type lasting struct {
-	row
-	lifetime time.Duration
-}
-
-func (p *post) last(rows []lasting) error {
-	for _, one := range rows {
-		var err error
-		if one.lifetime == 0 {
-			p.writes++
-			err = p.txn.Delete(one.key)
-		} else {
-			err = p.set(one.key, one.value, one.lifetime)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // KeepApp implements mastodon.Apps, for signing in.

@@ -1,5 +1,5 @@
-// Package storage keeps everything durable in one Badger store, encrypted at rest. It implements
-// inbox.Store, inbox.KeyStore and mastodon.Register, and it alone knows Badger. It never looks into an activity.
+// Package storage keeps everything durable in one Badger store, encrypted at rest. It implements the stores that inbox, policy,
+// policy/mastodon, policy/oauth and relay/outbox declare, and it alone knows Badger. It never looks into an activity.
 //
 //	key                                      value
 //	f                                        format: version u8 | secret [32]
@@ -40,6 +40,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +82,7 @@ type Options struct {
 	Metrics prometheus.Registerer
 }
 
-// Store implements inbox.Store. It is safe for concurrent use.
+// Store is all that is kept. It is safe for concurrent use.
 //
 // Reads see the snapshot of the last synced transaction: they never wait for a
 // write and never show what a crash could take back.
@@ -267,12 +268,12 @@ func (o Options) complete() (Options, error) {
 	if o.Quota <= 0 {
 		return o, fmt.Errorf("storage: mailbox.quota %d is not positive", o.Quota)
 	}
-	o.MaxMessage = orDefault(o.MaxMessage, 1<<20)
+	o.MaxMessage = cmp.Or(o.MaxMessage, 1<<20)
 	if o.MaxMessage > maxMaxMessage {
 		return o, fmt.Errorf("storage: mailbox.max_activity %d is over %d bytes", o.MaxMessage, maxMaxMessage)
 	}
 	o.Door = o.Door.Complete(o.MaxMessage)
-	o.Reserve = orDefault(o.Reserve, max(256<<20, 8*memTable(o)))
+	o.Reserve = cmp.Or(o.Reserve, max(256<<20, 8*memTable(o)))
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -280,13 +281,6 @@ func (o Options) complete() (Options, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return o, nil
-}
-
-func orDefault(n, preset int64) int64 {
-	if n == 0 {
-		return preset
-	}
-	return n
 }
 
 func prepareDir(o Options, d *disk) error {

@@ -108,10 +108,3 @@ func (p *post) finishLighter() error {
 	}
 	return nil
 }
-
-// get gives a registered bucket.
-func (b *buckets) get(serial uint32) bucket {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.all[serial]
-}

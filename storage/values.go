@@ -1,8 +1,11 @@
 package storage
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -18,7 +21,7 @@ func (s *Store) Keep(ctx context.Context, name string, value []byte) error {
 	if len(value) > partSize || len(name) > 1024 {
 		return fmt.Errorf("storage: value %q of %d bytes is too large to keep", name, len(value))
 	}
-	return s.write(ctx, row{append([]byte{valueKey}, name...), append([]byte(nil), value...)})
+	return s.write(ctx, row{append([]byte{valueKey}, name...), bytes.Clone(value)})
 }
 
 // Kept gives the value kept under name, or ErrNotKept.
@@ -44,4 +47,64 @@ func (s *Store) read(ctx context.Context, key []byte) (value []byte, err error) 
 		return err
 	})
 	return value, err
+}
+
+// get copies a value.
+func get(txn *badger.Txn, key []byte) ([]byte, error) {
+	item, err := txn.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	return item.ValueCopy(nil)
+}
+
+// getParts joins the parts of a value, whose keys begin with prefix: it ends with the first that is shorter than the others, or
+// not there.
+func getParts(txn *badger.Txn, prefix []byte) (value []byte, err error) {
+	for part := uint8(0); ; part++ {
+		piece, err := get(txn, append(prefix, part))
+		if isMissing(err) && part > 0 {
+			return value, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if value = append(value, piece...); len(piece) < partSize {
+			return value, nil
+		}
+	}
+}
+
+// isMissing tells an absent key from a broken store.
+func isMissing(err error) bool { return errors.Is(err, badger.ErrKeyNotFound) }
+
+// lasting is a row that goes by itself, or, without a lifetime, now.
+type lasting struct {
+	row
+	lifetime time.Duration
+}
+
+// writeLasting commits rows in one transaction.
+func (s *Store) writeLasting(ctx context.Context, rows []lasting) error {
+	r := &request{change: func(p *post) error { return p.last(rows) }}
+	for _, one := range rows {
+		r.weight += int64(len(one.value)) + letterOverhead
+	}
+	return s.submit(ctx, r)
+}
+
+func (p *post) last(rows []lasting) error {
+	for _, one := range rows {
+		var err error
+		if one.lifetime == 0 {
+			p.writes++
+			err = p.txn.Delete(one.key)
+		} else {
+			err = p.set(one.key, one.value, one.lifetime)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -121,9 +121,3 @@ func (s *Store) verifyMailbox(row *badger.Entry, shelves map[shelfMark]uint64) e
 	}
 	return nil
 }
-
-// Waiting counts the deliveries that are queued.
-func (s *Store) Waiting(ctx context.Context) (n int, err error) {
-	err = s.scan(ctx, []byte{queueKey}, func(*badger.Entry) error { n++; return nil })
-	return n, err
-}
