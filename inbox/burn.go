@@ -1,9 +1,6 @@
 package inbox
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Burn spends the packages of a pool that was brought back from the past: after the
 // copy was made, inviters may have got any that was listed, and a package must not be
@@ -26,13 +23,4 @@ func Burn(p *Pool, now time.Time) {
 		one.State = Used
 		p.notify(Notice{Kind: LastResortUsed, At: now, Device: one.Device, Name: p.name(one.Device), Package: one.ID})
 	}
-}
-
-// byID is nil for an id that the pool has not.
-func (p *Pool) byID(id string) *Package {
-	i := slices.IndexFunc(p.Packages, func(one Package) bool { return one.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return &p.Packages[i]
 }

@@ -1,7 +1,6 @@
 package inbox
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -86,7 +85,7 @@ func (d *Directory) traced(ctx context.Context, owners []Owner, refs [][]byte) (
 
 // consume marks or drops one package. It does not matter who had it reserved.
 func (c *clerk) consume(ref []byte) {
-	i := slices.IndexFunc(c.Packages, func(p Package) bool { return bytes.Equal(p.Ref, ref) })
+	i := c.holds(ref)
 	if i < 0 {
 		return
 	}

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -40,12 +41,8 @@ func NewDirectory(o DirectoryOptions) *Directory {
 	if o.Store == nil || len(o.Key) != ed25519.PrivateKeySize {
 		panic("bug: inbox.NewDirectory without a Store or a Key")
 	}
-	if o.MaxPerDevice == 0 {
-		o.MaxPerDevice = 100
-	}
-	if o.MaxLifetime == 0 {
-		o.MaxLifetime = 400 * 24 * time.Hour
-	}
+	o.MaxPerDevice = cmp.Or(o.MaxPerDevice, 100)
+	o.MaxLifetime = cmp.Or(o.MaxLifetime, 400*24*time.Hour)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -96,16 +93,12 @@ func (d *Directory) Item(ctx context.Context, o Owner, id string) (Package, []by
 	if err != nil {
 		return Package{}, nil, err
 	}
-	now := d.Now()
-	for i := range pool.Packages {
-		one := pool.Packages[i]
-		if one.ID != id || !one.Valid(now) {
-			continue
-		}
-		content, err := d.o.Store.Content(ctx, o, id)
-		return one, content, err
+	one := pool.byID(id)
+	if one == nil || !one.Valid(d.Now()) {
+		return Package{}, nil, fmt.Errorf("%w: %q", ErrNoPackage, id)
 	}
-	return Package{}, nil, fmt.Errorf("%w: %q", ErrNoPackage, id)
+	content, err := d.o.Store.Content(ctx, o, id)
+	return *one, content, err
 }
 
 // OwnerOf tells whose package a Welcome names, also when it has gone, until its

@@ -1,9 +1,12 @@
 package inbox
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"time"
+
+	"github.com/sealgate/sealgate/inbox/mls"
 )
 
 // Door has the limits of what strangers can bring to one person. The zero value has
@@ -23,18 +26,13 @@ type Door struct {
 
 // Complete fills in the defaults. maxActivity is the largest activity there can be.
 func (d Door) Complete(maxActivity int64) Door {
-	preset(&d.Requests, 1024)
-	preset(&d.Bytes, 16<<20)
-	preset(&d.RequestBytes, max(1<<20, maxActivity))
-	preset(&d.Life, 14*24*time.Hour)
-	preset(&d.Messages, 256)
-	preset(&d.MessageBytes, 1<<20)
-	return d
-}
-
-func preset[T int | int64 | time.Duration](v *T, value T) {
-	if *v == 0 {
-		*v = value
+	return Door{
+		Requests:     cmp.Or(d.Requests, 1024),
+		Bytes:        cmp.Or(d.Bytes, 16<<20),
+		RequestBytes: cmp.Or(d.RequestBytes, max(1<<20, maxActivity)),
+		Life:         cmp.Or(d.Life, 14*24*time.Hour),
+		Messages:     cmp.Or(d.Messages, 256),
+		MessageBytes: cmp.Or(d.MessageBytes, 1<<20),
 	}
 }
 
@@ -105,7 +103,7 @@ func (v *visit) enter() (Result, error) {
 		return v.wait(behind)
 	case v.spent:
 		return Result{Err: ErrFull}, nil
-	case v.m.Kind == "welcome":
+	case v.m.Kind == mls.KindWelcome:
 		return v.welcome()
 	case v.group.Joined > notJoined && v.group.has(v.m.Actor):
 		return v.member()
@@ -198,7 +196,7 @@ func (v *visit) forgetWaits(id string) {
 // does not: it lets the request go.
 func (v *visit) follows(w *Waiting) (bool, error) {
 	switch {
-	case v.m.Kind == "welcome":
+	case v.m.Kind == mls.KindWelcome:
 		return w.Actor == v.m.Actor && v.m.Fate == Await && !w.Over, nil
 	case w.Actor == v.m.Actor || marked(w.Others, mark(v.m.Actor)):
 		if v.group.Joined > notJoined {

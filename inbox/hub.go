@@ -2,9 +2,6 @@ package inbox
 
 import "sync"
 
-// Filling is the kind of the notice that a mailbox is at 80 % of its quota.
-const Filling Kind = "mailbox_filling"
-
 // maxPending bounds the notices that wait for a watcher who does not look.
 const maxPending = 8
 

@@ -123,6 +123,15 @@ func (p *Pool) Reusable(now time.Time) []Package {
 	return out
 }
 
+// byID is nil for an id that the pool has not.
+func (p *Pool) byID(id string) *Package {
+	i := slices.IndexFunc(p.Packages, func(one Package) bool { return one.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &p.Packages[i]
+}
+
 // find gives the packages that name means: one by its own id, all of a batch by
 // their activity's.
 func (p *Pool) find(name string) []*Package {

@@ -1,8 +1,11 @@
 package inbox
 
 import (
+	"cmp"
 	"encoding/hex"
 	"time"
+
+	"github.com/sealgate/sealgate/inbox/mls"
 )
 
 const (
@@ -41,7 +44,7 @@ func (m *moving) move() (err error) {
 	}
 	for len(m.w.From) > 0 {
 		if again, err := m.takeOut(m.w.From[0]); err != nil || !again.IsZero() {
-			return errorOr(err, m.later(again))
+			return cmp.Or(err, m.later(again))
 		}
 		m.w.From = m.w.From[1:]
 	}
@@ -83,7 +86,7 @@ func (m *moving) takeOut(id string) (again time.Time, err error) {
 	} else {
 		err = write(m.l, headRowOf(w.Owner, w.ID), w, w.left(m.now))
 	}
-	return again, errorOr(err, discountMoved(m.l, w, before))
+	return again, cmp.Or(err, discountMoved(m.l, w, before))
 }
 
 // each delivers the messages of w, or those of one group, in order. When there is no
@@ -127,7 +130,7 @@ func readMessage(l Ledger, w *Waiting, n uint64) (*Message, error) {
 // isOf tells whether the message belongs to the group with that queue, and is no
 // invitation: these wait for their own acceptance.
 func (m *Message) isOf(group string) bool {
-	return m.Kind != "welcome" && hex.EncodeToString([]byte(groupName(m.Group))) == group
+	return m.Kind != mls.KindWelcome && hex.EncodeToString([]byte(groupName(m.Group))) == group
 }
 
 // one delivers a message and notes what its delivery shows.
@@ -144,7 +147,7 @@ func (m *moving) one(w *Waiting, n uint64, one *Message) error {
 	if err := m.l.SetRow(w.row(n), nil, 0); err != nil {
 		return err
 	}
-	if one.Kind == "welcome" {
+	if one.Kind == mls.KindWelcome {
 		return welcomed(m.l, one, m.now)
 	}
 	return m.meet(w, one)
@@ -168,11 +171,4 @@ func (m *moving) meet(w *Waiting, one *Message) error {
 	}
 	g.Used = m.now
 	return keepGroup(m.l, one.Owner, g)
-}
-
-func errorOr(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
 }

@@ -22,6 +22,13 @@ const (
 	DeliveryFailed  Kind = "delivery_failed"  // given up
 )
 
+// The kinds of notices about a mailbox.
+const (
+	Filling        Kind = "mailbox_filling" // it is at 80 % of its quota
+	MessageRequest Kind = "message_request" // somebody new asks to be let in
+	Cut            Kind = "severed"         // somebody's messages are no longer taken: whoever shares a group with them should remove them from it
+)
+
 // Notice tells an owner what they may want to act on.
 type Notice struct {
 	Kind    Kind
@@ -31,11 +38,11 @@ type Notice struct {
 	Package string    // with LastResortUsed and Expiring: Package.ID
 	Others  []string  // with NewDevice: the names of the devices before it
 
-	Host     string // with DeliveryDelayed and DeliveryFailed: the recipients' server
-	Activity string // with these: the id of what was sent
+	Host     string // with DeliveryDelayed and DeliveryFailed: the recipients' server; with Cut as Actor
+	Activity string // with DeliveryDelayed and DeliveryFailed: the id of what was sent; with Cut a name for Actor, which Report goes by
 
 	Request string // with MessageRequest: Waiting.ID
-	Actor   string // with MessageRequest: who asks
+	Actor   string // with MessageRequest: who asks; with Cut: Severed.Who
 }
 
 const (

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -22,15 +23,12 @@ func (in *Inbox) Run(ctx context.Context) error {
 			in.log.Warn("messages that wait could not be let go", "error", err)
 			next = in.clock().Add(retryMove)
 		}
-		timer := time.NewTimer(max(0, next.Sub(in.clock())))
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return nil
 		case <-in.poke:
-		case <-timer.C:
+		case <-time.After(next.Sub(in.clock())):
 		}
-		timer.Stop()
 	}
 }
 
@@ -71,7 +69,7 @@ func (in *Inbox) moveOne(ctx context.Context, one due) (at time.Time, err error)
 		w := &Waiting{}
 		known, err := read(l, headRowOf(one.Owner, one.ID), w)
 		if err != nil || !known {
-			return errorOr(err, l.SetRow(dueRowOf(one.Owner, one.ID), nil, 0))
+			return cmp.Or(err, l.SetRow(dueRowOf(one.Owner, one.ID), nil, 0))
 		}
 		m := &moving{l: l, now: in.clock(), w: w}
 		before := w.Bytes

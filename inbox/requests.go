@@ -1,13 +1,11 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 )
-
-// MessageRequest is the kind of the notice that somebody new asks to be let in.
-const MessageRequest Kind = "message_request"
 
 // Standing is what is known of an actor in one person's group.
 type Standing struct {
@@ -77,7 +75,7 @@ func (in *Inbox) AcceptRequest(ctx context.Context, o Owner, id string) error {
 		}
 		m := &moving{l: l, now: in.clock(), w: w, whole: true}
 		if fits, err := m.begins(); err != nil || !fits {
-			return errorOr(err, ErrFull)
+			return cmp.Or(err, ErrFull)
 		}
 		w.Accepted = true
 		before := w.Bytes

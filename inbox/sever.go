@@ -10,10 +10,6 @@ import (
 	"time"
 )
 
-// Cut is the kind of the notice that somebody's messages are no longer taken: whoever
-// shares a group with them should remove them from it.
-const Cut Kind = "severed"
-
 // severedName is under which the list of what is severed is kept.
 const severedName = "severed"
 
@@ -187,7 +183,7 @@ func (in *Inbox) changeSevered(ctx context.Context, f func([]Severed) ([]Severed
 func (in *Inbox) forgetRequests(ctx context.Context, o Owner, who string) error {
 	all, err := in.Requests(ctx, o)
 	for _, w := range all {
-		if err == nil && (w.Actor == who || strings.EqualFold(w.Host, who)) {
+		if err == nil && w.isFrom(who) {
 			err = in.DropRequest(ctx, o, w.ID)
 		}
 	}
@@ -211,7 +207,7 @@ func (in *Inbox) ContactsOf(ctx context.Context, who string, owners []Owner) ([]
 			return nil, err
 		}
 		for _, w := range requests {
-			if w.Actor == who || strings.EqualFold(w.Host, who) {
+			if w.isFrom(who) {
 				c.Requests++
 			}
 		}

@@ -1,11 +1,15 @@
 package inbox
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
+
+	"github.com/sealgate/sealgate/inbox/mls"
 )
 
 // ErrNoRequest means that there is no message request with that id.
@@ -43,6 +47,9 @@ func (w *Waiting) Released() bool { return !w.Due.IsZero() }
 
 // over tells whether a request has expired.
 func (w *Waiting) over(now time.Time) bool { return !w.Released() && !now.Before(w.Ends) }
+
+// isFrom tells whether an actor, or somebody of a host, asks.
+func (w *Waiting) isFrom(who string) bool { return w.Actor == who || strings.EqualFold(w.Host, who) }
 
 // RequestID is the id of an actor's message request to anybody.
 func RequestID(actor string) string { return shortID("request", actor) }
@@ -96,7 +103,7 @@ func (v *visit) open() (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if w != nil && (!w.Over || v.m.Kind != "welcome") {
+	if w != nil && (!w.Over || v.m.Kind != mls.KindWelcome) {
 		return v.wait(w)
 	}
 	if err := v.forgetOver(id); err != nil {
@@ -173,7 +180,7 @@ func (v *visit) wait(w *Waiting) (Result, error) {
 	if v.m.Actor != w.Actor && !w.Released() && !marked(w.Others, mark(v.m.Actor)) {
 		w.Others = append(w.Others, mark(v.m.Actor)...)
 	}
-	if v.m.Kind == "welcome" {
+	if v.m.Kind == mls.KindWelcome {
 		w.Welcomes++
 	}
 	if err := write(v.l, headRowOf(w.Owner, w.ID), w, w.left(v.now)); err != nil {
@@ -270,7 +277,7 @@ func lasting(l Ledger, w *Waiting) error {
 // bind notes what belongs to w: the context of a Welcome that waits, and the group
 // of a message that does.
 func (v *visit) bind(w *Waiting) error {
-	if v.m.Kind == "welcome" && v.m.Context != "" && !v.invited {
+	if v.m.Kind == mls.KindWelcome && v.m.Context != "" && !v.invited {
 		if err := write(v.l, v.contextRow(), conversation{Waits: w.ID, Used: v.now}, contextLife); err != nil {
 			return err
 		}
@@ -329,7 +336,7 @@ func rescue(l Ledger, one *Message, now time.Time) error {
 		return err
 	}
 	g.Waits = queue.ID
-	return errorOr(release(l, queue, now), keepGroup(l, one.Owner, g))
+	return cmp.Or(release(l, queue, now), keepGroup(l, one.Owner, g))
 }
 
 // erase removes the rows of w. What was in it is still known as a duplicate.
