@@ -51,7 +51,7 @@ type actors struct {
 func newActors(client *http.Client, sign func(*http.Request) error, clock func() time.Time) *actors {
 	return &actors{
 		client: client, sign: sign, clock: clock,
-		known: otter.Must(&otter.Options[string, address]{MaximumSize: maxActors, Logger: &otter.NoopLogger{}}),
+		known: newCache[address](maxActors),
 	}
 }
 
@@ -153,7 +153,6 @@ func (a *actors) get(ctx context.Context, id string, sign func(*http.Request) er
 func readActor(id string, body []byte) (address, error) {
 	var doc struct {
 		ID        string          `json:"id"`
-		Type      json.RawMessage `json:"type"`
 		Inbox     string          `json:"inbox"`
 		Endpoints json.RawMessage `json:"endpoints"`
 	}

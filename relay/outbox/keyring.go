@@ -33,7 +33,7 @@ type heldKey struct {
 func newKeyring(o Options) *keyring {
 	return &keyring{
 		source: o.Keys, people: o.People, clock: o.Clock,
-		known: otter.Must(&otter.Options[string, heldKey]{MaximumSize: 10000, Logger: &otter.NoopLogger{}}),
+		known: newCache[heldKey](10000),
 	}
 }
 

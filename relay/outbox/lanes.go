@@ -18,7 +18,7 @@ type laneNames struct {
 }
 
 func newLaneNames() *laneNames {
-	return &laneNames{known: otter.Must(&otter.Options[string, string]{MaximumSize: 20000, Logger: &otter.NoopLogger{}})}
+	return &laneNames{known: newCache[string](20000)}
 }
 
 // name is the lane's name, the same for all hosts, and what leads to it. given is

@@ -126,6 +126,11 @@ func New(o Options) *Outbox {
 	return out
 }
 
+// newCache remembers at most so many values.
+func newCache[V any](most int) *otter.Cache[string, V] {
+	return otter.Must(&otter.Options[string, V]{MaximumSize: most, Logger: &otter.NoopLogger{}})
+}
+
 // Posted is what a client is told.
 type Posted struct {
 	ID   string // of the activity
@@ -224,10 +229,7 @@ func (o *Outbox) letters(ctx context.Context, from Sender, d *draft, to resolved
 			others.Owners = append(others.Owners, owner)
 		}
 	}
-	remote := make([]string, 0, len(to.remote))
-	for _, r := range to.remote {
-		remote = append(remote, r.id)
-	}
+	remote := to.elsewhere()
 	sender := intake.Sender{Actor: from.Actor, Account: from.Account, Activity: d.activity.ID}
 	if len(d.aliases) > 0 {
 		sender.Activity = aliasName(from, d.aliases[0])
@@ -255,13 +257,10 @@ func (o *Outbox) letters(ctx context.Context, from Sender, d *draft, to resolved
 // submission is everything that must be kept, but for the letters.
 func (o *Outbox) submission(from Sender, d *draft, to resolved) Submission {
 	s := Submission{Activity: d.activity.ID, Sent: Sent{
-		Names: []string{d.id}, Actor: from.Actor, Owners: to.owners, Body: d.activity.Raw, Each: o.each,
+		Names: []string{d.id}, Actor: from.Actor, Owners: to.owners, Actors: to.elsewhere(), Body: d.activity.Raw, Each: o.each,
 	}}
 	for _, alias := range d.aliases {
 		s.Sent.Names = append(s.Sent.Names, aliasName(from, alias))
-	}
-	for _, r := range to.remote {
-		s.Sent.Actors = append(s.Sent.Actors, r.id)
 	}
 	s.Lesson = lesson(from, d)
 	s.Turn, s.Thread = turnOf(from, d, to), o.threadOf(from, d, to)

@@ -35,7 +35,7 @@ type accepted struct {
 func newPoster(o Options) *poster {
 	return &poster{
 		client: o.Client, keys: newKeyring(o), clock: o.Clock,
-		schemes: otter.Must(&otter.Options[string, accepted]{MaximumSize: 10000, Logger: &otter.NoopLogger{}}),
+		schemes: newCache[accepted](10000),
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -17,6 +16,15 @@ import (
 type resolved struct {
 	owners []inbox.Owner
 	remote []recipient
+}
+
+// elsewhere are the ids of those who are not here.
+func (r resolved) elsewhere() []string {
+	var ids []string
+	for _, one := range r.remote {
+		ids = append(ids, one.id)
+	}
+	return ids
 }
 
 // recipient is an actor elsewhere; the address is empty while it is not known.
@@ -72,10 +80,4 @@ func (o *Outbox) locate(ctx context.Context, list []recipient) error {
 	return group.Wait()
 }
 
-func (o *Outbox) isLocal(id string) bool {
-	u, err := url.Parse(id)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") {
-		return false
-	}
-	return hostOf(id) == o.domain
-}
+func (o *Outbox) isLocal(id string) bool { return hostOf(id) == o.domain }

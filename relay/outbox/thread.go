@@ -72,12 +72,10 @@ func turnOf(from Sender, d *draft, to resolved) *Turn {
 	if group == nil {
 		return nil
 	}
-	t := &Turn{Group: group, Epoch: epoch, Commit: kind == mls.KindCommit, Account: from.Account}
-	t.Against = slices.DeleteFunc(slices.Clone(to.owners), func(o inbox.Owner) bool { return string(o) == from.Account })
-	for _, r := range to.remote {
-		t.Elsewhere = append(t.Elsewhere, r.id)
+	return &Turn{
+		Group: group, Epoch: epoch, Commit: kind == mls.KindCommit, Account: from.Account, Elsewhere: to.elsewhere(),
+		Against: slices.DeleteFunc(slices.Clone(to.owners), func(o inbox.Owner) bool { return string(o) == from.Account }),
 	}
-	return t
 }
 
 // threadOf is the conversation an activity belongs to when it is kept here, and who
@@ -90,9 +88,7 @@ func (o *Outbox) threadOf(from Sender, d *draft, to resolved) Thread {
 	if own := inbox.Owner(from.Account); !slices.Contains(to.owners, own) {
 		t.Readers = append(t.Readers, inbox.LocalReader(own))
 	}
-	for _, r := range to.remote {
-		t.Readers = append(t.Readers, r.id)
-	}
+	t.Readers = append(t.Readers, to.elsewhere()...)
 	return t
 }
 
@@ -149,8 +145,8 @@ type deed struct {
 func newRecent(clock func() time.Time) *recent {
 	return &recent{
 		clock:   clock,
-		known:   otter.Must(&otter.Options[string, deed]{MaximumSize: 20000, Logger: &otter.NoopLogger{}}),
-		commits: otter.Must(&otter.Options[string, []Place]{MaximumSize: 2000, Logger: &otter.NoopLogger{}}),
+		known:   newCache[deed](20000),
+		commits: newCache[[]Place](2000),
 	}
 }
 
