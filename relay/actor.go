@@ -23,27 +23,19 @@ const inlineContext = `{"mls":"https://purl.archive.org/socialweb/mls#",` +
 // or, when it begins with a slash, under the base.
 type property struct{ name, path string }
 
-// What the gateway really serves, and so says in actor documents.
-var (
-	actorProperties = []property{
-		{"keyPackages", "keyPackages"},
-		{"messages", "messages"},
-	}
-	proxyProperty    = []property{{"proxyUrl", proxyPath}}
-	signInProperties = []property{
-		{"oauthAuthorizationEndpoint", authorizePath},
-		{"oauthTokenEndpoint", tokenPath},
-	}
-)
+// actorProperties are what the gateway serves of every person, and so says in actor documents.
+var actorProperties = []property{
+	{"keyPackages", "keyPackages"},
+	{"messages", "messages"},
+}
 
 // offered are the properties of endpoints, as far as the options allow.
-func (o Options) offered() []property {
-	var list []property
+func (o Options) offered() (list []property) {
 	if o.Outside != nil {
-		list = append(list, proxyProperty...)
+		list = append(list, property{"proxyUrl", proxyPath})
 	}
 	if o.SignIn != nil {
-		list = append(list, signInProperties...)
+		list = append(list, property{"oauthAuthorizationEndpoint", authorizePath}, property{"oauthTokenEndpoint", tokenPath})
 	}
 	return list
 }

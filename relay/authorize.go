@@ -49,12 +49,7 @@ func (r *Relay) askAtRoot(work context.Context, ctx *fasthttp.RequestCtx) {
 // askConsent shows the page that names the client.
 func (r *Relay) askConsent(work context.Context, ctx *fasthttp.RequestCtx, entry oauth.Entry) {
 	consent, err := r.ask(work, ctx, entry)
-	r.signIn.count("ask", err)
-	if err != nil {
-		r.failPage(ctx, err)
-		return
-	}
-	r.showConsent(ctx, consent)
+	r.showConsent(ctx, consent, err)
 }
 
 func (r *Relay) ask(work context.Context, ctx *fasthttp.RequestCtx, entry oauth.Entry) (oauth.Consent, error) {

@@ -95,9 +95,3 @@ func (r *Relay) consumeSent(work context.Context, posted outbox.Posted) {
 		r.log.Warn("key packages of a sent Welcome could not be consumed", "error", err)
 	}
 }
-
-// accepted is what came of an activity about key packages.
-type accepted struct {
-	location, activity string
-	body               []byte
-}

@@ -139,12 +139,6 @@ func (s keyShelf) urls(packages []inbox.Package) []string {
 	return urls
 }
 
-// raw adds a member that marshals to JSON.
-func (d *document) raw(name string, value any) {
-	d.WriteString(`,"` + name + `":`)
-	d.Write(jsonOf(value))
-}
-
 // keyDeviceJSON is a device as its owner sees it.
 type keyDeviceJSON struct {
 	ID    string `json:"id"`

@@ -90,6 +90,12 @@ func (k *keyPost) isOurs(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
+// accepted is what came of an activity about key packages.
+type accepted struct {
+	location, activity string
+	body               []byte
+}
+
 func (k *keyPost) carryOut(ctx context.Context, a *activity.Activity) (accepted, error) {
 	if k.target != "" && k.target != k.shelf.url && !strings.EqualFold(k.target, k.shelf.url) {
 		return accepted{}, fmt.Errorf("%w: the target is %q, your own collection is %q", errOthers, k.target, k.shelf.url)

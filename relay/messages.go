@@ -1,18 +1,15 @@
 package relay
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy/mastodon"
-	"github.com/sealgate/sealgate/relay/splice"
 )
 
 // pageSize is how many messages a page holds. Pages are numbered from the oldest
@@ -58,27 +55,6 @@ func (r *Relay) mailboxOf(p mastodon.Person) mailbox {
 	return mailbox{
 		owner: inbox.Owner(p.Account), url: r.personURL(p.Name, "messages"), events: r.personURL(p.Name, "events"),
 	}
-}
-
-// owner is the caller, when the name in the URL is theirs and the token may read.
-func (r *Relay) owner(work context.Context, ctx *fasthttp.RequestCtx, name string) (mastodon.Caller, error) {
-	token, ok := r.shown(ctx)
-	if !ok {
-		return mastodon.Caller{}, errNoToken
-	}
-	return r.ownerWith(work, token, name)
-}
-
-// ownerWith is the owner by the token, wherever it came from.
-func (r *Relay) ownerWith(work context.Context, token, name string) (mastodon.Caller, error) {
-	caller, err := r.caller(work, token)
-	if err != nil {
-		return mastodon.Caller{}, err
-	}
-	if !strings.EqualFold(caller.Name, name) {
-		return mastodon.Caller{}, errNotOwner
-	}
-	return caller, caller.MayRead()
 }
 
 // ownInbox answers an owner's GET of their inbox as it would their messages: what
@@ -220,67 +196,4 @@ func (b mailbox) page(n uint64) string { return b.url + "?page=" + strconv.Forma
 
 func (b mailbox) from(p inbox.Position) string {
 	return b.url + "?from=" + strconv.FormatUint(uint64(p), 10)
-}
-
-// document is an ActivityStreams document being written; kept activities go in
-// byte for byte.
-type document struct{ bytes.Buffer }
-
-func begin(id, kind string) *document {
-	d := &document{}
-	d.WriteString(`{"@context":"https://www.w3.org/ns/activitystreams"`)
-	d.text("id", id)
-	d.text("type", kind)
-	return d
-}
-
-func (d *document) text(name, value string) {
-	d.WriteString(`,"` + name + `":`)
-	d.WriteString(splice.Quote(value))
-}
-
-func (d *document) number(name string, value int) {
-	d.WriteString(`,"` + name + `":` + strconv.Itoa(value))
-}
-
-func (d *document) items(entries []inbox.Entry) {
-	d.WriteString(`,"orderedItems":[`)
-	for i, e := range entries {
-		if i > 0 {
-			d.WriteByte(',')
-		}
-		d.Write(e.Activity)
-	}
-	d.WriteByte(']')
-	d.hidden(entries)
-}
-
-func (d *document) texts(name string, list []string) {
-	d.WriteString(`,"` + name + `":[`)
-	for i, text := range list {
-		if i > 0 {
-			d.WriteByte(',')
-		}
-		d.WriteString(splice.Quote(text))
-	}
-	d.WriteByte(']')
-}
-
-// hidden names the activities that policy asks clients not to show. It stands beside
-// the items, whose bytes stay as they came; who does not know it shows them.
-func (d *document) hidden(entries []inbox.Entry) {
-	var ids []string
-	for _, e := range entries {
-		if e.Hidden {
-			ids = append(ids, e.ActivityID)
-		}
-	}
-	if ids != nil {
-		d.texts("hidden", ids)
-	}
-}
-
-func (d *document) end() []byte {
-	d.WriteByte('}')
-	return d.Bytes()
 }

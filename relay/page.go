@@ -46,7 +46,13 @@ type consentPage struct {
 	Writes                                       bool
 }
 
-func (r *Relay) showConsent(ctx *fasthttp.RequestCtx, c oauth.Consent) {
+// showConsent ends the step of asking: it shows what is to be allowed, or says why nothing can be.
+func (r *Relay) showConsent(ctx *fasthttp.RequestCtx, c oauth.Consent, err error) {
+	r.signIn.count("ask", err)
+	if err != nil {
+		r.failPage(ctx, err)
+		return
+	}
 	p := consentPage{
 		Title: "Sign in to " + c.Client.Host + "?", Host: c.Client.Host, Domain: r.domain,
 		Name: c.Client.Name, Ticket: c.Ticket, Writes: slices.Contains(c.Scopes, "write"),

@@ -77,12 +77,7 @@ func (r *Relay) askSession(work context.Context, ctx *fasthttp.RequestCtx, to st
 	if err == nil {
 		consent, err = r.signIn.server.AskSession(work, to, r.rememberBrowser(ctx))
 	}
-	r.signIn.count("ask", err)
-	if err != nil {
-		r.failPage(ctx, err)
-		return
-	}
-	r.showConsent(ctx, consent)
+	r.showConsent(ctx, consent, err)
 }
 
 // openSession gives the browser its cookie in return for a code; without one the person said no. The

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -60,7 +59,7 @@ func (r *Relay) readOrPass(ctx *fasthttp.RequestCtx, limit int) ([]byte, bool) {
 // revoked is the token in the body of a revocation (RFC 7009 §2.1), which
 // Mastodon also takes as JSON.
 func revoked(kind, body []byte) string {
-	if bytes.Contains(bytes.ToLower(kind), []byte("json")) {
+	if containsFold(kind, "json") {
 		var form struct {
 			Token string `json:"token"`
 		}
