@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -60,17 +61,6 @@ func (s marks) with(m mark, limit int) marks {
 }
 
 func (s marks) has(m mark) bool {
-	low, high := 0, len(s)/len(m)
-	for low < high {
-		middle := (low + high) / 2
-		switch at := s[middle*len(m):][:len(m)]; bytes.Compare(at, m[:]) {
-		case 0:
-			return true
-		case -1:
-			low = middle + 1
-		default:
-			high = middle
-		}
-	}
-	return false
+	_, found := sort.Find(len(s)/len(m), func(i int) int { return bytes.Compare(m[:], s[i*len(m):][:len(m)]) })
+	return found
 }

@@ -13,7 +13,7 @@ func (i *Instance) softwareName(ctx context.Context) (string, error) {
 	if s := i.software.Load(); s != nil {
 		return *s, nil
 	}
-	found, err := once(ctx, i, "software", i.nodeinfo)
+	found, err := once(ctx, i, "software", i.Software)
 	if err != nil {
 		return "", fmt.Errorf("find out upstream.software: %w", err)
 	}
@@ -37,12 +37,9 @@ func known(nodeinfo string) string {
 	}
 }
 
-// Software asks the instance what it calls itself, as in nodeinfo; ErrUnavailable when it does not answer.
-func (i *Instance) Software(ctx context.Context) (string, error) { return i.nodeinfo(ctx) }
-
-// nodeinfo asks for the software's name, following the one link of the
-// well-known document only to our own host.
-func (i *Instance) nodeinfo(ctx context.Context) (string, error) {
+// Software asks the instance what it calls itself (nodeinfo), following the one link of the well-known document
+// only to our own host. ErrUnavailable when it does not answer.
+func (i *Instance) Software(ctx context.Context) (string, error) {
 	reply, err := i.upstream.ask(ctx, question{path: "/.well-known/nodeinfo"})
 	if err != nil {
 		return "", err
