@@ -34,16 +34,31 @@ func ask(ctx context.Context, config configs.Config, q question, into any) (bool
 	if err != nil {
 		return false, err
 	}
-	client := http.Client{Transport: newChecker(config).socket.Transport} // without a time limit
-	resp, err := client.Do(req)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+	resp, err := toGateway(config, req)
+	if errors.Is(err, errNotRunning) {
 		return askStore(config, req, into)
 	}
 	if err != nil {
-		return false, fmt.Errorf("ask the gateway (admin.socket): %w", err)
+		return false, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // it is only read
 	return answered(resp.StatusCode, resp.Body, into)
+}
+
+// errNotRunning means that nobody answers at admin.socket.
+var errNotRunning = errors.New("the gateway is not running")
+
+// toGateway has the running gateway answer req on admin.socket, however long that takes.
+func toGateway(config configs.Config, req *http.Request) (*http.Response, error) {
+	client := http.Client{Transport: newChecker(config).socket.Transport}
+	resp, err := client.Do(req)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, errNotRunning
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask the gateway (admin.socket): %w", err)
+	}
+	return resp, nil
 }
 
 // answered reads an answer of the gateway's.

@@ -252,7 +252,7 @@ func (c *checker) proxy(seen relay.Seen, answer http.Header) {
 	if seen.Host != c.config.Domain {
 		c.wrong("proxy in front", fmt.Sprintf("it sends Host %q", seen.Host), "nginx: proxy_set_header Host $host;")
 	}
-	if c.base[:5] == "https" && seen.Proto != "https" {
+	if strings.HasPrefix(c.base, "https:") && seen.Proto != "https" {
 		c.wrong("proxy in front", fmt.Sprintf("X-Forwarded-Proto reached the gateway as %q", seen.Proto),
 			"nginx: proxy_set_header X-Forwarded-Proto $scheme; and list the proxy in trusted_proxies")
 	}
@@ -260,7 +260,7 @@ func (c *checker) proxy(seen relay.Seen, answer http.Header) {
 		c.wrong("proxy in front", "it caches, or changes Cache-Control of, the gateway's own answers",
 			"nginx: no proxy_cache and no proxy_ignore_headers for /e2ee/")
 	}
-	if seen.Forwarded == "no" && c.config.TLS.Mode == "off" && c.base[:5] == "https" {
+	if seen.Forwarded == "no" && c.config.TLS.Mode == "off" && strings.HasPrefix(c.base, "https:") {
 		c.wrong("proxy in front", "X-Forwarded-For did not reach the gateway",
 			"nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;")
 	}

@@ -29,7 +29,7 @@ func (g *gateway) openDoor() (*intake.Intake, error) {
 		return nil, err
 	}
 	g.inbox.OnSever(audit(g.book))
-	keys, err := g.openKeys()
+	keys, err := openKeys(g.config, g.store, g.inbox, g.metrics)
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -62,7 +60,6 @@ func TestServeTLS(t *testing.T) {
 	defer upstream.Close()
 	dir, listen, plain := t.TempDir(), freeAddress(t), freeAddress(t)
 	pool := selfSigned(t, dir)
-	file := filepath.Join(dir, "sealgate.yaml")
 	config := fmt.Sprintf(`
 domain: %[1]s
 listen: %[1]s
@@ -71,18 +68,7 @@ policy: {preset: open}
 tls: {mode: files, certificate: cert.pem, key: key.pem, http: [%[3]q]}
 admin: {listen: %[4]q}
 `, listen, upstream.URL, plain, freeAddress(t))
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended, log := make(chan int, 1), &bytes.Buffer{}
-	go func() { ended <- execute(ctx, []string{"serve", "--config", file}, io.Discard, log) }()
-	defer func() {
-		stop()
-		if code := <-ended; code != 0 {
-			t.Errorf("the gateway ended with %d: %s", code, log)
-		}
-	}()
+	defer serveConfig(t, dir, config)()
 	for _, version := range []int{1, 2} {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, Protocols: new(http.Protocols)}
 		transport.Protocols.SetHTTP1(version == 1)

@@ -72,6 +72,24 @@ admin: {listen: %[3]s}
 	return s
 }
 
+// serveConfig serves by a configuration in dir, until end is called.
+func serveConfig(t *testing.T, dir, config string) (end func()) {
+	t.Helper()
+	file := filepath.Join(dir, "sealgate.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended, log := make(chan int, 1), &bytes.Buffer{}
+	go func() { ended <- execute(ctx, []string{"serve", "--config", file}, io.Discard, log) }()
+	return func() {
+		stop()
+		if code := <-ended; code != 0 {
+			t.Errorf("the gateway ended with %d: %s", code, log)
+		}
+	}
+}
+
 func (s *served) start(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

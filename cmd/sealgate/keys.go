@@ -21,10 +21,6 @@ import (
 )
 
 // openKeys makes the key directory over the store.
-func (g *gateway) openKeys() (*inbox.Directory, error) {
-	return openKeys(g.config, g.store, g.inbox, g.metrics)
-}
-
 func openKeys(config configs.Config, store *storage.Store, in *inbox.Inbox, metrics prometheus.Registerer) (*inbox.Directory, error) {
 	key, err := logKey().loadOrMake(config)
 	if err != nil {

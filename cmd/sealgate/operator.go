@@ -80,13 +80,12 @@ func perform(ctx context.Context, config configs.Config, name string, args url.V
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: newChecker(config).socket.Transport} // without a time limit
-	resp, err := client.Do(req)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+	resp, err := toGateway(config, req)
+	if errors.Is(err, errNotRunning) {
 		return atRest(config, func(s *storage.Store) error { return deeds(config)[name](ctx, s, args, w) })
 	}
 	if err != nil {
-		return fmt.Errorf("ask the gateway (admin.socket): %w", err)
+		return err
 	}
 	defer resp.Body.Close() //nolint:errcheck // it is only read
 	if resp.StatusCode != http.StatusOK {

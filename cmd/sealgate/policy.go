@@ -118,7 +118,7 @@ func (c checkedPolicy) printCheck(w io.Writer) error {
 		_, _ = fmt.Fprintln(w, p)
 	}
 	for _, text := range c.Warnings {
-		_, _ = fmt.Fprintf(w, "%s: note: %s\n", c.File, text)
+		sayf(w, "%s: note: %s", c.File, text)
 	}
 	if !c.OK {
 		return nil
@@ -129,7 +129,7 @@ func (c checkedPolicy) printCheck(w io.Writer) error {
 
 func (c checkedPolicy) printTests(w io.Writer) error {
 	for _, t := range c.Tests {
-		_, _ = fmt.Fprintf(w, "ok    %s\n", t.Name)
+		sayf(w, "ok    %s", t.Name)
 	}
 	return c.printCheck(w)
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -33,22 +33,15 @@ func requestsListCommand() *cobra.Command {
 
 func showRequests(w io.Writer, list admin.RequestList) {
 	for _, r := range list.Requests {
-		_, _ = fmt.Fprintf(w, "%s  %s asks %s since %s: %d messages, %d bytes; ends %s\n", r.ID, r.Actor, r.Person,
+		sayf(w, "%s  %s asks %s since %s: %d messages, %d bytes; ends %s", r.ID, r.Actor, r.Person,
 			r.Since.Format(time.DateTime), r.Messages, r.Bytes, r.Ends.Format(time.DateTime))
 	}
 	for _, s := range list.Severed {
-		_, _ = fmt.Fprintf(w, "severed  %s for %s, %s, by %s\n", s.Who, forWhom(s.Person), s.At.Format(time.DateTime), s.By)
+		sayf(w, "severed  %s for %s, %s, by %s", s.Who, cmp.Or(s.Person, "everybody"), s.At.Format(time.DateTime), s.By)
 	}
 	if len(list.Requests)+len(list.Severed) == 0 {
-		_, _ = fmt.Fprintln(w, "nobody waits, nobody is severed")
+		sayf(w, "nobody waits, nobody is severed")
 	}
-}
-
-func forWhom(person string) string {
-	if person == "" {
-		return "everybody"
-	}
-	return person
 }
 
 func decideCommand(action, short string) *cobra.Command {
@@ -65,7 +58,7 @@ func decideCommand(action, short string) *cobra.Command {
 				query: url.Values{"person": {person}, "action": {action}},
 			}, nil
 		},
-		show: func(w io.Writer, d admin.Decided) { _, _ = fmt.Fprintf(w, "%s: %s\n", d.ID, d.Action) },
+		show: func(w io.Writer, d admin.Decided) { sayf(w, "%s: %s", d.ID, d.Action) },
 	}.command()
 }
 
@@ -99,21 +92,22 @@ func severCommand() *cobra.Command {
 }
 
 func showSevering(w io.Writer, s admin.Severing) {
+	whom := cmp.Or(s.Person, "everybody")
 	if s.Undone {
-		_, _ = fmt.Fprintf(w, "%s is no longer severed for %s\n", s.Who, forWhom(s.Person))
+		sayf(w, "%s is no longer severed for %s", s.Who, whom)
 		return
 	}
 	for _, a := range s.Affected {
-		_, _ = fmt.Fprintf(w, "%s: shares %d groups, has %d requests\n", a.Person, a.Groups, a.Requests)
+		sayf(w, "%s: shares %d groups, has %d requests", a.Person, a.Groups, a.Requests)
 	}
 	if s.Done {
-		_, _ = fmt.Fprintf(w, "%s is severed for %s; %d people are told to remove them from their groups\n", s.Who, forWhom(s.Person), len(s.Affected))
+		sayf(w, "%s is severed for %s; %d people are told to remove them from their groups", s.Who, whom, len(s.Affected))
 		return
 	}
-	_, _ = fmt.Fprintf(w, "This is a preview. With --yes, all that %s sends to %s is dropped.\n", s.Who, forWhom(s.Person))
+	sayf(w, "This is a preview. With --yes, all that %s sends to %s is dropped.", s.Who, whom)
 	if len(s.Affected) == 0 {
-		_, _ = fmt.Fprintf(w, "Nobody here is known to share a group with them.\n")
+		sayf(w, "Nobody here is known to share a group with them.")
 		return
 	}
-	_, _ = fmt.Fprintf(w, "Groups of the people above break for them unless a member removes %s: their commits no longer arrive.\n", s.Who)
+	sayf(w, "Groups of the people above break for them unless a member removes %s: their commits no longer arrive.", s.Who)
 }

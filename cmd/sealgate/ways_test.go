@@ -2,14 +2,11 @@ package main
 
 import (
 	"bufio"
-	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,21 +22,9 @@ func TestWaysInAndOut(t *testing.T) {
 		fmt.Fprint(w, r.Header["X-Forwarded-For"], r.Header["X-Real-Ip"])
 	})
 	serveUnix(t, filepath.Join(dir, "streaming"), func(w http.ResponseWriter, _ *http.Request) { echoSocket(w) })
-	file := filepath.Join(dir, "sealgate.yaml")
 	config := fmt.Sprintf("domain: social.example\nlisten: [%q, \"unix:front\"]\nproxy_protocol: trusted\nadmin: {listen: %q}\n"+
 		"upstream: {web: \"unix:web\", streaming: \"unix:streaming\"}\n", tcp, freeAddress(t))
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended, log := make(chan int, 1), &bytes.Buffer{}
-	go func() { ended <- execute(ctx, []string{"serve", "--config", file}, io.Discard, log) }()
-	defer func() {
-		stop()
-		if code := <-ended; code != 0 {
-			t.Errorf("the gateway ended with %d: %s", code, log)
-		}
-	}()
+	defer serveConfig(t, dir, config)()
 	const v1 = "PROXY TCP4 9.9.9.9 10.0.0.1 5555 80\r\n"
 	const v2 = "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\x09\x09\x09\x09\x0a\x00\x00\x01\x15\xb3\x00\x50"
 	for _, network := range []string{"tcp", "unix"} {
