@@ -1,6 +1,7 @@
 package inboxtest
 
 import (
+	"cmp"
 	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -35,10 +36,7 @@ func NewClient(actor string, begins time.Time) *Client {
 
 // Package makes a KeyPackage, without a frame.
 func (c *Client) Package() []byte {
-	suite := c.Suite
-	if suite == 0 {
-		suite = 1
-	}
+	suite := cmp.Or(c.Suite, 1)
 	b := u16(nil, 1, suite)
 	b = vector(b, orNew(c.InitKey))
 	b = append(b, c.leaf(suite)...)
@@ -64,10 +62,7 @@ func (c *Client) leaf(suite uint16) []byte {
 	for _, list := range [][]uint16{{1}, {suite, 0x0a0a}, {0x000a}, nil, {1, 2}} {
 		b = vector(b, u16(nil, list...))
 	}
-	lifetime := c.Lifetime
-	if lifetime == 0 {
-		lifetime = 90 * 24 * time.Hour
-	}
+	lifetime := cmp.Or(c.Lifetime, 90*24*time.Hour)
 	b = append(b, 1)
 	b = binary.BigEndian.AppendUint64(b, uint64(c.Begins.Unix()))
 	b = binary.BigEndian.AppendUint64(b, uint64(c.Begins.Add(lifetime).Unix()))

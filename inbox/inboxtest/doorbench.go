@@ -1,6 +1,7 @@
 package inboxtest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -28,6 +29,12 @@ func letter(o inbox.Owner, actor, kind, group string, n int) inbox.Message {
 	if kind == "welcome" {
 		m.Group, m.Epoch, m.Fate = nil, 0, inbox.Await
 	}
+	return m
+}
+
+// sized is m with so many bytes.
+func sized(m inbox.Message, bytes int64) inbox.Message {
+	m.Activity = make([]byte, bytes)
 	return m
 }
 
@@ -100,14 +107,12 @@ func (b *bench) letGo(t *testing.T) time.Time {
 
 func (b *bench) learn(t *testing.T, l inbox.Lesson) {
 	t.Helper()
-	books, ok := b.Store.(inbox.Books)
-	if !ok {
-		t.Fatal("the store keeps no books")
-	}
-	err := books.ChangeRows(t.Context(), func(ledger inbox.Ledger) error {
-		return door.Learn(ledger, b.clock.Now(), l)
-	})
-	if err != nil {
+	if err := b.teach(t.Context(), l); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// teach has the store learn a lesson.
+func (b *bench) teach(ctx context.Context, l inbox.Lesson) error {
+	return b.Store.(inbox.Books).ChangeRows(ctx, func(ledger inbox.Ledger) error { return door.Learn(ledger, b.clock.Now(), l) })
 }

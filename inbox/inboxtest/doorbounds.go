@@ -9,12 +9,11 @@ import (
 	"github.com/sealgate/sealgate/inbox"
 )
 
+// testRequestsAreBounded: a host with many requests drives out its own, never those of who asks once.
 func testRequestsAreBounded(t *testing.T, b *bench) {
 	b.waits(t, letter("bob", "https://first.example/users/honest", "welcome", "", 1))
 	for n := range 10 * door.Requests {
-		m := letter("bob", fmt.Sprintf("https://flood%d.example/users/%d", n%3, n), "welcome", "", 1)
-		m.Activity = make([]byte, 1000)
-		b.waits(t, m)
+		b.waits(t, sized(letter("bob", fmt.Sprintf("https://flood%d.example/users/%d", n%3, n), "welcome", "", 1), 1000))
 		b.clock.Advance(time.Second)
 	}
 	b.waits(t, letter("bob", "https://last.example/users/honest", "welcome", "", 1))
@@ -35,11 +34,7 @@ func testRequestsAreBounded(t *testing.T, b *bench) {
 	}
 	b.clock.Advance(door.Life)
 	b.waits(t, letter("bob", stranger, "welcome", "", 1)) // what expired is counted out
-	b.waits(t, func() inbox.Message {
-		m := letter("bob", "https://big.example/users/x", "welcome", "", 1)
-		m.Activity = make([]byte, door.RequestBytes)
-		return m
-	}())
+	b.waits(t, sized(letter("bob", "https://big.example/users/x", "welcome", "", 1), door.RequestBytes))
 	if got := len(b.requests(t, "bob")); got != 2 {
 		t.Errorf("%d requests, want 2", got)
 	}
@@ -54,15 +49,11 @@ func testAllowance(t *testing.T, b *bench) {
 	if all := b.requests(t, "bob"); len(all) != 1 || all[0].Welcomes != 0 {
 		t.Errorf("%+v", all)
 	}
-	big := letter("bob", friend, "application", "h", 1)
-	big.Activity = make([]byte, door.MessageBytes+1)
-	b.waits(t, big)
+	b.waits(t, sized(letter("bob", friend, "application", "h", 1), door.MessageBytes+1))
 	b.accept(t, "bob", stranger)
 	b.delivered(t, letter("bob", stranger, "commit", "g", 2))
 	for n, size := range []int64{door.MessageBytes / 2, door.MessageBytes / 2, 1} {
-		m := letter("carol", stranger, "application", "g", n)
-		m.Activity = make([]byte, size)
-		if r := b.enter(t, m); r.Delivered() != (n < 2) || r.Waits != (n == 2) {
+		if r := b.enter(t, sized(letter("carol", stranger, "application", "g", n), size)); r.Delivered() != (n < 2) || r.Waits != (n == 2) {
 			t.Errorf("message %d: %+v", n, r)
 		}
 	}
@@ -76,8 +67,7 @@ func testEvictsToSevenEighths(t *testing.T, b *bench) {
 	}{"number": {100, door.Requests, door.Requests * 7 / 8}, "bytes": {door.Bytes / 8, 8, 7}} {
 		for n := range c.fit + 1 {
 			m := letter(o, fmt.Sprintf("https://h%d.example/users/x", n), "welcome", "", 1)
-			m.Activity = make([]byte, c.size)
-			r, want := b.waits(t, m), [2]int{n + 1, 0}
+			r, want := b.waits(t, sized(m, c.size)), [2]int{n + 1, 0}
 			if n == c.fit {
 				want = [2]int{c.left, n + 1 - c.left}
 			}
@@ -90,26 +80,24 @@ func testEvictsToSevenEighths(t *testing.T, b *bench) {
 
 // testOwnRequestStays: what a message follows is not driven out by it, nor is what is being let go.
 func testOwnRequestStays(t *testing.T, b *bench) {
-	sized := func(o inbox.Owner, n int, kind string, size int64) inbox.Message {
-		m := letter(o, fmt.Sprintf("https://h%d.example/users/x", n), kind, fmt.Sprint("group ", n), 1)
-		m.Activity = make([]byte, size)
-		return m
+	from := func(o inbox.Owner, n int, kind string, size int64) inbox.Message {
+		return sized(letter(o, fmt.Sprintf("https://h%d.example/users/x", n), kind, fmt.Sprint("group ", n), 1), size)
 	}
 	for n := range 8 {
-		b.waits(t, sized("bob", n, "welcome", door.Bytes/8))
+		b.waits(t, from("bob", n, "welcome", door.Bytes/8))
 		b.clock.Advance(time.Second)
 	}
-	b.waits(t, sized("bob", 0, "commit", 1))
+	b.waits(t, from("bob", 0, "commit", 1))
 	if all := b.requests(t, "bob"); len(all) >= 8 || all[0].Host != "h0.example" || all[0].Messages != 2 {
 		t.Errorf("%d requests, the first %+v", len(all), all[0])
 	}
 	for n := range 4 {
-		b.waits(t, sized("carol", n, "welcome", door.Bytes/4))
-		again := sized("carol", n, "welcome", 1)
+		b.waits(t, from("carol", n, "welcome", door.Bytes/4))
+		again := from("carol", n, "welcome", 1)
 		again.Fate, again.ActivityID = inbox.Admit, again.ActivityID+"/again"
 		b.waits(t, again)
 	}
-	b.waits(t, sized("carol", 5, "welcome", 100))
+	b.waits(t, from("carol", 5, "welcome", 100))
 	b.letGo(t)
 	if got := b.usage(t, "carol"); got.Total != 8 || len(b.requests(t, "carol")) != 1 {
 		t.Errorf("%+v and %+v", got, b.requests(t, "carol"))
@@ -140,6 +128,7 @@ func testExpiredAreCounted(t *testing.T, b *bench) {
 	opens("bob", 5, 2)
 }
 
+// testGroupsAreBounded: groups that strangers make up do not drive out those that are joined.
 func testGroupsAreBounded(t *testing.T, b *bench) {
 	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("real"), Members: []string{friend}})
 	for from := 0; from < 1300; from += 50 {
@@ -179,10 +168,8 @@ func remembered(t *testing.T, b *bench) (known int) {
 
 func testSenderHasAShare(t *testing.T, b *bench) {
 	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("g"), Members: []string{friend, stranger}})
-	m := func(actor string, n, size int) inbox.Message {
-		m := letter("bob", actor, "application", "g", n)
-		m.Activity = make([]byte, size)
-		return m
+	m := func(actor string, n int, size int64) inbox.Message {
+		return sized(letter("bob", actor, "application", "g", n), size)
 	}
 	b.delivered(t, m(friend, 1, quota/2-1))
 	if r := b.enter(t, m(friend, 2, 2)); !errors.Is(r.Err, inbox.ErrFull) {
@@ -200,10 +187,8 @@ func testSenderHasAShare(t *testing.T, b *bench) {
 
 // testBytesAreCountedOut: whatever has become of a request, its bytes are free for others.
 func testBytesAreCountedOut(t *testing.T, b *bench) {
-	sized := func(o inbox.Owner, actor, kind string, size int64) inbox.Message {
-		m := letter(o, actor, kind, "g", 1)
-		m.Activity = make([]byte, size)
-		return m
+	from := func(o inbox.Owner, actor, kind string, size int64) inbox.Message {
+		return sized(letter(o, actor, kind, "g", 1), size)
 	}
 	id := inbox.RequestID(stranger)
 	for name, f := range map[inbox.Owner]func(o inbox.Owner) error{
@@ -214,20 +199,20 @@ func testBytesAreCountedOut(t *testing.T, b *bench) {
 			return nil
 		},
 		"overflown": func(o inbox.Owner) error {
-			m := sized(o, stranger, "application", 100)
+			m := from(o, stranger, "application", 100)
 			m.Firm = true
 			return b.enter(t, m).Err
 		},
 	} {
-		b.waits(t, sized(name, stranger, "welcome", 10))
-		b.waits(t, sized(name, stranger, "commit", door.RequestBytes-10))
+		b.waits(t, from(name, stranger, "welcome", 10))
+		b.waits(t, from(name, stranger, "commit", door.RequestBytes-10))
 		if err := f(name); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		b.letGo(t)
 		before := len(b.requests(t, name))
 		for n, size := range []int64{door.RequestBytes - 10, door.RequestBytes, door.RequestBytes, door.RequestBytes} {
-			b.waits(t, sized(name, fmt.Sprintf("https://h%d.example/users/x", n), "welcome", size))
+			b.waits(t, from(name, fmt.Sprintf("https://h%d.example/users/x", n), "welcome", size))
 		}
 		if got := len(b.requests(t, name)); got != before+4 {
 			t.Errorf("%s: %d of 4 are left", name, got-before)

@@ -87,14 +87,12 @@ func testAcceptedInOrder(t *testing.T, b *bench) {
 }
 
 func testAcceptNeedsRoom(t *testing.T, b *bench) {
-	big := letter("bob", stranger, "welcome", "", 1)
-	big.Activity = make([]byte, door.RequestBytes)
+	big := sized(letter("bob", stranger, "welcome", "", 1), door.RequestBytes)
 	b.waits(t, big)
 	if r := b.enter(t, letter("bob", stranger, "commit", "g", 1)); !errors.Is(r.Err, inbox.ErrFull) {
 		t.Errorf("over the request's bound: %+v", r)
 	}
-	full := Sample("bob", 1)
-	full.Activity = make([]byte, quota-1)
+	full := sized(Sample("bob", 1), quota-1)
 	b.append(t, full)
 	if err := b.Inbox.AcceptRequest(t.Context(), "bob", inbox.RequestID(stranger)); !errors.Is(err, inbox.ErrFull) {
 		t.Errorf("accepted into a full mailbox: %v", err)
@@ -106,7 +104,7 @@ func testAcceptNeedsRoom(t *testing.T, b *bench) {
 	if err := b.Store.(inbox.Keeper).Trim(t.Context(), "bob", 1); err != nil {
 		t.Fatal(err)
 	}
-	full.ActivityID, full.Activity = "https://here.example/2", make([]byte, quota-door.RequestBytes)
+	full = sized(Sample("bob", 2), quota-door.RequestBytes)
 	b.append(t, full)
 	b.accept(t, "bob", stranger) // it fits to the byte
 	b.wantIDs(t, "bob", full, big)
@@ -115,24 +113,21 @@ func testAcceptNeedsRoom(t *testing.T, b *bench) {
 // testAcceptedInParts: of a request with more in it than the mailbox takes, the rest follows when there is room, before
 // what came after it; all its groups are joined.
 func testAcceptedInParts(t *testing.T, b *bench) {
-	sized := func(kind, group string, n int) inbox.Message {
-		m := letter("bob", stranger, kind, group, n)
-		m.Activity = make([]byte, door.RequestBytes/4)
-		return m
+	quarter := func(kind, group string, n int) inbox.Message {
+		return sized(letter("bob", stranger, kind, group, n), door.RequestBytes/4)
 	}
-	all := []inbox.Message{sized("welcome", "", 1), sized("commit", "g", 1), sized("application", "g", 2), sized("application", "h", 3)}
+	all := []inbox.Message{quarter("welcome", "", 1), quarter("commit", "g", 1), quarter("application", "g", 2), quarter("application", "h", 3)}
 	for _, m := range all {
 		b.waits(t, m)
 	}
-	full := Sample("bob", 1)
-	full.Activity = make([]byte, quota-door.RequestBytes/2)
+	full := sized(Sample("bob", 1), quota-door.RequestBytes/2)
 	b.append(t, full)
 	b.accept(t, "bob", stranger)
 	b.wantIDs(t, "bob", full, all[0], all[1])
 	if rest := b.requests(t, "bob"); len(rest) != 0 {
 		t.Errorf("it asks again: %+v", rest)
 	}
-	if r := b.enter(t, sized("commit", "g", 4)); !errors.Is(r.Err, inbox.ErrFull) {
+	if r := b.enter(t, quarter("commit", "g", 4)); !errors.Is(r.Err, inbox.ErrFull) {
 		t.Errorf("what follows has no room: %+v", r)
 	}
 	if next := b.letGo(t); !next.Equal(b.clock.Now().Add(time.Minute)) {
@@ -141,7 +136,7 @@ func testAcceptedInParts(t *testing.T, b *bench) {
 	if err := b.Store.(inbox.Keeper).Trim(t.Context(), "bob", 1); err != nil {
 		t.Fatal(err)
 	}
-	behind := sized("commit", "g", 4)
+	behind := quarter("commit", "g", 4)
 	b.waits(t, behind)
 	b.clock.Advance(time.Minute)
 	b.letGo(t)
@@ -162,14 +157,14 @@ func testAcceptedInParts(t *testing.T, b *bench) {
 // testOverflownRequest: a request that a firm message does not fit is emptied and stays: accepting it lets its sender
 // invite anew, and so does a new Welcome by itself.
 func testOverflownRequest(t *testing.T, b *bench) {
-	firm := func(o inbox.Owner, kind string, n, size int) inbox.Message {
-		m := letter(o, stranger, kind, "g", n)
-		m.Activity, m.Firm = make([]byte, size), true
+	firm := func(o inbox.Owner, kind string, n int, size int64) inbox.Message {
+		m := sized(letter(o, stranger, kind, "g", n), size)
+		m.Firm = true
 		return m
 	}
 	for _, o := range []inbox.Owner{"bob", "carol"} {
 		b.waits(t, firm(o, "welcome", 1, 100))
-		b.waits(t, firm(o, "commit", 1, int(door.RequestBytes)-100))
+		b.waits(t, firm(o, "commit", 1, door.RequestBytes-100))
 		if r := b.enter(t, firm(o, "commit", 2, 100)); r != (inbox.Result{Overflown: 1}) {
 			t.Errorf("%+v", r)
 		}
@@ -253,7 +248,6 @@ func testRequestExpires(t *testing.T, b *bench) {
 	b.wantIDs(t, "bob", again)
 }
 
-// A host with many requests drives out its own, never those of who asks once.
 func testMemberNeverWaits(t *testing.T, b *bench) {
 	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("g"), Members: []string{friend}})
 	for n := range 10 * door.Messages {

@@ -9,7 +9,7 @@ import (
 	"github.com/sealgate/sealgate/inbox"
 )
 
-// Bob's device writes in a group whose messages wait: he is in it, so they are due, and
+// testLessonLetsGo: Bob's device writes in a group whose messages wait. He is in it, so they are due, and
 // neither what comes meanwhile nor his own copy overtakes them. The invitation, and what
 // belongs to other groups, wait on.
 func testLessonLetsGo(t *testing.T, b *bench) {
@@ -71,7 +71,7 @@ func testUsedGroupStays(t *testing.T, b *bench) {
 	}
 }
 
-// What waits only as long as its group is not joined leaves no request behind.
+// testLessonEmptiesRequest: what waits only as long as its group is not joined leaves no request behind.
 func testLessonEmptiesRequest(t *testing.T, b *bench) {
 	for n := range door.Messages {
 		b.delivered(t, letter("bob", stranger, "application", "elsewhere", n))
@@ -133,7 +133,6 @@ func testSlowGroupKeepsOrder(t *testing.T, b *bench) {
 	}
 }
 
-// Groups that strangers make up do not drive out those that are joined.
 func testHiddenStaysHidden(t *testing.T, b *bench) {
 	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("g"), Members: []string{friend}})
 	m := letter("bob", friend, "commit", "g", 1)

@@ -67,6 +67,16 @@ func (b *bench) anyLetter(rt *rapid.T, o inbox.Owner, n int) inbox.Message {
 	return m
 }
 
+// anyLesson has the store learn that an owner's device writes to anybody in any group.
+func (b *bench) anyLesson(rt *rapid.T, o inbox.Owner) inbox.Lesson {
+	l := inbox.Lesson{Owner: o, Group: []byte(rapid.SampledFrom(doorGroups).Draw(rt, "in"))}
+	l.Members = rapid.SliceOfDistinct(rapid.SampledFrom(doorActors), rapid.ID[string]).Draw(rt, "members")
+	if err := b.teach(rt.Context(), l); err != nil {
+		rt.Fatal(err)
+	}
+	return l
+}
+
 // takes tells whether m was taken, which may be too much.
 func (b *bench) takes(rt *rapid.T, m inbox.Message) bool {
 	rs, err := b.Append(rt.Context(), []inbox.Message{m})
@@ -94,16 +104,9 @@ func (w *doorModel) send(rt *rapid.T) {
 }
 
 func (w *doorModel) write(rt *rapid.T) {
-	l := inbox.Lesson{Owner: w.owner, Group: []byte(rapid.SampledFrom(doorGroups).Draw(rt, "in"))}
-	l.Members = rapid.SliceOfDistinct(rapid.SampledFrom(doorActors), rapid.ID[string]).Draw(rt, "members")
+	l := w.anyLesson(rt, w.owner)
 	for _, actor := range l.Members {
 		w.members[[2]string{string(l.Group), actor}] = true
-	}
-	err := w.Store.(inbox.Books).ChangeRows(rt.Context(), func(ledger inbox.Ledger) error {
-		return door.Learn(ledger, w.clock.Now(), l)
-	})
-	if err != nil {
-		rt.Fatal(err)
 	}
 	w.n++
 	own := letter(w.owner, "https://here.example/users/owner", "application", string(l.Group), w.n)

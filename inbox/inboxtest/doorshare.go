@@ -94,7 +94,7 @@ func testSharesAddUp(t *testing.T, b *bench) {
 		w := &shareModel{bench: b, owner: inbox.Owner(fmt.Sprintf("sharer %d", run))}
 		rt.Repeat(map[string]func(*rapid.T){
 			"send":   w.send,
-			"learn":  w.learn,
+			"learn":  func(rt *rapid.T) { w.anyLesson(rt, w.owner) },
 			"let go": func(rt *rapid.T) { w.age(rt, time.Minute) },
 			"age":    func(rt *rapid.T) { w.age(rt, time.Duration(rapid.IntRange(0, 20).Draw(rt, "hours"))*time.Hour) },
 			"accept": func(rt *rapid.T) { w.decide(rt, b.Inbox.AcceptRequest) },
@@ -122,17 +122,6 @@ func (w *shareModel) send(rt *rapid.T) {
 	m.Firm = rapid.Bool().Draw(rt, "firm")
 	m.Activity = make([]byte, rapid.SampledFrom([]int{0, 100, 3 << 10, 7 << 10, 12 << 10}).Draw(rt, "size"))
 	w.takes(rt, m)
-}
-
-func (w *shareModel) learn(rt *rapid.T) {
-	l := inbox.Lesson{Owner: w.owner, Group: []byte(rapid.SampledFrom(doorGroups).Draw(rt, "in"))}
-	l.Members = rapid.SliceOfDistinct(rapid.SampledFrom(doorActors), rapid.ID[string]).Draw(rt, "members")
-	err := w.Store.(inbox.Books).ChangeRows(rt.Context(), func(ledger inbox.Ledger) error {
-		return door.Learn(ledger, w.clock.Now(), l)
-	})
-	if err != nil {
-		rt.Fatal(err)
-	}
 }
 
 // age lets time pass, and go what is due.
@@ -176,10 +165,10 @@ func (w *shareModel) trim(rt *rapid.T) {
 func testWaitingHasAShare(t *testing.T, b *bench) {
 	b.learn(t, inbox.Lesson{Owner: "bob", Group: []byte("g"), Members: []string{friend}})
 	n := 0
-	sized := func(actor, kind string, fate inbox.Fate, size int) inbox.Message {
+	next := func(actor, kind string, fate inbox.Fate, size int64) inbox.Message {
 		n++
-		m := letter("bob", actor, kind, "g", n)
-		m.Fate, m.Until, m.Activity = fate, b.clock.Now().Add(time.Minute), make([]byte, size)
+		m := sized(letter("bob", actor, kind, "g", n), size)
+		m.Fate, m.Until = fate, b.clock.Now().Add(time.Minute)
 		return m
 	}
 	full := func(m inbox.Message) {
@@ -189,39 +178,35 @@ func testWaitingHasAShare(t *testing.T, b *bench) {
 		}
 	}
 	for range 8 {
-		b.waits(t, sized(friend, "application", inbox.Slow, share/8))
+		b.waits(t, next(friend, "application", inbox.Slow, share/8))
 	}
-	full(sized(friend, "application", inbox.Slow, 1))
-	full(sized(friend, "welcome", inbox.Await, 1))
-	b.waits(t, sized(stranger, "welcome", inbox.Await, 1)) // it is theirs alone
+	full(next(friend, "application", inbox.Slow, 1))
+	full(next(friend, "welcome", inbox.Await, 1))
+	b.waits(t, next(stranger, "welcome", inbox.Await, 1)) // it is theirs alone
 	b.clock.Advance(time.Minute)
 	b.letGo(t)
 	if u := b.usage(t, "bob"); u.Bytes != share {
 		t.Errorf("%+v is in the mailbox", u)
 	}
-	full(sized(friend, "application", inbox.Admit, 1))
+	full(next(friend, "application", inbox.Admit, 1))
 	if err := b.Store.(inbox.Keeper).Trim(t.Context(), "bob", 2); err != nil {
 		t.Fatal(err)
 	}
-	b.waits(t, sized(friend, "welcome", inbox.Await, share/4))
-	full(sized(friend, "application", inbox.Admit, 1))
+	b.waits(t, next(friend, "welcome", inbox.Await, share/4))
+	full(next(friend, "application", inbox.Admit, 1))
 	if err := b.Inbox.DropRequest(t.Context(), "bob", inbox.RequestID(friend)); err != nil {
 		t.Fatal(err)
 	}
-	b.delivered(t, sized(friend, "application", inbox.Admit, share/4))
+	b.delivered(t, next(friend, "application", inbox.Admit, share/4))
 }
 
 // testOverflowBeforeShare: what a person here sends to one of many does not fail for the others because a request and its
 // sender's share are full at once.
 func testOverflowBeforeShare(t *testing.T, b *bench) {
-	b.delivered(t, func() inbox.Message {
-		m := letter("bob", stranger, "application", "h", 1)
-		m.Activity = make([]byte, door.MessageBytes)
-		return m
-	}())
+	b.delivered(t, sized(letter("bob", stranger, "application", "h", 1), door.MessageBytes))
 	for n, size := range []int64{door.RequestBytes, share - door.RequestBytes - door.MessageBytes + 1} {
-		m := letter("bob", stranger, "welcome", "", n)
-		m.Firm, m.Activity = true, make([]byte, size)
+		m := sized(letter("bob", stranger, "welcome", "", n), size)
+		m.Firm = true
 		if r := b.enter(t, m); r.Err != nil || r.Waits != (n == 0) || r.Overflown != n {
 			t.Errorf("message %d: %+v", n, r)
 		}

@@ -154,12 +154,8 @@ func testFind(t *testing.T, b *bench) {
 }
 
 func testQuota(t *testing.T, b *bench) {
-	sized := func(n, size int) inbox.Message {
-		m := Sample("bob", n)
-		m.Activity = make([]byte, size)
-		return m
-	}
-	rs := b.append(t, sized(1, quota/2), sized(2, quota/2+1), sized(3, quota/2-10), sized(4, 11), sized(5, 10), sized(6, 1))
+	of := func(n int, size int64) inbox.Message { return sized(Sample("bob", n), size) }
+	rs := b.append(t, of(1, quota/2), of(2, quota/2+1), of(3, quota/2-10), of(4, 11), of(5, 10), of(6, 1))
 	full := []bool{false, true, false, true, false, true}
 	for i, r := range rs {
 		if errors.Is(r.Err, inbox.ErrFull) != full[i] {
@@ -173,7 +169,7 @@ func testQuota(t *testing.T, b *bench) {
 		t.Errorf("bob's quota stops carol: %v", r.Err)
 	}
 	b.clock.Advance(2 * retention)
-	if r := b.append(t, sized(2, quota))[0]; r.Err != nil || r.Position != 4 {
+	if r := b.append(t, of(2, quota))[0]; r.Err != nil || r.Position != 4 {
 		t.Errorf("after expiry: %+v", r) // ErrFull remembered nothing, positions go on
 	}
 }

@@ -61,8 +61,7 @@ func testTrimGivesBackQuota(t *testing.T, b *bench) {
 	if !ok {
 		t.Fatal("the store is no Keeper")
 	}
-	m := Sample("bob", 1)
-	m.Activity = make([]byte, quota)
+	m := sized(Sample("bob", 1), quota)
 	b.append(t, m)
 	if err := k.Trim(t.Context(), "bob", 1); err != nil {
 		t.Fatal(err)
