@@ -135,7 +135,7 @@ func (r *rule) uses(variable string) bool {
 	return r.when != nil && slices.Contains(r.when.uses, variable)
 }
 
-// text is the condition as in the file, "" without one.
+// String is the condition as in the file, "" without one.
 func (c *condition) String() string {
 	if c == nil {
 		return ""
