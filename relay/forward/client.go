@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/netip"
@@ -124,13 +125,20 @@ func (c *client) sever() {
 	}
 }
 
-// await waits for the first byte of the next request; false: there is none.
+// await waits for the first byte of the next request; false: there is none. One empty line before it is like nothing (RFC 9112 §2.2).
 func (c *client) await() bool {
-	if len(c.rd.buffered()) == 0 {
-		c.phase.Store(uint32(idle))
-		if c.served > 0 {
-			c.g.read(c.s.limits.IdleTimeout)
+	if c.served > 0 {
+		c.g.read(c.s.limits.IdleTimeout)
+	}
+	for empty := crlf; ; {
+		if bytes.HasPrefix(c.rd.buffered(), empty) {
+			c.rd.consume(len(empty))
+			empty = nil
 		}
+		if !bytes.HasPrefix(empty, c.rd.buffered()) {
+			break
+		}
+		c.phase.Store(uint32(idle))
 		if err := c.rd.fill(c.s.limits.HeaderBytes); err != nil {
 			c.noteWait()
 			return false
@@ -190,10 +198,6 @@ func (c *client) expectReply() {
 // readHead reads and checks one request head and prepares the body behind it.
 func (c *client) readHead(w *work) error {
 	n, err := c.rd.head(c.s.limits.HeaderBytes)
-	if err == nil && n == 2 { // one empty line before a request is tolerated (RFC 9112 §2.2)
-		c.rd.consume(n)
-		n, err = c.rd.head(c.s.limits.HeaderBytes)
-	}
 	c.knowAddr = false
 	if err != nil {
 		return err

@@ -13,6 +13,8 @@ import (
 
 // ambiguous are requests that two parsers could read differently: 400, closed, and never forwarded.
 var ambiguous = map[string]string{
+	"two empty lines before":     "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+	"a carriage return before":   "\rGET / HTTP/1.1\r\nHost: a\r\n\r\n",
 	"both lengths":               "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 	"length zero and chunks":     "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 	"length zero twice":          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",

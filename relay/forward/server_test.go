@@ -54,12 +54,17 @@ func TestLimitsOnRequests(t *testing.T) {
 		{"slow head", "GET / HTTP/1.1\r\nHost: a\r\n", "408", "header_timeout"},
 		{"slow request line", "GET", "408", "header_timeout"},
 		{"nothing", "", "", "header_timeout"},
+		{"an empty line and nothing", "\r\n", "", "header_timeout"},
 		{"long head", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("a", 5000) + "\r\n\r\n", "431", "header_bytes"},
 		{"endless head", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("a", 50000), "431", "header_bytes"},
 		{"many lines", "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("X: 1\r\n", 10) + "\r\n", "431", "header_count"},
 		{"long target", "GET /" + strings.Repeat("a", 100) + " HTTP/1.1\r\nHost: a\r\n\r\n", "414", "uri_bytes"},
 		{"longest target and head, no next request", longest, "200", "idle_timeout"},
-		{"no next request", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "200", "idle_timeout"},
+		{"no next request", next, "200", "idle_timeout"},
+		{"an empty line and no next request", next + "\r\n", "200", "idle_timeout"},
+		{"half an empty line and no next request", next + "\r", "200", "idle_timeout"},
+		{"an empty line and a slow head", next + "\r\nGET", "200", "header_timeout"},
+		{"an empty line between requests", next + "\r\n" + next, "200", "idle_timeout"},
 		{"slow body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\nabc", "408", "body_timeout"},
 	} {
 		before := metric(t, g, "sealgate_limit_exceeded_total", w.limit)
