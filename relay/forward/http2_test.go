@@ -392,7 +392,7 @@ func TestHTTP2Replies(t *testing.T) {
 		},
 		"until close": {"GET", "HTTP/1.1 200 OK\r\n\r\nhello", 200, http.Header{}, "hello", nil},
 		"HEAD":        {"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", 200, http.Header{"Content-Length": {"99"}}, "", nil},
-		"204":         {"GET", "HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n", 204, http.Header{"X-A": {"b"}}, "", nil},
+		"204":         {"GET", "HTTP/1.1 204 No Content\r\nX-A: b\r\nContent-Length: 3\r\n\r\nabc", 204, http.Header{"X-A": {"b"}}, "", nil},
 		"304":         {"GET", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 7\r\n\r\n", 304, http.Header{"Etag": {`"x"`}, "Content-Length": {"7"}}, "", nil},
 		"empty":       {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, http.Header{"Content-Length": {"0"}}, "", nil},
 	} {

@@ -98,6 +98,9 @@ func setHead2(out http.Header, h *head) {
 			out[name] = append(out[name], string(h.val(f)))
 		}
 	}
+	if h.status == http.StatusNoContent {
+		delete(out, "Content-Length") // clients end a stream that has one (RFC 9110 §8.6)
+	}
 	for _, name := range []string{"Content-Type", "Content-Length", "Date"} {
 		if _, ok := out[name]; !ok {
 			out[name] = nil
