@@ -19,7 +19,7 @@ func (g *gateway) openEdge() error {
 	switch g.config.TLS.Mode {
 	case "files":
 		files, err := edge.NewFiles(edge.FilesOptions{
-			Certificate: g.config.TLS.Certificate, Key: g.config.TLS.Key, Log: g.log,
+			Certificate: g.config.TLS.Certificate, Key: g.config.TLS.Key, Domain: hostOf(g.config.Domain), Log: g.log,
 		})
 		if err != nil {
 			return err

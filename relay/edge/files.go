@@ -18,6 +18,7 @@ import (
 type FilesOptions struct {
 	Certificate string        // tls.certificate: the chain, leaf first
 	Key         string        // tls.key
+	Domain      string        // what clients ask for, without port
 	Every       time.Duration // how often to look for a change; default 5 s
 	Clock       func() time.Time
 	Log         *slog.Logger // nil: discarded
@@ -114,6 +115,9 @@ func (f *Files) take(chain, key []byte) (bool, error) {
 			return false, fmt.Errorf("use tls.certificate %s: it expired on %s", f.o.Certificate, end.Format(time.DateOnly))
 		}
 		f.o.Log.Error("certificate has expired", "not_after", end)
+	}
+	if err := c.Leaf.VerifyHostname(f.o.Domain); err != nil {
+		f.o.Log.Error("certificate is not for domain", "error", err)
 	}
 	f.cert.Store(&c)
 	return true, nil

@@ -125,3 +125,15 @@ func TestFilesMustBeUsable(t *testing.T) {
 		}
 	}
 }
+
+// TestFilesOfAnotherName: who asks for domain would refuse the certificate, and the operator learns it.
+func TestFilesOfAnotherName(t *testing.T) {
+	cert, key := newAuthority(t).issue(t, t.TempDir(), 2, time.Now().Add(time.Hour))
+	for domain, complaints := range map[string]int{"localhost": 0, "127.0.0.1": 0, "social.example": 1} {
+		var log safeBuffer
+		o := edge.FilesOptions{Certificate: cert, Key: key, Domain: domain, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		if _, err := edge.NewFiles(o); err != nil || log.count("certificate is not for domain") != complaints {
+			t.Errorf("%s: %d complaints, %v", domain, log.count("certificate is not for domain"), err)
+		}
+	}
+}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -147,6 +149,7 @@ func (t *Listener) shake(ctx context.Context, c net.Conn) (*Conn, bool) {
 	if err := s.HandshakeContext(ctx); err != nil {
 		t.failures.WithLabelValues(reason(err)).Inc()
 		t.log.Debug("handshake failed", "error", err)
+		turnAway(ctx, err)
 		return nil, false
 	}
 	if s.ConnectionState().NegotiatedProtocol == protoACME {
@@ -154,6 +157,28 @@ func (t *Listener) shake(ctx context.Context, c net.Conn) (*Conn, bool) {
 		return nil, false
 	}
 	return s, true
+}
+
+// httpsOnly is for who speaks plain HTTP where TLS is spoken. It ends with the connection.
+const httpsOnly = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n" +
+	`{"type":"about:blank","title":"Bad Request","status":400,"detail":"TLS is spoken here (tls.mode): ask with https."}`
+
+// turnAway tells a client whose handshake failed with err that it should have begun one. The rest of what it sent is thrown away:
+// closing with unread bytes would reset the connection and could take the answer away.
+func turnAway(ctx context.Context, err error) {
+	var plain tls.RecordHeaderError
+	if !errors.As(err, &plain) || plain.Conn == nil {
+		return
+	}
+	if by, ok := ctx.Deadline(); ok {
+		_ = plain.Conn.SetDeadline(by) // fails only when closed, and then so does the rest
+	}
+	if _, err := io.WriteString(plain.Conn, httpsOnly); err != nil {
+		return
+	}
+	if h, ok := plain.Conn.(interface{ CloseWrite() error }); ok && h.CloseWrite() == nil {
+		_, _ = io.CopyN(io.Discard, plain.Conn, 64<<10) // until the client has closed, or had enough time for it
+	}
 }
 
 // reason sorts handshake errors for the metric.
@@ -168,6 +193,8 @@ func reason(err error) string {
 		return "not_tls"
 	case errors.As(err, &alert):
 		return "refused_by_client"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return "closed"
 	}
 	return "other"
 }

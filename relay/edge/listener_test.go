@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,18 +59,61 @@ func TestSlowHandshakes(t *testing.T) {
 			t.Fatalf("a silent client was told %v", err)
 		}
 	}
-	eventually(t, 5*time.Second, "50 timeouts are counted", func() bool {
-		families, err := metrics.Gather()
+	eventually(t, 5*time.Second, "50 timeouts are counted", func() bool { return failures(t, metrics, "timeout") == 50 })
+}
+
+// failures returns how many handshakes failed for a reason.
+func failures(t *testing.T, metrics prometheus.Gatherer, reason string) float64 {
+	t.Helper()
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "sealgate_tls_handshake_failures_total" && m.GetLabel()[0].GetValue() == reason {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	return 0
+}
+
+// TestPlainHTTPIsTurnedAway: who speaks HTTP without TLS is told so, and gets the answer whole.
+func TestPlainHTTPIsTurnedAway(t *testing.T) {
+	metrics := prometheus.NewPedanticRegistry()
+	l, _ := secureListener(t, edge.ListenerOptions{Metrics: metrics})
+	go hangUp(l)
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: a\r\nCookie: %s\r\n\r\n", strings.Repeat("a", 16<<10))
+	b, err := io.ReadAll(c)
+	if err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 400 Bad Request\r\n") || !strings.Contains(string(b), "tls.mode") {
+		t.Errorf("got %q, %v", b, err)
+	}
+	if failures(t, metrics, "not_tls") != 1 {
+		t.Error("it is not counted")
+	}
+}
+
+// TestGoneInAHandshake: who only looks whether somebody listens, as load balancers do, is no broken client.
+func TestGoneInAHandshake(t *testing.T) {
+	metrics := prometheus.NewPedanticRegistry()
+	l, _ := secureListener(t, edge.ListenerOptions{Metrics: metrics})
+	go hangUp(l)
+	for _, said := range []string{"", "\x16\x03\x01"} {
+		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, f := range families {
-			if f.GetName() == "sealgate_tls_handshake_failures_total" {
-				return f.GetMetric()[0].GetLabel()[0].GetValue() == "timeout" && f.GetMetric()[0].GetCounter().GetValue() == 50
-			}
-		}
-		return false
-	})
+		io.WriteString(c, said)
+		c.Close()
+	}
+	eventually(t, 5*time.Second, "both are counted", func() bool { return failures(t, metrics, "closed") == 2 })
 }
 
 // TestHandshakesPerClient: one client cannot begin any number of handshakes.
