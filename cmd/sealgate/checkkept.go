@@ -31,12 +31,20 @@ func (c *checker) listeners() {
 		"set admin.listen: 127.0.0.1:9420, or let nobody else into that network")
 }
 
-// certificate tries the files of tls.mode: files.
+// certificate tries what tls.mode needs.
 func (c *checker) certificate() {
-	t := c.config.TLS
-	if t.Mode != "files" {
-		return
+	switch c.config.TLS.Mode {
+	case "files":
+		c.certificateFiles()
+	case "acme":
+		if err := edge.CheckACME(acmeOptions(c.config, nil)); err != nil {
+			c.wrong("certificate", err.Error(), "tls.acme.path is a directory in which the gateway's user writes; tls.acme.ca_file, if set, is PEM")
+		}
 	}
+}
+
+func (c *checker) certificateFiles() {
+	t := c.config.TLS
 	const about, cure = "certificate", "tls.certificate is the chain in PEM, leaf first, for domain; tls.key is its key; the gateway's user reads both"
 	files, err := edge.NewFiles(edge.FilesOptions{Certificate: t.Certificate, Key: t.Key})
 	if err != nil {

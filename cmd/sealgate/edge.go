@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"time"
@@ -27,7 +28,7 @@ func (g *gateway) openEdge() error {
 		g.certificates = files
 		g.openPlain(nil)
 	case "acme":
-		acme, err := edge.NewACME(g.acmeOptions())
+		acme, err := edge.NewACME(acmeOptions(g.config, g.log))
 		if err != nil {
 			return err
 		}
@@ -38,13 +39,13 @@ func (g *gateway) openEdge() error {
 	return nil
 }
 
-func (g *gateway) acmeOptions() edge.ACMEOptions {
-	a := g.config.TLS.ACME
+func acmeOptions(config configs.Config, log *slog.Logger) edge.ACMEOptions {
+	a := config.TLS.ACME
 	o := edge.ACMEOptions{
-		Domain: hostOf(g.config.Domain), Email: a.Email, Directory: a.Directory, CAFile: a.CAFile, Path: a.Path,
-		HTTP: len(g.config.TLS.HTTP) > 0, Log: g.log,
+		Domain: hostOf(config.Domain), Email: a.Email, Directory: a.Directory, CAFile: a.CAFile, Path: a.Path,
+		HTTP: len(config.TLS.HTTP) > 0, Log: log,
 	}
-	for _, l := range g.config.Listen {
+	for _, l := range config.Listen {
 		network, _ := l.Split()
 		o.TLS = o.TLS || network == "tcp"
 	}

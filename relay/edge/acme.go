@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 )
 
 // ACMEOptions says whose certificate is wanted and who issues it.
@@ -46,14 +48,32 @@ var (
 	errNoRoots     = errors.New("no certificate in it")
 )
 
-// NewACME prepares for a certificate; Run gets it. Close ends it.
-func NewACME(o ACMEOptions) (*ACME, error) {
+// CheckACME reports what NewACME would fail with. It makes nothing.
+func CheckACME(o ACMEOptions) error {
+	_, err := o.usable()
+	return err
+}
+
+// usable returns who vouches for Directory if a certificate can be asked for and kept.
+func (o *ACMEOptions) usable() (*x509.CertPool, error) {
 	if !o.HTTP && !o.TLS {
 		return nil, errNoChallenge
 	}
 	roots, err := rootsIn(o.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("read tls.acme.ca_file: %w", err)
+	}
+	if err := unix.Access(o.Path, unix.W_OK|unix.X_OK); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("write to tls.acme.path %s: %w", o.Path, err)
+	}
+	return roots, nil
+}
+
+// NewACME prepares for a certificate; Run gets it. Close ends it.
+func NewACME(o ACMEOptions) (*ACME, error) {
+	roots, err := o.usable()
+	if err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(o.Path, 0o700); err != nil {
 		return nil, fmt.Errorf("make tls.acme.path: %w", err)

@@ -247,3 +247,30 @@ func TestACMEOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestACMEStrangers: who asks for the answer to a challenge that nobody waits for is refused, and fills no log.
+func TestACMEStrangers(t *testing.T) {
+	var log safeBuffer
+	a, err := edge.NewACME(edge.ACMEOptions{
+		Domain: "localhost", Path: t.TempDir(), HTTP: true, TLS: true, Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	for _, name := range []string{"localhost", "elsewhere.example"} {
+		hello := &tls.ClientHelloInfo{ServerName: name, SupportedProtos: []string{"acme-tls/1"}, Conn: ours}
+		if _, err := a.Certificate(hello); err == nil {
+			t.Errorf("%s: somebody was shown a certificate", name)
+		}
+	}
+	if _, ok := a.Challenge("/.well-known/acme-challenge/x"); ok {
+		t.Error("somebody was given an answer")
+	}
+	if n := log.count("level="); n > 0 {
+		t.Errorf("%d lines were logged: %s", n, log.b.Bytes())
+	}
+}

@@ -50,10 +50,14 @@ func (b bridge) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.Checked
 	return c
 }
 
-// Write logs e.
+// Write logs e. What is said of a client is a detail: strangers could fill the log with it.
 func (b bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	level := levelOf(e.Level)
+	if slices.ContainsFunc(fields, func(f zapcore.Field) bool { return f.Key == "remote_addr" }) {
+		level = slog.LevelDebug
+	}
 	attrs := append([]slog.Attr{slog.String("event", e.Message)}, b.attrs...)
-	b.log.LogAttrs(context.Background(), levelOf(e.Level), "certificate manager", append(attrs, attrsOf(fields)...)...)
+	b.log.LogAttrs(context.Background(), level, "certificate manager", append(attrs, attrsOf(fields)...)...)
 	return nil
 }
 
