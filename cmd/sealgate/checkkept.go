@@ -45,7 +45,7 @@ func (c *checker) certificate() {
 
 func (c *checker) certificateFiles() {
 	t := c.config.TLS
-	const about, cure = "certificate", "tls.certificate is the chain in PEM, leaf first, for domain; tls.key is its key; the gateway's user reads both"
+	const about, cure = "certificate", "tls.certificate is the chain in PEM, leaf first, for domain; tls.key is its key, without a passphrase; the gateway's user reads both"
 	files, err := edge.NewFiles(edge.FilesOptions{Certificate: t.Certificate, Key: t.Key})
 	if err != nil {
 		c.wrong(about, err.Error(), cure)

@@ -34,9 +34,10 @@ type body struct {
 	inChunk bool
 	excess  int // bytes of chunk framing beyond what is usual
 
-	patience time.Duration // for progress bytes
+	patience time.Duration // for progress bytes; only while somebody waits for them
 	progress int
-	got      int // since the limit was armed
+	got      int   // since the limit was armed
+	rest     int64 // of the limit, until it is resumed; zero: there is none
 
 	err      error       // the first, or io.EOF; the body ends with it
 	lines    []byte      // the trailers
@@ -45,7 +46,7 @@ type body struct {
 
 // start prepares b for a body; it needs no cleaning up.
 func (b *body) start(f framing, length int64) {
-	b.framing, b.left, b.inChunk, b.excess, b.got = f, length, false, 0, 0
+	b.framing, b.left, b.inChunk, b.excess, b.got, b.rest = f, length, false, 0, 0, 0
 	if f == byChunks {
 		b.left = 0
 	}
@@ -105,14 +106,20 @@ func (b *body) finish() {
 	b.consumed.Store(true)
 }
 
-// fill reads more, within the time a body may take. The end of the connection is errTruncated.
+// fill reads more, within the time a body may take. The end of the connection is errTruncated. What the other side does with the
+// bytes before is not this one's time.
 func (b *body) fill() error {
-	if b.patience > 0 && (b.got >= b.progress || b.g.readBy.Load() == 0) {
+	switch {
+	case b.patience <= 0:
+	case b.rest == 0 || b.got >= b.progress:
 		b.g.read(b.patience)
 		b.got = 0
+	default:
+		b.g.resume(b.rest)
 	}
 	before := b.r.w - b.r.r
 	err := b.r.fill(0)
+	b.rest = b.g.pause()
 	b.got += b.r.w - b.r.r - before
 	switch {
 	case err == nil:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"time"
 )
 
 // The reply of an HTTP/2 exchange.
@@ -24,7 +23,6 @@ func (x *stream2) interim(h *head) error { //nolint:unparam // over HTTP/1.1 it 
 func (x *stream2) start(h *head, _ framing) {
 	x.replied = true
 	setHead2(x.out.Header(), h)
-	x.limitWrite()
 	x.out.WriteHeader(h.status)
 	clear(x.out.Header()) // what is in it at the end would be trailers
 	x.stops = append(x.stops, context.AfterFunc(x.r.Context(), x.sever))
@@ -33,9 +31,10 @@ func (x *stream2) start(h *head, _ framing) {
 func (x *stream2) write(p []byte) error {
 	for len(p) > 0 {
 		unit := p[:min(len(p), sendUnit)]
-		x.limitWrite()
-		if _, err := x.out.Write(unit); err != nil {
-			return x.wrote(err)
+		x.g.write(x.m.s.limits.WriteTimeout)
+		_, err := x.out.Write(unit)
+		if err = x.wrote(err); err != nil {
+			return err
 		}
 		p, x.dirty = p[len(unit):], true
 	}
@@ -47,12 +46,13 @@ func (x *stream2) flush() error {
 		return nil
 	}
 	x.dirty = false
-	x.limitWrite()
+	x.g.write(x.m.s.limits.WriteTimeout)
 	return x.wrote(x.ctl.Flush())
 }
 
 func (x *stream2) wrote(err error) error {
-	if err != nil && time.Since(x.written) >= x.m.s.limits.WriteTimeout {
+	x.g.write(0)
+	if err != nil && x.g.writeOut.Load() {
 		x.m.s.excess.WithLabelValues("write_timeout").Inc()
 		return ErrSlow
 	}
@@ -93,9 +93,8 @@ func (x *stream2) refuse(r rejection) {
 	h["Content-Type"] = []string{"application/problem+json"}
 	h["Cache-Control"] = []string{"no-store"}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	x.limitWrite()
 	x.out.WriteHeader(r.status)
-	_ = x.write(body) // it is the last word
+	_ = x.sendLive(body) // it is the last word
 }
 
 // writeOwn writes ctx.Response.
@@ -110,14 +109,13 @@ func (x *stream2) writeOwn() {
 			x.out.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 		}
 	}
-	x.limitWrite()
 	x.out.WriteHeader(r.StatusCode())
 	if x.w.head.isHead() {
 		x.live = nil
 		return
 	}
-	x.dirty = true
-	if x.write(body) != nil || x.live != nil && x.flush() != nil {
+	x.dirty = x.live != nil // its head goes out before there is anything else
+	if x.write(body) != nil || x.flush() != nil {
 		x.abort()
 	}
 }

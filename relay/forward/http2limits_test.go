@@ -197,6 +197,28 @@ func TestHTTP2Slow(t *testing.T) {
 	}
 }
 
+// TestHTTP2AnswersNotTaken: an answer of the gateway's own that is not taken ends its stream, too.
+func TestHTTP2AnswersNotTaken(t *testing.T) {
+	g := openSecure(t, setup{
+		upstream: forward.UpstreamOptions{URL: "http://127.0.0.1:1"},
+		server:   forward.ServerOptions{Limits: forward.Limits{WriteTimeout: 200 * time.Millisecond}},
+	}, nil)
+	r := dial2(t, g.address)
+	r.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	for _, c := range []struct {
+		id           uint32
+		host, status string
+	}{{1, "a", "502"}, {3, "", "400"}} {
+		r.ask(c.id, true, ":method", "GET", ":scheme", "https", ":authority", c.host, ":path", "/")
+		if got := r.outcome(c.id); got != c.status {
+			t.Fatalf("the answer is %s, not %s", got, c.status)
+		}
+		if got := r.outcome(c.id); got != "INTERNAL_ERROR" {
+			t.Errorf("%s ended with %s", c.status, got)
+		}
+	}
+}
+
 // TestHTTP2Memory: large bodies pass in constant memory, both ways.
 func TestHTTP2Memory(t *testing.T) {
 	const size = 128 << 20

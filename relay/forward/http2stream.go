@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,18 +22,17 @@ type stream2 struct {
 	r        *http.Request
 	w        *work
 	from     *via
+	g        guard // of the stream
 
 	box      *[]byte // what the body is read into
 	consumed atomic.Bool
 	lines    []byte // trailers of the request
 	err      error  // of the body
-	limited  time.Time
 
 	replied bool
 	broken  bool
 	dirty   bool // something is written and not flushed
 	live    func(*Live)
-	written time.Time // when the write limit was set
 	addr    netip.Addr
 	known   bool
 
@@ -43,15 +41,19 @@ type stream2 struct {
 	stops  []func() bool // of the watches over the client's departure
 }
 
-// noConn is the connection that handlers see; nobody reads or writes on it.
+// noConn is the connection that handlers see; nobody reads or writes on it. Its deadlines are the stream's.
 type noConn struct {
 	net.Conn
 	remote net.Addr
+	ctl    *http.ResponseController
 }
 
 func (c noConn) RemoteAddr() net.Addr { return c.remote }
 func (c noConn) LocalAddr() net.Addr  { return c.remote }
 func (c noConn) Close() error         { return nil }
+
+func (c noConn) SetReadDeadline(t time.Time) error  { return c.ctl.SetReadDeadline(t) }
+func (c noConn) SetWriteDeadline(t time.Time) error { return c.ctl.SetWriteDeadline(t) }
 
 // serve answers one request.
 func (m *mux) serve(out http.ResponseWriter, r *http.Request) {
@@ -63,9 +65,10 @@ func (m *mux) serve(out http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	defer m.streams.Done()
-	x := &stream2{
-		Conn: noConn{remote: addrOf(c.from)}, m: m, out: out, ctl: http.NewResponseController(out), r: r, from: c.from,
-	}
+	ctl := http.NewResponseController(out)
+	x := &stream2{Conn: noConn{remote: addrOf(c.from), ctl: ctl}, m: m, out: out, ctl: ctl, r: r, from: c.from}
+	x.g.conn = x.Conn
+	m.s.watch().add(&x.g)
 	defer x.end()
 	// A stream that is reset before its reply has begun is served to its end all the same: if resetting freed
 	// its place at once, one connection could make the instance begin any number of requests.
@@ -106,6 +109,7 @@ func (x *stream2) end() {
 	for _, stop := range x.stops {
 		stop()
 	}
+	x.m.s.watch().remove(&x.g)
 	if x.box != nil {
 		x.m.s.heads.give(nil, x.box)
 	}
@@ -206,8 +210,9 @@ func (x *stream2) next() ([]byte, error) {
 	if x.box == nil {
 		x.box = x.m.s.heads.take(nil)
 	}
-	x.limitRead()
+	x.g.read(x.m.s.limits.BodyTimeout)
 	n, err := x.r.Body.Read(*x.box)
+	x.g.read(0)
 	if err != nil {
 		x.err = x.bodyError(err)
 	}
@@ -223,28 +228,11 @@ func (x *stream2) bodyError(err error) error {
 		x.lines = appendTrailers2(x.lines, x.r.Trailer)
 		x.consumed.Store(true)
 		return io.EOF
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case x.g.readOut.Load():
 		x.m.s.excess.WithLabelValues("body_timeout").Inc()
 		return ErrSlow
 	default:
 		return errTruncated
-	}
-}
-
-// limitRead gives the client its time for the next bytes. The limit is moved only now and then: it costs.
-func (x *stream2) limitRead() {
-	d := x.m.s.limits.BodyTimeout
-	if now := time.Now(); now.Sub(x.limited) > d/4 {
-		x.limited = now
-		_ = x.ctl.SetReadDeadline(now.Add(d)) // without it the connection's own limits hold
-	}
-}
-
-func (x *stream2) limitWrite() {
-	d := x.m.s.limits.WriteTimeout
-	if now := time.Now(); now.Sub(x.written) > d/4 {
-		x.written = now
-		_ = x.ctl.SetWriteDeadline(now.Add(d))
 	}
 }
 

@@ -150,6 +150,44 @@ func TestBodiesThatSlowDownAreCut(t *testing.T) {
 	}
 }
 
+// Neither side's limit counts while the other makes it wait: an instance that does not take an upload for a while makes no slow
+// client, and one whose reply pauses no slow reader.
+func TestWaitingForTheInstanceIsNobodysFault(t *testing.T) {
+	t.Parallel()
+	const size, limit = 32 << 20, time.Second // more than all sockets on the way hold
+	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
+		defer c.Close()
+		br := bufio.NewReader(c)
+		headOf(br)
+		<-time.After(5 * limit / 2)
+		n, _ := io.CopyN(io.Discard, br, size)
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n%08d", n)
+		<-time.After(5 * limit / 2)
+		io.WriteString(c, "!")
+	})
+	up := setup{
+		upstream: forward.UpstreamOptions{URL: urlOf(l)},
+		server:   forward.ServerOptions{Limits: forward.Limits{BodyTimeout: limit, WriteTimeout: limit}},
+	}
+	for base, c := range map[string]*http.Client{
+		"http://" + open(t, up, nil).address: http.DefaultClient, "https://" + openSecure(t, up, nil).address: client2(t),
+	} {
+		t.Run(base, func(t *testing.T) {
+			t.Parallel()
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, base, io.LimitReader(zeros{}, size))
+			req.ContentLength = size
+			resp, err := c.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if b, err := io.ReadAll(resp.Body); string(b) != fmt.Sprintf("%08d!", size) || err != nil {
+				t.Errorf("got %q, %v", b, err)
+			}
+		})
+	}
+}
+
 // The limit of a body ends with the body: a reply may take longer.
 func TestSlowRepliesAreNoSlowBodies(t *testing.T) {
 	t.Parallel()

@@ -131,6 +131,18 @@ func (g *guard) listen(cut func()) (stop func()) {
 // read limits reads from now on; zero lifts the limit.
 func (g *guard) read(d time.Duration) { g.readBy.Store(g.by(d)) }
 
+// pause stops the clock of the limit on reads and returns what is left of it, for resume; zero: there is none.
+func (g *guard) pause() int64 {
+	by := g.readBy.Swap(0)
+	if by == 0 {
+		return 0
+	}
+	return max(1, by-g.w.now.Load())
+}
+
+// resume lets the limit on reads run on, with what pause returned.
+func (g *guard) resume(left int64) { g.readBy.Store(g.w.now.Load() + left) }
+
 // write limits writes from now on; zero lifts the limit.
 func (g *guard) write(d time.Duration) { g.writeBy.Store(g.by(d)) }
 
