@@ -3,8 +3,10 @@ package forward_test
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 
@@ -20,6 +22,17 @@ func limited(t *testing.T, l forward.Limits) *gateway {
 	return openSecure(t, setup{upstream: forward.UpstreamOptions{URL: urlOf(up)}, server: forward.ServerOptions{Limits: l}}, nil)
 }
 
+// hangs reports whether c, on which nobody was served, is open all the same.
+func hangs(t *testing.T, c net.Conn) bool {
+	t.Helper()
+	_, err := c.Read(make([]byte, 1))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("who is not served hangs")
+		return true
+	}
+	return false
+}
+
 // TestConnectionsOfAll: who comes when all places are taken is sent away and counted, with either protocol, and places become free.
 func TestConnectionsOfAll(t *testing.T) {
 	t.Parallel()
@@ -28,12 +41,12 @@ func TestConnectionsOfAll(t *testing.T) {
 		c := tls.Client(dial(t, g.address), anyone("http/1.1"))
 		io.WriteString(c, next)
 		_, same := readN(c, ok)
-		return c, same
+		return c, same || hangs(t, c)
 	}
 	askNew := func() (net.Conn, bool) {
 		r := dial2(t, g.address)
 		r.ask(1, true, plainGet...)
-		return r, r.outcome(1) == "200"
+		return r, r.outcome(1) == "200" || hangs(t, r)
 	}
 	for i, ask := range []func() (net.Conn, bool){askOld, askNew} { // each has places of its own
 		first, served := ask()
@@ -63,7 +76,7 @@ func TestHTTP2ConnectionsPerClient(t *testing.T) {
 	welcome := func() (*raw2, bool) {
 		r := dial2(t, g.address)
 		_, err := r.ReadFrame()
-		return r, err == nil
+		return r, err == nil || hangs(t, r)
 	}
 	first, served := welcome()
 	if !served {
@@ -121,11 +134,13 @@ func TestHTTP2RequestsPerProxiedClient(t *testing.T) {
 func TestUnusedLinksAreFew(t *testing.T) {
 	t.Parallel()
 	const all, kept = 4, 2
+	unasked := make(chan error, 1)
 	arrived, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{}, all)
 	l := serveScript(t, "tcp", func(c net.Conn, _ int) {
 		defer c.Close()
 		in := bufio.NewReader(c)
 		if _, err := headOf(in); err != nil {
+			unasked <- err
 			return
 		}
 		arrived <- struct{}{}
@@ -163,5 +178,8 @@ func TestUnusedLinksAreFew(t *testing.T) {
 	io.WriteString(clients[0], next)
 	if b, _ := readHead(clients[0]); !strings.HasPrefix(b, "HTTP/1.1 502 ") {
 		t.Errorf("of a closed upstream: %q", b)
+	}
+	if err := <-unasked; !errors.Is(err, io.EOF) {
+		t.Errorf("its connection ended with %v", err)
 	}
 }

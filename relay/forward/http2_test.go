@@ -622,6 +622,7 @@ func TestHTTP2Own(t *testing.T) {
 
 // TestHTTP2OwnEnds: a live reply is whole only if it comes to its end, and what has no body says nothing of its length.
 func TestHTTP2OwnEnds(t *testing.T) {
+	var lives atomic.Int64
 	g := openSecure(t, setup{upstream: forward.UpstreamOptions{URL: "http://127.0.0.1:1"}}, func(*forward.Upstream) fasthttp.RequestHandler {
 		return func(ctx *fasthttp.RequestCtx) {
 			switch string(ctx.Path()) {
@@ -630,7 +631,7 @@ func TestHTTP2OwnEnds(t *testing.T) {
 			case "/none":
 				ctx.SetStatusCode(http.StatusNoContent)
 			case "/live":
-				forward.GoLive(ctx, func(l *forward.Live) { l.Write([]byte("hello")) })
+				forward.GoLive(ctx, func(l *forward.Live) { lives.Add(1); l.Write([]byte("hello")) })
 			case "/live/cut":
 				forward.GoLive(ctx, func(l *forward.Live) { l.Write([]byte("hello")); panic("as a test") })
 			}
@@ -657,6 +658,9 @@ func TestHTTP2OwnEnds(t *testing.T) {
 		if string(b) != w.body || (err == nil) != w.whole || reply.Header.Get("Content-Length") != "" {
 			t.Errorf("%s %s: %q, %v, %v", w.method, w.path, b, err, reply.Header)
 		}
+	}
+	if lives.Load() != 1 {
+		t.Errorf("%d wrote for one GET and one HEAD", lives.Load())
 	}
 }
 

@@ -195,6 +195,9 @@ func TestHTTP2Slow(t *testing.T) {
 			break
 		}
 	}
+	for _, limit := range []string{"body_timeout", "write_timeout"} {
+		eventually(t, limit+" is counted", func() bool { return metric(t, g, "sealgate_limit_exceeded_total", limit) == 1 })
+	}
 }
 
 // TestHTTP2AnswersNotTaken: an answer of the gateway's own that is not taken ends its stream, too.

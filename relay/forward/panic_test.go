@@ -62,7 +62,7 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 		}
 		ask()
 	}
-	for _, line := range []string{"connection panicked", "handler panicked"} {
+	for _, line := range []string{`"connection panicked" panic="as a test"`, `"handler panicked" panic="as a test"`} {
 		if n := logged.count(line); n != 1 {
 			t.Errorf("%s: logged %d times", line, n)
 		}

@@ -107,6 +107,20 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 	}
 }
 
+// Who leaves before its request is whole is not answered.
+func TestWhoAsksNothingIsToldNothing(t *testing.T) {
+	t.Parallel()
+	g := open(t, setup{upstream: forward.UpstreamOptions{URL: "http://127.0.0.1:1"}}, nil)
+	for _, send := range []string{"", "GET / HT"} {
+		c := dial(t, g.address)
+		io.WriteString(c, send)
+		c.(*net.TCPConn).CloseWrite()
+		if b, err := io.ReadAll(c); len(b) > 0 || err != nil {
+			t.Errorf("%q: got %q, %v", send, b, err)
+		}
+	}
+}
+
 // badChunks are chunked bodies, each after a good first chunk.
 var badChunks = map[string]string{
 	"not hexadecimal":         "xyz\r\n",

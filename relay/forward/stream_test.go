@@ -259,7 +259,7 @@ func TestCutRepliesAreNoEnds(t *testing.T) {
 	})
 	for _, path := range []string{"/", "/live"} {
 		c := dial(t, g.address)
-		io.WriteString(c, "GET "+path+" HTTP/1.0\r\n\r\n")
+		io.WriteString(c, "GET "+path+" HTTP/1.0\r\n\r\nmore")
 		if b, err := io.ReadAll(c); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%s: %q, and then %v", path, b, err)
 		}
