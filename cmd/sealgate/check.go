@@ -197,7 +197,7 @@ func (c *checker) serving(ctx context.Context) bool {
 	case errors.Is(err, os.ErrPermission):
 		c.wrong("gateway", "admin.socket "+c.config.Admin.Socket+" may not be opened", "run this command as the user the gateway runs as")
 	default:
-		c.note("gateway", "it is not running: nobody answers at "+c.config.Admin.Socket, "start it with: sealgate serve")
+		c.note("gateway", "it is not running: nobody answers at "+c.config.Admin.Socket, "start it: systemctl start sealgate, or sealgate serve as the user who owns storage.path")
 	}
 	return false
 }
@@ -252,15 +252,18 @@ func (c *checker) proxy(seen relay.Seen, answer http.Header) {
 	if seen.Host != c.config.Domain {
 		c.wrong("proxy in front", fmt.Sprintf("it sends Host %q", seen.Host), "nginx: proxy_set_header Host $host;")
 	}
-	if strings.HasPrefix(c.base, "https:") && seen.Proto != "https" {
-		c.wrong("proxy in front", fmt.Sprintf("X-Forwarded-Proto reached the gateway as %q", seen.Proto),
-			"nginx: proxy_set_header X-Forwarded-Proto $scheme; and list the proxy in trusted_proxies")
-	}
 	if answer.Get("Age") != "" || answer.Get("Cache-Control") != seen.CacheControl {
 		c.wrong("proxy in front", "it caches, or changes Cache-Control of, the gateway's own answers",
 			"nginx: no proxy_cache and no proxy_ignore_headers for /e2ee/")
 	}
-	if seen.Forwarded == "no" && c.config.TLS.Mode == "off" && strings.HasPrefix(c.base, "https:") {
+	if c.config.TLS.Mode != "off" || !strings.HasPrefix(c.base, "https:") {
+		return // nobody in front does TLS
+	}
+	if seen.Proto != "https" {
+		c.wrong("proxy in front", fmt.Sprintf("X-Forwarded-Proto reached the gateway as %q", seen.Proto),
+			"nginx: proxy_set_header X-Forwarded-Proto $scheme; and list the proxy in trusted_proxies")
+	}
+	if seen.Forwarded == "no" {
 		c.wrong("proxy in front", "X-Forwarded-For did not reach the gateway",
 			"nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;")
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/sealgate/sealgate/configs"
@@ -132,6 +134,9 @@ func (o *opener) find(key, address string) (net.Listener, error) {
 		return l, nil
 	}
 	l, err := forward.Listen(o.ctx, address)
+	if errors.Is(err, fs.ErrPermission) && !strings.HasPrefix(address, "unix:") {
+		err = fmt.Errorf("%w; a port below 1024 takes CAP_NET_BIND_SERVICE, as configs/sealgate.service says, or systemd's socket", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s (%s): %w", address, key, err)
 	}

@@ -1,13 +1,26 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/sealgate/sealgate/configs"
+	"github.com/sealgate/sealgate/relay"
 )
+
+// TestCheckJudgesTheProxyInFront: what only a proxy that does TLS must say is not missed where the gateway does TLS.
+func TestCheckJudgesTheProxyInFront(t *testing.T) {
+	for mode, wrong := range map[string]int{"off": 2, "files": 0, "acme": 0} {
+		c := newChecker(configs.Config{Domain: "social.example", TLS: configs.TLS{Mode: mode}})
+		c.proxy(relay.Seen{Host: "social.example", Forwarded: "no", CacheControl: "no-store"}, http.Header{"Cache-Control": {"no-store"}})
+		if len(c.findings) != wrong {
+			t.Errorf("tls.mode %s: %+v", mode, c.findings)
+		}
+	}
+}
 
 // TestCheckNamesWhatEverybodyReads: a secret is named when neither its mode nor that of a directory above it keeps others out.
 func TestCheckNamesWhatEverybodyReads(t *testing.T) {

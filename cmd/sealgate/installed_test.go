@@ -105,9 +105,9 @@ func (s *site) bindsAPrivilegedPort() {
 	port := privilegedAddress(s.t)
 	s.run(s.t, "cp /etc/systemd/system/sealgate.service was; sed -i 's|^listen: .*|listen: ["+s.home.Host()+", "+port+"]|' /etc/sealgate/sealgate.yaml")
 	if first, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start"); err == nil && strings.TrimSpace(string(first)) == "1024" {
-		denied := s.counts("permission denied")
+		denied := s.counts("takes CAP_NET_BIND_SERVICE")
 		s.run(s.t, "systemctl restart sealgate")
-		s.await("the port to be refused", func() bool { return s.counts("permission denied") > denied })
+		s.await("the port to be refused", func() bool { return s.counts("takes CAP_NET_BIND_SERVICE") > denied })
 	}
 	s.run(s.t, "sed -i -e 's/^CapabilityBoundingSet=$/&CAP_NET_BIND_SERVICE/' -e 's/^AmbientCapabilities=$/&CAP_NET_BIND_SERVICE/' -e '/^PrivateUsers=yes$/d' /etc/systemd/system/sealgate.service; "+
 		"systemctl daemon-reload; systemctl restart sealgate")

@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/sealgate/sealgate/configs"
@@ -134,7 +136,11 @@ func isOurs(store string) error {
 	if !ok || os.Geteuid() != 0 || owner.Uid == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s (storage.path) belongs to user %d, who could not read what root writes there: run this as that user (sudo -u sealgate …)", filepath.Dir(store), owner.Uid)
+	name := strconv.FormatUint(uint64(owner.Uid), 10)
+	if u, err := user.LookupId(name); err == nil {
+		name = u.Username
+	}
+	return fmt.Errorf("%s (storage.path) belongs to user %s, who could not read what root writes there: runuser -u %s -- sealgate …", filepath.Dir(store), name, name)
 }
 
 // openStore opens it with storage.encryption_key, which a first start makes when it is a file.

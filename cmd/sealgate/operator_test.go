@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,6 +60,27 @@ func TestCommandsMissTheGateway(t *testing.T) {
 	t.Setenv("SEALGATE_ADMIN_SOCKET", filepath.Join(t.TempDir(), "none"))
 	for _, args := range [][]string{{"check"}, {"check", "--store"}, {"leave"}, {"backup", filepath.Join(t.TempDir(), "copy")}} {
 		s.fails(t, "the running gateway's own configuration (--config): nobody answers at ", args...)
+	}
+}
+
+// TestServeIsNotRoots: what root would leave in another user's directory that user could not open.
+func TestServeIsNotRoots(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("NOT TESTED: only root is refused")
+	}
+	dir := t.TempDir()
+	if err := os.Chown(dir, 65534, -1); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	var errs bytes.Buffer
+	code := execute(ctx, []string{"serve", "--domain", "social.example", "--listen", freeAddress(t), "--data", dir}, io.Discard, &errs)
+	if code != exitFailure || !strings.Contains(errs.String(), "runuser -u ") {
+		t.Errorf("%d: %s", code, &errs)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("it left %v (%v)", left, err)
 	}
 }
 
@@ -129,7 +153,7 @@ func TestLeave(t *testing.T) {
 	}
 	left(false)
 	s.succeeds(t, "no messages are taken since sealgate leave", "check")
-	s.fails(t, "403", "check", "--send", "bob")
+	s.fails(t, "answers 403: This server has stopped end-to-end encrypted messages", "check", "--send", "bob")
 	resp, body := s.postOutbox(t, token, `{"type":"PrivateMessage","mediaType":"message/mls","encoding":"base64","content":"`+privateMessage(2)+`","to":["`+s.bob.Actor+`"]}`) //nolint:bodyclose // closed there
 	if resp.StatusCode != 403 || !strings.Contains(body, "can be read until they expire") {
 		t.Errorf("the outbox: %d %s", resp.StatusCode, body)
@@ -138,7 +162,7 @@ func TestLeave(t *testing.T) {
 	s.end(t)
 	s.again(t)
 	left(false)
-	s.fails(t, "403", "check", "--send", "bob")
+	s.fails(t, "answers 403: This server has stopped end-to-end encrypted messages", "check", "--send", "bob")
 	s.succeeds(t, "taken again", "leave", "--undo")
 	left(true)
 	if _, out, _ := s.command(t, "check"); strings.Contains(out, "sealgate leave") {

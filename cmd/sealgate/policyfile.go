@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -119,7 +120,10 @@ func replaceFile(path string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := writeWhole(path, text, about.Mode()); err != nil {
+	switch err := writeWhole(path, text, about.Mode()); {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("the gateway may not write to the directory of policy.file: move it to that of storage.path: %w", err)
+	case err != nil:
 		return fmt.Errorf("replace %s: %w", path, err)
 	}
 	return nil

@@ -38,13 +38,14 @@ func (c *checker) send(ctx context.Context, name string) {
 	}
 	if to.Messages == "" {
 		c.wrong("actor", to.ID+" has no messages: the gateway did not see the request",
-			"in the proxy in front, send everything to the gateway (listen) instead of the instance")
+			"in the proxy in front, send everything to the gateway (listen) instead of the instance; if it does so only since a moment ago, "+
+				"its cache may have what the instance said before: try again when that has expired (Mastodon allows three minutes)")
 		return
 	}
 	c.ok("actor", to.ID+" offers "+to.Messages)
 	id, err := c.deliver(ctx, to)
 	if err != nil {
-		c.wrong("delivery", err.Error(), "look into the gateway's log")
+		c.wrong("delivery", err.Error(), "if that does not say why, look into the gateway's log")
 		return
 	}
 	c.ok("delivery", "accepted at "+to.Inbox)
@@ -136,9 +137,18 @@ func (c *checker) exchange(req *http.Request, body []byte) ([]byte, error) {
 		return nil, fmt.Errorf("read the answer of %s: %w", req.URL, err)
 	}
 	if resp.StatusCode/100 != 2 {
-		return nil, fmt.Errorf("%s %s answers %d: %.200q", req.Method, req.URL, resp.StatusCode, answer)
+		return nil, fmt.Errorf("%s %s answers %d: %s", req.Method, req.URL, resp.StatusCode, said(answer))
 	}
 	return answer, nil
+}
+
+// said is the sentence of a problem (RFC 9457), or the beginning of whatever else somebody answered.
+func said(answer []byte) string {
+	var problem struct{ Detail string }
+	if json.Unmarshal(answer, &problem) == nil && problem.Detail != "" {
+		return problem.Detail
+	}
+	return fmt.Sprintf("%.200q", answer)
 }
 
 // testActivity is a Create of a PrivateMessage for a group that does not exist.

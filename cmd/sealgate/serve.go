@@ -76,6 +76,9 @@ func serveCommand() *cobra.Command {
 }
 
 func serve(ctx context.Context, config configs.Config, log *slog.Logger) error {
+	if err := isOurs(config.Storage.Path); err != nil {
+		return err
+	}
 	debug.SetMemoryLimit(int64(config.Memory))
 	g, err := newGateway(config, log)
 	if err != nil {
