@@ -16,13 +16,17 @@ import (
 )
 
 // pageStyle is all the style there is; its hash is in the pages' policy.
-const pageStyle = `body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:4rem auto;padding:0 1rem;color:#222;background:#fff}` +
-	`strong{overflow-wrap:anywhere}p.small{color:#555;font-size:.9rem;overflow-wrap:anywhere}` +
-	`button{font:inherit;padding:.5rem 1.2rem;margin-right:.5rem;cursor:pointer}`
+const pageStyle = `:root{color-scheme:light dark;--bg:#f6f6f4;--card:#fff;--ink:#1d2226;--dim:#5d666d;--line:#dcdcd8;--link:#1f5fa8;--on:#fff}` +
+	`@media (prefers-color-scheme:dark){:root{--bg:#15181b;--card:#1e2327;--ink:#e8eaec;--dim:#9aa5ad;--line:#343b41;--link:#7fb3ec;--on:#10151a}}` +
+	`body{margin:0;padding:1rem;background:var(--bg);color:var(--ink);font:1.05rem/1.55 system-ui,sans-serif;overflow-wrap:anywhere}` +
+	`main{max-width:36rem;margin:5vh auto 0;padding:1.2rem;background:var(--card);border:1px solid var(--line);border-radius:.9rem}` +
+	`h1{font-size:1.4rem;line-height:1.3;margin:0 0 .8rem}h2{font-size:1.15rem}p.small{color:var(--dim);font-size:.9rem}main>:last-child{margin-bottom:0}` +
+	`button{font:inherit;padding:.6rem 1.2rem;margin:0 .4rem .4rem 0;border:1px solid var(--link);border-radius:.6rem;background:var(--link);color:var(--on);cursor:pointer}` +
+	`button.quiet{background:none;color:var(--link)}`
 
 const pageText = `{{define "head"}}<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{{.Title}}</title><style>` + pageStyle + `</style></head><body>{{end}}
+<title>{{.Title}}</title><style>` + pageStyle + `</style></head><body><main>{{end}}
 {{define "consent"}}{{template "head" .}}
 <h1>{{.Title}}</h1>
 <p><strong>{{.Host}}</strong> wants to use your account {{if eq .Host .Domain}}in this browser{{else}}on <strong>{{.Domain}}</strong>{{end}} for encrypted messages:</p>
@@ -31,12 +35,12 @@ const pageText = `{{define "head"}}<!doctype html>
 {{if .Name}}<p class="small">It calls itself “{{.Name}}”. Nobody has checked that.</p>{{end}}
 {{if .Elsewhere}}<p class="small">Afterwards your browser goes to <strong>{{.Elsewhere}}</strong>.</p>{{end}}
 <form method="post" action="` + authorizePath + `"><input type="hidden" name="ticket" value="{{.Ticket}}">
-<p><button name="answer" value="allow">Allow and sign in</button><button name="answer" value="deny">Cancel</button></p></form>
+<p><button name="answer" value="allow">Allow and sign in</button><button class="quiet" name="answer" value="deny">Cancel</button></p></form>
 <p class="small">Go on only if you came from {{.Host}} just now.</p>
-</body></html>{{end}}
+</main></body></html>{{end}}
 {{define "problem"}}{{template "head" .}}
 <h1>{{.Title}}</h1><p>{{.Sentence}}</p>{{if .Why}}<p class="small">{{.Why}}</p>{{end}}
-</body></html>{{end}}`
+</main></body></html>{{end}}`
 
 func newPages() *template.Template { return template.Must(template.New("pages").Parse(pageText)) }
 

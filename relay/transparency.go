@@ -24,19 +24,19 @@ type Retention struct {
 
 const policyPageText = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Encrypted messages on {{.Domain}}</title><style>` + pageStyle + `</style></head><body>
+<title>Encrypted messages on {{.Domain}}</title><style>` + pageStyle + `</style></head><body><main>
 <h1>Encrypted messages on {{.Domain}}</h1>
 <p>Messages are end-to-end encrypted. This server sees who writes to whom, when, how much, and which kind of message it
 is. It never sees what is written, and scans nothing.</p>
 <h2>Rules</h2>
 {{if .Rules}}<p>In this order; the first that fits decides, and what none fits is delivered.</p>
 <ol>{{range .Rules}}<li>{{.Sentence}}</li>{{end}}</ol>{{else}}<p>Everything is delivered.</p>{{end}}
-<p>Nothing is ever dropped in a group that somebody has joined. Whoever is refused is told so, with a number to ask the
+<p>No rule drops anything in a group that somebody has joined. Whoever is refused is told so, with a number to ask the
 administrators about.</p>
 <h2>What is kept</h2>
 <ul>{{range .Retention}}<li>{{.What}}: {{.Kept}}.</li>{{end}}</ul>
 <p class="small">Who is on which list, and how often is too often, is not published.</p>
-</body></html>`
+</main></body></html>`
 
 func newPolicyPage() *template.Template {
 	return template.Must(template.New("policy").Parse(policyPageText))

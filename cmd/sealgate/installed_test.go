@@ -145,7 +145,7 @@ func (s *site) upgrades() {
 	for range 4 {
 		askers.Go(func() { s.asks(stop, &asked) })
 	}
-	s.run(s.t, block(s.t, operations, "sealgate backup /var/backups"))
+	s.run(s.t, block(s.t, operations, "rm -f /var/backups/sealgate-former"))
 	s.awaitProgram("bin/sealgate")
 	before := asked.Load()
 	s.await("answers", func() bool { return asked.Load() > before+10 })
@@ -182,8 +182,7 @@ func (s *site) rollsBack() {
 
 	s.build("bin/sealgate", "-overlay="+s.newerFormat())
 	took, sent := maps.Clone(s.ledger.took), s.ledger.sent
-	s.run(s.t, "rm /var/backups/sealgate-former")
-	s.run(s.t, block(s.t, operations, "sealgate backup /var/backups"))
+	s.run(s.t, block(s.t, operations, "rm -f /var/backups/sealgate-former"))
 	s.awaitProgram("bin/sealgate")
 	s.works()
 	late, status := s.post(s.t.Context(), s.others[0], "late")
@@ -200,7 +199,7 @@ func (s *site) rollsBack() {
 		s.t.Error("what came after the backup is there")
 	}
 	s.run(s.t, "install -m 0755 bin/sealgate /usr/local/bin/sealgate-newer")
-	s.says(late, "sudo -u sealgate env SEALGATE_STORAGE_PATH=/var/lib/sealgate/store-newer SEALGATE_ADMIN_SOCKET=/var/lib/sealgate/none sealgate-newer user export bob")
+	s.says(late, "runuser -u sealgate -- env SEALGATE_STORAGE_PATH=/var/lib/sealgate/store-before SEALGATE_ADMIN_SOCKET=/var/lib/sealgate/none sealgate-newer user export bob")
 }
 
 // keepsQuiet searches what the gateway has logged so far for whom it was about.

@@ -39,7 +39,7 @@ type site struct {
 func (s *site) install() {
 	s.t.Helper()
 	s.unit, s.command, s.backups, s.reload = "sealgate", "sealgate", "/var/backups/", "systemctl reload sealgate"
-	s.run(s.t, `mkdir bin configs /etc/sealgate /etc/systemd/system/sealgate.service.d; printf '#!/bin/sh\nshift; exec runuser -u "$@"\n' >/usr/local/bin/sudo; chmod +x /usr/local/bin/sudo; `+
+	s.run(s.t, `mkdir bin configs /etc/sealgate /etc/systemd/system/sealgate.service.d; `+
 		`printf '[Service]\nStandardError=append:/var/log/gateway\n' >/etc/systemd/system/sealgate.service.d/log.conf; touch /var/log/gateway`)
 	s.run(s.t, "cp "+buildGateway(s.t)+" bin/sealgate")
 	s.copyUnits()
@@ -47,12 +47,12 @@ func (s *site) install() {
 	s.writeKey(s.dir, s.alice)
 	s.writeKey(s.dir, s.bob)
 	s.run(s.t, "cp site.yaml /etc/sealgate/sealgate.yaml")
-	begin, start, found := strings.Cut(block(s.t, readme, "useradd"), "sudo -u sealgate sealgate check")
+	begin, start, found := strings.Cut(block(s.t, readme, "useradd"), "runuser -u sealgate -- sealgate check")
 	if !found {
 		s.t.Fatal("README does not have the configuration checked")
 	}
 	s.run(s.t, begin+"install -d -o sealgate -g sealgate -m 0700 /var/lib/sealgate/keys; install -o sealgate -m 0600 alice.pem bob.pem /var/lib/sealgate/keys/\n"+
-		"sudo -u sealgate sealgate check"+start)
+		"runuser -u sealgate -- sealgate check"+start)
 	s.process = &runner.Process{URL: "http://" + s.home.Host(), Admin: "http://" + s.admin}
 	s.awaitReady()
 }
