@@ -31,7 +31,7 @@ func openBadger(o Options, b badger.Options) (*badger.DB, error) {
 		return nil, fmt.Errorf("%w: storage.encryption_key does not open %s; put the key back that made it", ErrKey, o.Path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the store %s (storage.path): %w; unless the disk is full or unreadable, the store is damaged: move it away and restore the last backup", o.Path, err)
+		return nil, fmt.Errorf("open the store %s (storage.path): %w; unless the disk is full or unreadable, or files of the store are another user's, it is damaged: move it away and restore the last backup", o.Path, err)
 	}
 	return db, nil
 }
