@@ -28,7 +28,7 @@ func (g *gateway) newPage() (*page.Page, error) {
 	}
 	return page.New(page.Options{
 		URL: origin, Domain: g.config.Domain, Version: "Sealgate " + version, Policy: g.book, Entries: g.store.Entries,
-		Preset: configs.Preset, Requests: doorkeeper{g.store, g.inbox}.waiting, Gatherer: g.metrics, Instance: login, Retention: kept, Log: g.log,
+		Preset: configs.Preset, Requests: doorkeeper{g.store, g.inbox}.waiting, Gatherer: g.metrics, Instance: login, Retention: kept, Leaving: g.leaving.Load, Log: g.log,
 	})
 }
 

@@ -68,6 +68,7 @@ type Options struct {
 	Gatherer  prometheus.Gatherer                               // nil: no deliveries and key pools
 	Instance  Instance                                          // nil: nobody can log in
 	Retention []Retention
+	Leaving   func() bool // since `sealgate leave`; nil: never
 	Clock     func() time.Time
 	Log       *slog.Logger
 }
@@ -96,6 +97,9 @@ func New(o Options) (*Page, error) {
 	}
 	if o.Policy == nil || o.Entries == nil {
 		return nil, errors.New("page: Options.Policy and Entries are required")
+	}
+	if o.Leaving == nil {
+		o.Leaving = func() bool { return false }
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now

@@ -72,6 +72,7 @@ type office struct {
 	now     time.Time
 	entries []policy.Entry
 	isAdmin bool
+	leaving bool
 	ended   int
 }
 
@@ -135,6 +136,7 @@ func newOffice(t *testing.T) *office {
 			return nil
 		},
 		Retention: []page.Retention{{What: "Decisions", Kept: "7 days"}},
+		Leaving:   func() bool { return o.leaving },
 		Clock:     func() time.Time { return o.now },
 	})
 	if err != nil {
@@ -237,6 +239,17 @@ func TestEveryPage(t *testing.T) {
 	for _, target := range []string{"/page/domain?name=nobody.example", "/page/preset?name=none", "/page/login"} {
 		if status, _, _ := b.send(t, "GET", target, nil); status != http.StatusNotFound {
 			t.Errorf("%s: %d", target, status)
+		}
+	}
+}
+
+func TestPageSaysThatItLeaves(t *testing.T) {
+	o := newOffice(t)
+	b := o.browser(t, o.page.Socket(), "localhost")
+	for _, leaving := range []bool{false, true} {
+		o.leaving = leaving
+		if _, _, body := b.send(t, "GET", "/page/", nil); strings.Contains(body, "sealgate leave --undo") != leaving {
+			t.Errorf("leaving is %v: %s", leaving, body)
 		}
 	}
 }

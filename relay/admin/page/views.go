@@ -26,7 +26,7 @@ func (p *Page) overview(r *http.Request, _ *session) (string, any, error) {
 	worst := t.worst()
 	return "overview", map[string]any{
 		"Status": p.opt.Policy.Status(), "Tally": t, "OK": t.By[delivered], "Wait": t.By[waits], "No": t.By[turned],
-		"Worst": worst[:min(len(worst), 3)], "Waiting": waiting, "Flows": p.flows(),
+		"Worst": worst[:min(len(worst), 3)], "Waiting": waiting, "Flows": p.flows(), "Leaving": p.opt.Leaving(),
 	}, err
 }
 
