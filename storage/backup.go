@@ -34,12 +34,17 @@ type Spot struct {
 }
 
 // Backup writes to w all that was durable at one moment, encrypted under the store's key, row by row. Reads and writes
-// go on meanwhile. What w has got before an error is no backup, and Restore refuses it; FindSpot finds where in it
+// go on meanwhile. A table in which a checksum does not hold is ErrDamaged, before anything is written. What w has got before an error is no backup, and Restore refuses it; FindSpot finds where in it
 // another call goes on. BackupIsDone lets go of the moment afterwards.
 func (s *Store) Backup(ctx context.Context, w io.Writer, from Spot, told Progress) (Amount, error) {
 	from, err := s.atMoment(ctx, from)
 	if err != nil {
 		return Amount{}, err
+	}
+	if from.After == nil {
+		if err := s.verifyTables(); err != nil {
+			return from.Amount, err // or damage would stand in it as if it were whole
+		}
 	}
 	s.pins.add(from.Moment, 1)
 	defer s.pins.add(from.Moment, -1)

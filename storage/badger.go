@@ -23,17 +23,29 @@ func openBadger(o Options, b badger.Options) (*badger.DB, error) {
 	if err := intact(b); err != nil {
 		return nil, err
 	}
+	if err := fits(b); err != nil {
+		return nil, err
+	}
 	if err := unmark(b.Dir); err != nil {
 		return nil, fmt.Errorf("begin to use the store (storage.path): %w", err)
 	}
 	db, err := badger.OpenManaged(b)
-	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
-		return nil, fmt.Errorf("%w: storage.encryption_key does not open %s; put the key back that made it", ErrKey, o.Path)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("open the store %s (storage.path): %w; unless the disk is full or unreadable, or files of the store are another user's, it is damaged: move it away and restore the last backup", o.Path, err)
 	}
 	return db, nil
+}
+
+// fits refuses the wrong key before the engine changes anything.
+func fits(o badger.Options) error {
+	registry, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: o.Dir, ReadOnly: true, EncryptionKey: o.EncryptionKey})
+	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
+		return fmt.Errorf("%w: storage.encryption_key does not open %s; put the key back that made it", ErrKey, o.Dir)
+	}
+	if err != nil {
+		return nil //nolint:nilerr // the engine says it again
+	}
+	return registry.Close()
 }
 
 func badgerOptions(o Options) badger.Options {

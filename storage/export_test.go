@@ -45,6 +45,9 @@ func (s *Store) SetFormat(version byte) error {
 
 // Reformat overwrites the version in the format record of a store that no program may open, and gives the one before.
 func Reformat(o Options, version byte) (before byte, err error) {
+	if err := unmark(o.Path); err != nil {
+		return 0, err
+	}
 	db, err := badger.OpenManaged(BadgerOptions(o))
 	if err != nil {
 		return 0, err

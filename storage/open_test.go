@@ -132,6 +132,9 @@ func TestForeignFormat(t *testing.T) {
 		says := fmt.Sprintf("has format %d, this program reads 1; run the version that wrote it", version)
 		refuses(t, o, storage.ErrFormat, says)
 		refuses(t, o, storage.ErrFormat, says)
+		if _, err := os.Stat(filepath.Join(o.Path, "CLOSED")); err != nil {
+			t.Errorf("it is not left as it was: %v", err)
+		}
 
 		other := options(filepath.Join(t.TempDir(), "store"))
 		if _, err := storage.Restore(t.Context(), other, &saved, nil); !errors.Is(err, storage.ErrFormat) || !strings.Contains(err.Error(), "the backup holds") || !strings.Contains(err.Error(), says) {

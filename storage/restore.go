@@ -44,7 +44,7 @@ func Restore(ctx context.Context, o Options, r io.Reader, told Progress) (Amount
 		err = appear(o.Path, final)
 	}
 	if err != nil {
-		return amount, fmt.Errorf("restore the store: %w", errors.Join(err, os.RemoveAll(o.Path)))
+		return amount, errors.Join(err, os.RemoveAll(o.Path))
 	}
 	return amount, nil
 }

@@ -19,6 +19,9 @@ func (s *Store) RotateKey(ctx context.Context, key []byte) error {
 		return fmt.Errorf("%w: a key has %d bytes", ErrKey, KeySize)
 	}
 	return s.submit(ctx, &request{engine: func() error {
+		if err := s.Writable(); err != nil {
+			return err // closing the engine writes a table
+		}
 		return s.reopen(func() error {
 			if err := rewrap(s.opt.Path, s.opt.Key, key); err != nil {
 				return fmt.Errorf("wrap the store's keys anew: %w", err)

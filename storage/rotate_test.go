@@ -3,11 +3,14 @@ package storage_test
 import (
 	"encoding/hex"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
 	"github.com/sealgate/sealgate/storage"
 )
@@ -95,4 +98,39 @@ func TestRotationIsInterrupted(t *testing.T) {
 	write(path+".next", hex.EncodeToString(key(4)))
 	refusesFile("does not open")
 	has(path, hex.EncodeToString(key(3)))
+}
+
+// TestRotationNeedsRoom: what closes the engine writes a table, and without room for it the process would die.
+func TestRotationNeedsRoom(t *testing.T) {
+	o := options(t.TempDir())
+	s := open(t, o)
+	appendOne(t, s, inboxtest.Sample("bob", 1))
+	s.SetFree(func() int64 { return 0 })
+	if err := s.RotateKey(t.Context(), key(9)); !errors.Is(err, inbox.ErrUnavailable) || !strings.Contains(err.Error(), "free some space") {
+		t.Errorf("on a full disk: %v", err)
+	}
+	s.SetFree(func() int64 { return 1 << 40 })
+	closeStore(t, s)
+	if es := everything(t, open(t, o)); len(es) != 1 {
+		t.Errorf("%d messages under the former key", len(es))
+	}
+}
+
+// TestTheWrongKeyChangesNothing: not even what says that the store was closed.
+func TestTheWrongKeyChangesNothing(t *testing.T) {
+	o := options(t.TempDir())
+	s := open(t, o)
+	appendOne(t, s, inboxtest.Sample("bob", 1))
+	closeStore(t, s)
+	dir := os.DirFS(o.Path)
+	had, err := fs.Glob(dir, "*")
+	if err != nil || !slices.Contains(had, "CLOSED") {
+		t.Fatal(had, err)
+	}
+	wrong := o
+	wrong.Key = key(2)
+	refuses(t, wrong, storage.ErrKey, "storage.encryption_key")
+	if has, err := fs.Glob(dir, "*"); err != nil || !slices.Equal(has, had) {
+		t.Errorf("%q became %q, %v", had, has, err)
+	}
 }

@@ -143,7 +143,7 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	if err := s.load(); err != nil {
-		return nil, errors.Join(err, s.db.Close())
+		return nil, errors.Join(err, s.shut())
 	}
 	go s.commitLoop()
 	return s, nil
@@ -203,13 +203,19 @@ func (s *Store) Close() error {
 	if err := room(); err != nil {
 		return fmt.Errorf("close the store %s: %w", s.opt.Path, err) // Badger would write a table
 	}
-	if err := s.db.Close(); err != nil {
+	if err := s.shut(); err != nil {
 		return fmt.Errorf("close the store %s: %w", s.opt.Path, err)
 	}
-	if s.broken.Load() == nil {
+	return nil
+}
+
+// shut closes the engine in order.
+func (s *Store) shut() error {
+	err := s.db.Close()
+	if err == nil && s.broken.Load() == nil {
 		_ = markClosed(s.opt.Path) // without it less damage is noticed
 	}
-	return nil
+	return err
 }
 
 func (s *Store) takeNoMore() (first bool) {

@@ -19,7 +19,7 @@ var ErrDamaged = errors.New("storage: the store is damaged")
 // messages it says it has. It says how much that was, and in ErrDamaged what is wrong first.
 func (s *Store) Verify(ctx context.Context, told Progress) (Amount, error) {
 	if err := s.verifyTables(); err != nil {
-		return Amount{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return Amount{}, err
 	}
 	m, seen := meter{told: told}, messages{whole: map[shelfMark]uint64{}}
 	err := s.scan(ctx, []byte{}, func(row *badger.Entry) error {
@@ -39,7 +39,10 @@ func (s *Store) verifyTables() error {
 	if s.closed || s.db == nil {
 		return errClosed
 	}
-	return s.db.VerifyChecksum()
+	if err := s.db.VerifyChecksum(); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return nil
 }
 
 // shelfMark is a mailbox's part of a bucket.

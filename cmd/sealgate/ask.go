@@ -56,9 +56,22 @@ func toGateway(config configs.Config, req *http.Request) (*http.Response, error)
 		return nil, errNotRunning
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask the gateway (admin.socket): %w", err)
+		return nil, unanswered(err)
 	}
 	return resp, nil
+}
+
+var errBrokeOff = errors.New("the gateway broke off, look into its log")
+
+// unanswered is why the running gateway gives no answer. The question's address, which is nobody's, is left out.
+func unanswered(err error) error {
+	if question := (*url.Error)(nil); errors.As(err, &question) {
+		err = question.Err
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return fmt.Errorf("%w: %w", errBrokeOff, err)
+	}
+	return fmt.Errorf("ask the gateway (admin.socket): %w", err)
 }
 
 // answered reads an answer of the gateway's.

@@ -197,7 +197,7 @@ func writeBackup(ctx context.Context, s *storage.Store, args url.Values, w io.Wr
 		return fmt.Errorf("read where the backup goes on: %w", err)
 	}
 	_, err := s.Backup(ctx, w, from, nil)
-	return err
+	return withCure(err)
 }
 
 // meteredFile tells how much was written.

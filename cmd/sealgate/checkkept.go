@@ -188,12 +188,17 @@ func (c *checker) storeVerified(ctx context.Context) {
 
 func verifyStore(ctx context.Context, s *storage.Store, _ url.Values, w io.Writer) error {
 	amount, err := s.Verify(ctx, nil)
+	if err != nil {
+		return withCure(err)
+	}
+	_, err = fmt.Fprintf(w, "%d rows, %d bytes, every checksum holds\n", amount.Rows, amount.Bytes)
+	return err
+}
+
+// withCure says what to do with a damaged store.
+func withCure(err error) error {
 	if errors.Is(err, storage.ErrDamaged) {
 		return fmt.Errorf("%w; move it away (storage.path) and restore the last backup", err)
 	}
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "%d rows, %d bytes, every checksum holds\n", amount.Rows, amount.Bytes)
 	return err
 }

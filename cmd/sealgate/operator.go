@@ -94,7 +94,7 @@ func perform(ctx context.Context, config configs.Config, name string, args url.V
 		return refused(resp.StatusCode, resp.Body)
 	}
 	if _, err := io.Copy(w, resp.Body); err != nil {
-		return fmt.Errorf("the gateway broke off, look into its log: %w", err)
+		return fmt.Errorf("%w: %w", errBrokeOff, err)
 	}
 	return nil
 }

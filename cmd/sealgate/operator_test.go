@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,6 +134,36 @@ func TestCheckStoreFindsDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.fails(t, "wrong", "check", "--store")
+	saved := filepath.Join(t.TempDir(), "saved")
+	s.fails(t, "checksum mismatch; move it away (storage.path) and restore the last backup", "backup", saved)
+	if left, err := filepath.Glob(saved + "*"); err != nil || len(left) > 0 {
+		t.Errorf("a backup with the damage in it is left: %q, %v", left, err)
+	}
+}
+
+// TestAGatewayThatBreaksOff: a command whose gateway dies says where to look.
+func TestAGatewayThatBreaksOff(t *testing.T) {
+	s := serveHere(t)
+	s.stop()
+	s.end(t)
+	socket, err := net.Listen("unix", filepath.Join(s.data, "data", "admin.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	go func() {
+		for {
+			c, err := socket.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = bufio.NewReader(c).ReadString('\n')
+			c.Close()
+		}
+	}()
+	for _, command := range [][]string{{"rotate-key"}, {"policy", "status"}} {
+		s.fails(t, ": the gateway broke off, look into its log: ", command...)
+	}
 }
 
 // TestLeave: nothing new is taken, mailboxes stay readable, also after a restart, until it is undone.
