@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealgate/sealgate/policy/ratelimit"
 	"github.com/sealgate/sealgate/policy/rules"
+	"github.com/sealgate/sealgate/policy/turn"
 )
 
 // Question is what an envelope shows. The Gate adds what it finds out itself: the
@@ -87,7 +88,10 @@ func (g *Gate) Decide(ctx context.Context, q Question) Decision {
 		return g.decide(ctx, q, k)
 	}
 	lock := &g.knocks[g.seen.OfAll(k.Actor, k.Activity, k.Recipient)%knockLocks]
-	lock.Lock()
+	if !lock.TryLock() {
+		turn.GiveUp(ctx)
+		lock.Lock()
+	}
 	defer lock.Unlock()
 	if d, ok := g.ledger.verdict(ctx, k); ok {
 		d.Again, d.At, d.Kind = true, q.At, q.Msg.Kind

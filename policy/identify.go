@@ -9,6 +9,7 @@ import (
 	"github.com/sealgate/sealgate/policy/actorkey"
 	"github.com/sealgate/sealgate/policy/ratelimit"
 	"github.com/sealgate/sealgate/policy/signature"
+	"github.com/sealgate/sealgate/policy/turn"
 )
 
 // identify goes from the request to its signer.
@@ -53,6 +54,7 @@ func (g *Gate) fetch(ctx context.Context, a Arrival, client ratelimit.Key, id st
 		}
 		defer over()
 	}
+	turn.GiveUp(ctx)
 	key, err := get(ctx, id)
 	return key, keyError(err)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sealgate/sealgate/policy/ratelimit"
+	"github.com/sealgate/sealgate/policy/turn"
 )
 
 // pool bounds the arithmetic: so many at once, so many waiting, and the rest is
@@ -44,14 +45,22 @@ func newPool(verifiers, queue int) *pool {
 	return p
 }
 
-// do runs work when there is a place.
+// do runs work when there is a place, which is kept if ctx says so (turn.Keeping).
 func (l *lane) do(ctx context.Context, work func() error) error {
-	for _, places := range []chan struct{}{l.places, l.pool.places} {
-		if err := l.enter(ctx, places); err != nil {
-			return err
-		}
-		defer func() { <-places }()
+	if turn.Held(ctx) {
+		return work()
 	}
+	if err := l.enter(ctx, l.places); err != nil {
+		return err
+	}
+	if err := l.enter(ctx, l.pool.places); err != nil {
+		<-l.places
+		return err
+	}
+	if turn.Keep(ctx, l.leave) {
+		return work()
+	}
+	defer l.leave()
 	err := work()
 	if l.yields && l.waiting.Load() > 0 {
 		runtime.Gosched()
@@ -66,6 +75,11 @@ func (l *lane) enter(ctx context.Context, places chan struct{}) error {
 	default:
 		return l.wait(ctx, places)
 	}
+}
+
+func (l *lane) leave() {
+	<-l.pool.places
+	<-l.places
 }
 
 func (l *lane) wait(ctx context.Context, places chan struct{}) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sealgate/sealgate/policy"
+	"github.com/sealgate/sealgate/policy/turn"
 )
 
 func TestThePoolBoundsWorkAndQueue(t *testing.T) {
@@ -42,6 +43,40 @@ func TestThePoolBoundsWorkAndQueue(t *testing.T) {
 		}
 		if err := do(ctx, func() error { return nil }); err != nil {
 			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+// Who keeps the place has it for all that they do, nobody else meanwhile, and afterwards a place for each part of it.
+func TestAPlaceIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		do := policy.NewPool(1, 8)
+		nothing := func() error { return nil }
+		mine := turn.Keeping(t.Context())
+		if err := do(mine, nothing); err != nil {
+			t.Fatal(err)
+		}
+		if err := do(mine, nothing); err != nil {
+			t.Fatal(err)
+		}
+		other := make(chan error, 1)
+		go func() { other <- do(t.Context(), nothing) }()
+		synctest.Wait()
+		select {
+		case <-other:
+			t.Error("another had the place that was kept")
+		default:
+		}
+		turn.GiveUp(mine)
+		synctest.Wait()
+		if err := <-other; err != nil {
+			t.Error(err)
+		}
+		if err := do(mine, nothing); err != nil {
+			t.Error(err)
+		}
+		if err := do(t.Context(), nothing); err != nil {
+			t.Error(err)
 		}
 	})
 }

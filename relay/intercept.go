@@ -12,6 +12,7 @@ import (
 	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/policy/rules"
 	"github.com/sealgate/sealgate/policy/signature"
+	"github.com/sealgate/sealgate/policy/turn"
 	"github.com/sealgate/sealgate/relay/forward"
 	"github.com/sealgate/sealgate/relay/intake"
 )
@@ -113,22 +114,11 @@ func isCoded(h *fasthttp.RequestHeader) bool {
 	return false
 }
 
-// keep admits what has a place and keeps it for its local recipients.
+// keep judges what has a place and keeps it for its local recipients.
 func (r *Relay) keep(a *activity.Activity, arrival policy.Arrival, path []byte) error {
 	work, cancel := context.WithTimeout(context.Background(), workTimeout)
 	defer cancel()
-	signer, err := r.gate.Admit(work, arrival)
-	if err != nil {
-		return err
-	}
-	to, err := r.recipients(work, a, path)
-	if err != nil {
-		return err
-	}
-	if to.owners, err = r.whoCanRead(work, to.owners, signer.Actor); err != nil {
-		return err
-	}
-	ruling, err := r.intake.Judge(work, inbox.Delivery{Signer: signer.Actor, Activity: a, Owners: to.owners})
+	to, ruling, err := r.judge(work, a, arrival, path)
 	if err != nil {
 		return err
 	}
@@ -148,6 +138,25 @@ func (r *Relay) keep(a *activity.Activity, arrival policy.Arrival, path []byte) 
 		return to.waiting // redelivery completes the rest
 	}
 	return err
+}
+
+// judge finds out who signed an activity and whom it is for, and asks policy about each of them. It keeps the turn in which the
+// signature was looked at until all is computed that comes before the store.
+func (r *Relay) judge(ctx context.Context, a *activity.Activity, arrival policy.Arrival, path []byte) (to addressed, ruling intake.Ruling, err error) {
+	ctx = turn.Keeping(ctx)
+	defer turn.GiveUp(ctx)
+	signer, err := r.gate.Admit(ctx, arrival)
+	if err != nil {
+		return to, ruling, err
+	}
+	if to, err = r.recipients(ctx, a, path); err != nil {
+		return to, ruling, err
+	}
+	if to.owners, err = r.whoCanRead(ctx, to.owners, signer.Actor); err != nil {
+		return to, ruling, err
+	}
+	ruling, err = r.intake.Judge(ctx, inbox.Delivery{Signer: signer.Actor, Activity: a, Owners: to.owners})
+	return to, ruling, err
 }
 
 // claimedStage says how early an activity is turned away when there is no room for all. Whoever is not known yet is as early as

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealgate/sealgate/configs"
+	"github.com/sealgate/sealgate/relay/forward"
 )
 
 // settings are the flags every command with a configuration has.
@@ -84,10 +85,10 @@ func serve(ctx context.Context, config configs.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	// The threads that serve clients keep a place in the scheduler each, half of all; as many are for all other work, which
-	// they go before. What newGateway made has counted the processors before.
+	// The threads that serve clients, which go before all others, find a place in the scheduler at once: there are more than all others
+	// have use for. What newGateway made has counted the processors before.
 	if places := runtime.GOMAXPROCS(0); places <= runtime.NumCPU() { // tests come here again
-		runtime.GOMAXPROCS(2 * places)
+		runtime.GOMAXPROCS(forward.PlacesEach * places)
 		if g.certificates == nil { // TLS is not on those threads
 			g.front.Prefer()
 		}

@@ -3,6 +3,8 @@ package mastodon
 import (
 	"context"
 	"fmt"
+
+	"github.com/sealgate/sealgate/policy/turn"
 )
 
 // once runs ask for all who want the same thing at the same time. It does not
@@ -15,6 +17,7 @@ func once[T any](ctx context.Context, i *Instance, key string, ask func(context.
 		return ask(ctx)
 	})
 	var none T
+	turn.GiveUp(ctx)
 	select {
 	case <-ctx.Done():
 		return none, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sealgate/sealgate/policy/mastodon"
+	"github.com/sealgate/sealgate/policy/turn"
 )
 
 func TestPersonInEverySpelling(t *testing.T) {
@@ -94,6 +95,25 @@ func TestOneQuestionInFlight(t *testing.T) {
 	done.Wait()
 	if got := d.count("/api/v1/accounts/lookup"); got != 1 {
 		t.Errorf("asked %d times, want once", got)
+	}
+}
+
+// Who waits for the instance has no turn meanwhile, whoever asked.
+func TestWhoAsksGivesUpTheTurn(t *testing.T) {
+	d := newDouble(t)
+	d.hold = make(chan struct{})
+	defer close(d.hold)
+	i, _, _ := newInstance(t, d.URL, "")
+	for range 3 {
+		given := make(chan struct{})
+		ctx := turn.Keeping(t.Context())
+		turn.Keep(ctx, func() { close(given) })
+		go func() { _, _ = i.Person(ctx, "alice") }()
+		select {
+		case <-given:
+		case <-time.After(20 * time.Second):
+			t.Fatal("the turn was kept")
+		}
 	}
 }
 

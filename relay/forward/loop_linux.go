@@ -38,6 +38,10 @@ type loop struct {
 // few is how many turns are taken before the loop looks who else has come.
 const few = 8
 
+// PlacesEach is how many places there should be in Go's scheduler (GOMAXPROCS) for each processor: a loop that has lost its place must find another
+// at once, not when somebody leaves theirs.
+const PlacesEach = 4
+
 // loops are those of one server.
 type loops struct {
 	all   []*loop

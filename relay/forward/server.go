@@ -140,7 +140,7 @@ func (s *Server) enlist(l net.Listener) (bool, error) {
 		return false, nil
 	}
 	if s.loops == nil {
-		ls, err := newLoops(max(1, runtime.GOMAXPROCS(0)/2)) // half of the places: serve has doubled them
+		ls, err := newLoops(max(1, runtime.GOMAXPROCS(0)/PlacesEach))
 		if err != nil {
 			return false, err
 		}

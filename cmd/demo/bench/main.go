@@ -49,6 +49,7 @@ type options struct {
 	rounds       int
 	herd         int
 	only         string
+	flood        time.Duration
 	processors   string // of the gateway in the overload benchmark; empty: all
 	throughNginx bool   // the clients of the overload benchmark come through nginx
 	httputil     string // run as the standard library's proxy, with this file
@@ -70,6 +71,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.IntVar(&o.rounds, "rounds", 3, "how often the fronts take turns")
 	flags.IntVar(&o.herd, "herd", 9900, "idle keep-alive connections")
 	flags.StringVar(&o.only, "only", "", "forward, intake, overload or send; empty is all")
+	flags.DurationVar(&o.flood, "flood", 5*time.Second, "overload: for how long twice as much is offered as can be taken")
 	flags.StringVar(&o.processors, "processors", "", "the processors for the gateway alone while it is overloaded (taskset); run the bench itself on others")
 	flags.BoolVar(&o.throughNginx, "through-nginx", false, "overload: nginx serves the clients and sends only the inboxes' requests through the gateway; its ordinary requests show what the machine does to them")
 	flags.StringVar(&o.httputil, "httputil", "", "for the bench's own use")

@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	overloadSeconds = 5
 	// sustained is how many messages say what can be taken: a fresh store takes the first ten thousand faster than it can go on.
 	sustained       = 25_000
 	overloadWorkers = 512
@@ -64,18 +63,20 @@ func overload(ctx context.Context, o options, directory string, out io.Writer) (
 		return err
 	}
 	most := float64(done.Streams[0].Taken) / done.Took.Seconds()
-	_, _ = fmt.Fprintf(out, "\noverload: %.0f messages a second can be taken; ordinary requests p50 %.1f, p99 %.1f ms idle, %.1f and %.1f ms beside them; memory at most %.0f MiB\n",
-		most, ms(idle.P50), ms(idle.P99), ms(once.P50), ms(once.P99), once.peak)
-	for _, mix := range []struct {
-		name           string
-		group, contact float64
-	}{{"0.6 groups, 1.4 contact", 0.6, 1.4}, {"1.4 groups, 0.6 contact", 1.4, 0.6}} {
-		_, _ = fmt.Fprintf(out, "%s\n", mix.name)
-		if err := s.flood(ctx, out, once, mix.group*most, mix.contact*most); err != nil {
+	_, _ = fmt.Fprintf(out, "\noverload: %.0f messages a second can be taken; ordinary requests p50 %.1f, p99 %.1f ms idle, %.1f and %.1f ms beside them; memory second by second %.0f MiB\n",
+		most, ms(idle.P50), ms(idle.P99), ms(once.P50), ms(once.P99), once.memory)
+	for _, m := range []mixture{{"0.6 groups, 1.4 contact", 0.6 * most, 1.4 * most}, {"1.4 groups, 0.6 contact", 1.4 * most, 0.6 * most}} {
+		if err := s.flood(ctx, out, once, m, o.flood); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// mixture is how many messages of groups and invitations are offered a second.
+type mixture struct {
+	name           string
+	group, contact float64
 }
 
 // pin has the gateway run on o.processors alone, so that it shows what is its own and not who gets the processors of the machine.
@@ -92,13 +93,14 @@ func (o *options) pin(directory string) error {
 	return nil
 }
 
-// flood offers so many messages of groups and invitations a second, and prints what became of them.
-func (s *scene) flood(ctx context.Context, out io.Writer, once probing, group, contact float64) error {
-	p := pressure{Address: s.door, Streams: []*stream{{Name: "group", Rate: group}, {Name: "contact", Rate: contact}}}
+// flood offers m for so long, and prints what became of it; once is what was met at once the load.
+func (s *scene) flood(ctx context.Context, out io.Writer, once probing, m mixture, long time.Duration) error {
+	_, _ = fmt.Fprintf(out, "%s\n", m.name)
+	p := pressure{Address: s.door, Streams: []*stream{{Name: "group", Rate: m.group}, {Name: "contact", Rate: m.contact}}}
 	for i, message := range [][]byte{privateMessage(usual, 1), invitation()} {
 		var err error
 		k := p.Streams[i]
-		if k.Requests, err = s.sign(ctx, message, int(k.Rate*overloadSeconds)); err != nil {
+		if k.Requests, err = s.sign(ctx, message, int(k.Rate*long.Seconds())); err != nil {
 			return err
 		}
 	}
@@ -113,8 +115,8 @@ func (s *scene) flood(ctx context.Context, out io.Writer, once probing, group, c
 		k.report(out, done.Took.Seconds())
 	}
 	back, err := s.recovery(ctx)
-	_, _ = fmt.Fprintf(out, "  ordinary: p50 %.1f ms, p99 %.1f ms, %.2f of that at once the load; memory at most %.0f MiB; an invitation was taken %.0f ms after the end\n",
-		ms(ordinary.P50), ms(ordinary.P99), float64(ordinary.P99)/float64(once.P99), ordinary.peak, ms(back))
+	_, _ = fmt.Fprintf(out, "  ordinary: p50 %.1f ms, p99 %.1f ms, %.2f of that at once the load; memory second by second %.0f MiB; an invitation was taken %.0f ms after the end\n",
+		ms(ordinary.P50), ms(ordinary.P99), float64(ordinary.P99)/float64(once.P99), ordinary.memory, ms(back))
 	return err
 }
 
@@ -134,27 +136,31 @@ func (s *scene) probe(ctx context.Context) (stop func(), outcome <-chan probing)
 				mu.Unlock()
 			})
 		}
-		var peak float64
-		probes.Go(func() { peak = s.peak(ctx) })
+		var memory []float64
+		probes.Go(func() { memory = s.memory(ctx) })
 		probes.Wait()
-		done <- probing{result{P50: percentile(took, 50), P99: percentile(took, 99)}, peak}
+		done <- probing{result{P50: percentile(took, 50), P99: percentile(took, 99)}, memory}
 	}()
 	return stop, done
 }
 
-// probing is what the probes met, and how much memory the gateway had at most, in MiB.
+// probing is what the probes met, and how much anonymous memory the gateway had at most in each second, in MiB.
 type probing struct {
 	result
 
-	peak float64
+	memory []float64
 }
 
-func (s *scene) peak(ctx context.Context) (most float64) {
+func (s *scene) memory(ctx context.Context) (most []float64) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		if rss, err := anonOf(s.gateway.PID); err == nil {
-			most = max(most, rss)
+	for n := 0; ; n++ {
+		if n%10 == 0 {
+			most = append(most, 0)
+		}
+		if now, err := anonOf(s.gateway.PID); err == nil {
+			last := &most[len(most)-1]
+			*last = max(*last, now)
 		}
 		select {
 		case <-tick.C:
