@@ -9,6 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/sealgate/sealgate/policy/signature"
 	"github.com/sealgate/sealgate/relay/forward"
 	"github.com/sealgate/sealgate/relay/splice"
 )
@@ -157,17 +158,7 @@ func isPerson(value []byte) bool {
 // isLocal tells whether an id is a URL on our own host.
 func (r *Relay) isLocal(id string) bool {
 	u, err := url.Parse(id)
-	if err != nil {
-		return false
-	}
-	host := strings.ToLower(u.Host)
-	switch u.Scheme {
-	case "https":
-		return strings.TrimSuffix(host, ":443") == r.domain
-	case "http":
-		return strings.TrimSuffix(host, ":80") == r.domain
-	}
-	return false
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && signature.Authority(u.Host, u.Scheme) == signature.Authority(r.domain, u.Scheme)
 }
 
 // insertions are what to add.

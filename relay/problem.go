@@ -76,7 +76,7 @@ var answers = []struct {
 	{inbox.ErrMalformed, 400, "The MLS message in the activity cannot be read.", true},
 	{inbox.ErrForbidden, 403, "The signature, the actor and the author of an activity must be the same actor, " +
 		"and its id must be on that actor's host.", false},
-	{inbox.ErrFull, 429, "The recipient's mailbox is full (mailbox.quota): try again later.", false},
+	{inbox.ErrFull, 429, "The recipient's mailbox has no room for more from this sender (mailbox.quota): try again later.", false},
 	{inbox.ErrUnavailable, 503, "The message cannot be stored now: try again later.", false},
 	// Before the signature's own: a key that could not be had anew also carries the mismatch.
 	{policy.ErrKeyUnavailable, 503, "The sender's key cannot be fetched now: try again later.", false},

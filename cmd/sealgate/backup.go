@@ -67,24 +67,19 @@ func restoreCommand() *cobra.Command {
 	return cmd
 }
 
-// progress writes one line over and over, on a terminal; elsewhere nothing. end takes the line away.
+// progress writes on a terminal how far it has come; elsewhere nothing. end takes the line away.
 func progress(w io.Writer) (told storage.Progress, end func()) {
-	const wipe = "\r\x1b[K"
-	f, ok := w.(*os.File)
-	if !ok {
-		return nil, func() {}
+	line, end := terminal(w)
+	if line == nil {
+		return nil, end
 	}
-	if about, err := f.Stat(); err != nil || about.Mode()&os.ModeCharDevice == 0 {
-		return nil, func() {}
-	}
-	told = func(a storage.Amount) {
+	return func(a storage.Amount) {
 		rows := ""
 		if a.Rows > 0 {
 			rows = fmt.Sprintf("%d rows, ", a.Rows)
 		}
-		_, _ = fmt.Fprintf(f, "%s%s%d MiB ", wipe, rows, a.Bytes>>20)
-	}
-	return told, func() { _, _ = io.WriteString(f, wipe) }
+		line(fmt.Sprintf("%s%d MiB ", rows, a.Bytes>>20))
+	}, end
 }
 
 const partSuffix = ".part"

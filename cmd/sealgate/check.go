@@ -61,7 +61,7 @@ func checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c := newChecker(config)
+			c, end := newChecker(config), checking(cmd.ErrOrStderr())
 			switch {
 			case store:
 				c.storeVerified(cmd.Context())
@@ -70,6 +70,7 @@ func checkCommand() *cobra.Command {
 			default:
 				c.all(cmd.Context())
 			}
+			end()
 			write := writeText
 			if asJSON {
 				write = writeJSON

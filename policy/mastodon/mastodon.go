@@ -25,6 +25,8 @@ import (
 
 	"github.com/maypok86/otter/v2"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/sealgate/sealgate/policy/signature"
 )
 
 // What Person and Caller answer when they name nobody.
@@ -168,13 +170,5 @@ func (i *Instance) Reachable(ctx context.Context) error {
 
 // local tells whether a URL is on the instance's own host.
 func (i *Instance) local(u *url.URL) bool {
-	if u.Scheme != "https" && u.Scheme != "http" {
-		return false
-	}
-	host := strings.ToLower(u.Host)
-	if host == i.domain {
-		return true
-	}
-	return u.Scheme == "https" && strings.TrimSuffix(host, ":443") == i.domain ||
-		u.Scheme == "http" && strings.TrimSuffix(host, ":80") == i.domain
+	return (u.Scheme == "https" || u.Scheme == "http") && signature.Authority(u.Host, u.Scheme) == signature.Authority(i.domain, u.Scheme)
 }

@@ -63,11 +63,10 @@ func (r *Request) scheme() string {
 	return strings.ToLower(r.Scheme)
 }
 
-// authority is the host in lower case without the scheme's default port (RFC
-// 9421 §2.2.3).
-func (r *Request) authority() string { return authority(r.Host, r.scheme()) }
+func (r *Request) authority() string { return Authority(r.Host, r.scheme()) }
 
-func authority(host, scheme string) string {
+// Authority is the host in lower case without the default port of the scheme, which is in lower case (RFC 9421 §2.2.3).
+func Authority(host, scheme string) string {
 	host = strings.ToLower(host)
 	switch scheme {
 	case "https":

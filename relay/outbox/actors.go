@@ -13,6 +13,8 @@ import (
 
 	"github.com/maypok86/otter/v2"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/sealgate/sealgate/policy/signature"
 )
 
 // What can be learnt about a recipient elsewhere instead of their inbox.
@@ -184,9 +186,5 @@ func hostOf(id string) string {
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil {
 		return ""
 	}
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "https" {
-		return strings.TrimSuffix(host, ":443")
-	}
-	return strings.TrimSuffix(host, ":80")
+	return signature.Authority(u.Host, u.Scheme)
 }
