@@ -81,7 +81,7 @@ func asClosed(dir string) error {
 		return fmt.Errorf("look at the store (storage.path): %w", err)
 	}
 	if is != string(was) {
-		return damaged(dir, badger.ManifestFilename+" is not what it was when the store was closed")
+		return damaged(dir, badger.ManifestFilename+" is not what it was when the store was closed (remove "+closedName+" if an older program had it open since)")
 	}
 	return nil
 }
