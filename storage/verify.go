@@ -17,19 +17,20 @@ var ErrDamaged = errors.New("storage: the store is damaged")
 
 // Verify reads everything: the checksum of every block of every table, every row, and whether each mailbox has the
 // messages it says it has. It says how much that was, and in ErrDamaged what is wrong first.
-func (s *Store) Verify(ctx context.Context, told Progress) (Amount, error) {
+func (s *Store) Verify(ctx context.Context) (amount Amount, err error) {
 	if err := s.verifyTables(); err != nil {
 		return Amount{}, err
 	}
-	m, seen := meter{told: told}, messages{whole: map[shelfMark]uint64{}}
-	err := s.scan(ctx, []byte{}, func(row *badger.Entry) error {
-		m.count(len(row.Key) + len(row.Value))
+	seen := messages{whole: map[shelfMark]uint64{}}
+	err = s.scan(ctx, []byte{}, func(row *badger.Entry) error {
+		amount.Rows++
+		amount.Bytes += int64(len(row.Key) + len(row.Value))
 		if err := s.verifyRow(row, &seen); err != nil {
-			return fmt.Errorf("%w: row %d, a %s: %w", ErrDamaged, m.amount.Rows, kinds[row.Key[0]].what, err)
+			return fmt.Errorf("%w: row %d, a %s: %w", ErrDamaged, amount.Rows, kinds[row.Key[0]].what, err)
 		}
 		return nil
 	})
-	return m.amount, err
+	return amount, err
 }
 
 // verifyTables holds off what opens the engine anew; reads and writes go on.

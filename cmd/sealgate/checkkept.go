@@ -187,7 +187,7 @@ func (c *checker) storeVerified(ctx context.Context) {
 }
 
 func verifyStore(ctx context.Context, s *storage.Store, _ url.Values, w io.Writer) error {
-	amount, err := s.Verify(ctx, nil)
+	amount, err := s.Verify(ctx)
 	if err != nil {
 		return withCure(err)
 	}
