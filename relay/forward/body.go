@@ -25,19 +25,41 @@ type source interface {
 	trailers() []byte
 }
 
+// pace is how fast a body must come. What the other side does with the bytes that came is not this one's time.
+type pace struct {
+	g        *guard
+	patience time.Duration // for progress bytes; zero: there is no limit
+	progress int
+	got      int   // since the limit was armed
+	rest     int64 // of the limit, until it is resumed; zero: there is none
+}
+
+// wait is called before a read.
+func (p *pace) wait() {
+	switch {
+	case p.patience <= 0:
+	case p.rest == 0 || p.got >= p.progress:
+		p.g.read(p.patience)
+		p.got = 0
+	default:
+		p.g.resume(p.rest)
+	}
+}
+
+// came is called after a read of n bytes.
+func (p *pace) came(n int) {
+	p.rest = p.g.pause()
+	p.got += n
+}
+
 // body reads one message body from a reader.
 type body struct {
+	pace
 	r       *reader
-	g       *guard
 	framing framing
 	left    int64 // byLength: of the body; byChunks: of the chunk
 	inChunk bool
 	excess  int // bytes of chunk framing beyond what is usual
-
-	patience time.Duration // for progress bytes; only while somebody waits for them
-	progress int
-	got      int   // since the limit was armed
-	rest     int64 // of the limit, until it is resumed; zero: there is none
 
 	err      error       // the first, or io.EOF; the body ends with it
 	lines    []byte      // the trailers
@@ -106,21 +128,12 @@ func (b *body) finish() {
 	b.consumed.Store(true)
 }
 
-// fill reads more, within the time a body may take. The end of the connection is errTruncated. What the other side does with the
-// bytes before is not this one's time.
+// fill reads more, within the time a body may take. The end of the connection is errTruncated.
 func (b *body) fill() error {
-	switch {
-	case b.patience <= 0:
-	case b.rest == 0 || b.got >= b.progress:
-		b.g.read(b.patience)
-		b.got = 0
-	default:
-		b.g.resume(b.rest)
-	}
-	before := b.r.w - b.r.r
+	b.wait()
+	before := len(b.r.buffered())
 	err := b.r.fill(0)
-	b.rest = b.g.pause()
-	b.got += b.r.w - b.r.r - before
+	b.came(len(b.r.buffered()) - before)
 	switch {
 	case err == nil:
 		return nil

@@ -70,7 +70,7 @@ func (s *Server) newClient(c net.Conn) (*client, error) {
 	k.g.conn = c
 	k.sock.open(c)
 	k.rd.open(&k.sock, &s.heads)
-	k.in = body{r: &k.rd, g: &k.g, patience: s.limits.BodyTimeout, progress: s.limits.MinProgress}
+	k.in = body{r: &k.rd, pace: s.limits.pace(&k.g)}
 	return k, nil
 }
 

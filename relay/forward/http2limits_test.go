@@ -200,6 +200,37 @@ func TestHTTP2Slow(t *testing.T) {
 	}
 }
 
+// TestHTTP2BodiesThatSlowDownAreCut: a body that made progress once must go on making it; a byte now and then is none.
+func TestHTTP2BodiesThatSlowDownAreCut(t *testing.T) {
+	t.Parallel()
+	up := serveScript(t, "tcp", func(c net.Conn, _ int) {
+		defer c.Close()
+		io.Copy(io.Discard, c)
+	})
+	g := openSecure(t, setup{
+		upstream: forward.UpstreamOptions{URL: urlOf(up)},
+		server:   forward.ServerOptions{Limits: forward.Limits{BodyTimeout: 300 * time.Millisecond, MinProgress: 100}},
+	}, nil)
+	r := dial2(t, g.address)
+	r.ask(1, false, ":method", "POST", ":scheme", "https", ":authority", "a", ":path", "/")
+	r.WriteData(1, false, make([]byte, 200))
+	answered := make(chan string, 1)
+	go func() { answered <- r.outcome(1) }()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			r.WriteData(1, false, []byte("x"))
+		case got := <-answered:
+			if got != "408" {
+				t.Errorf("answered %s", got)
+			}
+			return
+		}
+	}
+}
+
 // TestHTTP2AnswersNotTaken: an answer of the gateway's own that is not taken ends its stream, too.
 func TestHTTP2AnswersNotTaken(t *testing.T) {
 	g := openSecure(t, setup{

@@ -23,6 +23,7 @@ type stream2 struct {
 	w        *work
 	from     *via
 	g        guard // of the stream
+	in       pace  // of the body
 
 	box      *[]byte // what the body is read into
 	consumed atomic.Bool
@@ -67,7 +68,7 @@ func (m *mux) serve(out http.ResponseWriter, r *http.Request) {
 	defer m.streams.Done()
 	ctl := http.NewResponseController(out)
 	x := &stream2{Conn: noConn{remote: addrOf(c.from), ctl: ctl}, m: m, out: out, ctl: ctl, r: r, from: c.from}
-	x.g.conn = x.Conn
+	x.g.conn, x.in = x.Conn, m.s.limits.pace(&x.g)
 	m.s.watch().add(&x.g)
 	defer x.end()
 	// A stream that is reset before its reply has begun is served to its end all the same: if resetting freed
@@ -210,9 +211,9 @@ func (x *stream2) next() ([]byte, error) {
 	if x.box == nil {
 		x.box = x.m.s.heads.take(nil)
 	}
-	x.g.read(x.m.s.limits.BodyTimeout)
+	x.in.wait()
 	n, err := x.r.Body.Read(*x.box)
-	x.g.read(0)
+	x.in.came(n)
 	if err != nil {
 		x.err = x.bodyError(err)
 	}

@@ -51,6 +51,11 @@ func (l Limits) orDefault() Limits {
 	}
 }
 
+// pace is that of a request body whose reads g limits.
+func (l *Limits) pace(g *guard) pace {
+	return pace{g: g, patience: l.BodyTimeout, progress: l.MinProgress}
+}
+
 // positive is v, or where that says nothing, the default.
 func positive[T int | time.Duration](v, otherwise T) T {
 	if v > 0 {

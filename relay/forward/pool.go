@@ -147,7 +147,7 @@ func (u *Upstream) connect(t *task) (*link, error) {
 	l.g.conn = c
 	l.sock.open(c)
 	l.rd.open(&l.sock, &u.replies)
-	l.in = body{r: &l.rd, g: &l.g, progress: 1}
+	l.in = body{r: &l.rd, pace: pace{g: &l.g, progress: 1}}
 	if l.sock.raw != nil {
 		l.probe.open(l.sock.raw)
 	}
