@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -17,7 +16,6 @@ import (
 
 // Bounds of what is fetched for others.
 const (
-	maxFetched        = 1 << 20
 	maxClientDocument = 64 << 10
 	maxFetchedURL     = 2048
 )
@@ -40,51 +38,27 @@ type Outside struct {
 func (o *Outside) ClientDocument(ctx context.Context, address string) ([]byte, error) {
 	client := *o.Client
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return fetch(ctx, &client, question{
-		address: address, accept: "application/json, application/activity+json, application/ld+json", max: maxClientDocument,
+	return fetch(ctx, address, actorkey.Documents{
+		Client: &client, Accept: "application/json, application/activity+json, application/ld+json", MaxBytes: maxClientDocument,
 	})
 }
 
 // document fetches an ActivityPub document.
 func (o *Outside) document(ctx context.Context, address string) ([]byte, error) {
-	q := question{address: address, accept: activityJSON + ", " + linkedJSON, max: maxFetched}
-	body, err := fetch(ctx, o.Client, q)
-	if errors.Is(err, errWhoAsks) && o.Sign != nil {
-		body, err = fetch(ctx, actorkey.Signing(o.Client, o.Sign), q)
-	}
-	return body, err
+	return fetch(ctx, address, actorkey.Documents{Client: o.Client, Sign: o.Sign})
 }
 
-// errWhoAsks is an errOutside that a signature may cure.
-var errWhoAsks = fmt.Errorf("%w: the other server wants to know who asks", errOutside)
-
-// question is one GET and how much of its answer is read.
-type question struct {
-	address, accept string
-	max             int64
-}
-
-func fetch(ctx context.Context, client *http.Client, q question) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, q.address, http.NoBody)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errOutside, err)
-	}
-	req.Header.Set("Accept", q.accept)
-	resp, err := client.Do(req)
+func fetch(ctx context.Context, address string, from actorkey.Documents) ([]byte, error) {
+	a, err := from.Get(ctx, address)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errOutside, withoutAddress(err))
 	}
-	defer func() { _ = resp.Body.Close() }()
-	if err := checkFetched(resp); err != nil {
+	if err := checkFetched(a); err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, q.max+1))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errOutside, err)
-	}
-	body = bytes.TrimSpace(body)
-	if int64(len(body)) > q.max || len(body) == 0 || body[0] != '{' || !json.Valid(body) {
-		return nil, fmt.Errorf("%w: it is not a JSON object of at most %d bytes", errOutside, q.max)
+	body := bytes.TrimSpace(a.Body)
+	if len(body) == 0 || body[0] != '{' || !json.Valid(body) {
+		return nil, fmt.Errorf("%w: it is not a JSON object", errOutside)
 	}
 	return body, nil
 }
@@ -97,17 +71,15 @@ func withoutAddress(err error) error {
 	return err
 }
 
-func checkFetched(resp *http.Response) error {
-	switch code := resp.StatusCode; code {
+func checkFetched(a actorkey.Answer) error {
+	switch a.Status {
 	case http.StatusOK:
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return errWhoAsks
 	case http.StatusNotFound, http.StatusGone:
 		return errNotThere
 	default:
-		return fmt.Errorf("%w: status %d", errOutside, code)
+		return fmt.Errorf("%w: status %d", errOutside, a.Status)
 	}
-	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	media, _, _ := mime.ParseMediaType(a.ContentType)
 	if media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json") {
 		return nil
 	}

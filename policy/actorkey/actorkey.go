@@ -44,14 +44,13 @@ type Key struct {
 
 // Options configure Keys. Everything but Client may be left out.
 type Options struct {
-	Client   *http.Client                // from NewClient
-	Clock    func() time.Time            // time.Now
-	Log      *slog.Logger                // discarded
-	Metrics  prometheus.Registerer       // not registered
-	Local    func(id string) (Key, bool) // our own keys, which need no fetching
-	Sign     func(*http.Request) error   // signs a fetch that was answered 401 or 403
-	MaxBytes int64                       // of one document, 1 MiB
-	Timeout  time.Duration               // for all fetches behind one key together, 10 s
+	Client  *http.Client                // from NewClient
+	Clock   func() time.Time            // time.Now
+	Log     *slog.Logger                // discarded
+	Metrics prometheus.Registerer       // not registered
+	Local   func(id string) (Key, bool) // our own keys, which need no fetching
+	Sign    func(*http.Request) error   // signs a fetch that was answered 401 or 403
+	Timeout time.Duration               // for all fetches behind one key together, 10 s
 }
 
 // How long answers hold. A key that is there may be revoked, one that is not
@@ -101,9 +100,6 @@ func New(o Options) *Keys {
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = 10 * time.Second
-	}
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = 1 << 20
 	}
 	return &Keys{
 		fetch:   newFetcher(o),

@@ -21,10 +21,13 @@ import (
 // maxRedirects is how often a fetch may be sent on.
 const maxRedirects = 3
 
-var (
-	errRefused  = errors.New("refused by the federation client")
-	errTooLarge = errors.New("answer is larger than accepted")
-)
+var errRefused = errors.New("refused by the federation client")
+
+// ErrTooLarge means that an answer is longer than whoever asked reads.
+var ErrTooLarge = errors.New("answer is larger than accepted")
+
+// maxDocument is what is read of a body when nothing else is said.
+const maxDocument = 1 << 20
 
 // ClientOptions configure the federation client.
 type ClientOptions struct {
@@ -48,7 +51,7 @@ func NewClient(o ClientOptions) *http.Client {
 		o.Timeout = 10 * time.Second
 	}
 	if o.MaxBytes <= 0 {
-		o.MaxBytes = 1 << 20
+		o.MaxBytes = maxDocument
 	}
 	g := &guard{options: o}
 	g.refused = metric.Counter(o.Metrics, "sealgate_dial_refused_total", "Outgoing connections refused before they were made, by reason.", "reason")
@@ -157,14 +160,14 @@ type capped struct {
 
 func (c *capped) Read(p []byte) (int, error) {
 	if c.left < 0 {
-		return 0, errTooLarge
+		return 0, ErrTooLarge
 	}
 	if int64(len(p)) > c.left+1 {
 		p = p[:c.left+1]
 	}
 	n, err := c.ReadCloser.Read(p)
 	if c.left -= int64(n); c.left < 0 {
-		return n - 1, errTooLarge
+		return n - 1, ErrTooLarge
 	}
 	return n, err
 }

@@ -4,23 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
 )
 
-// accept asks for ActivityPub and nothing else: an "*/*" at the end would get
-// HTML from Mastodon.
-const accept = `application/activity+json, application/ld+json; profile="https://www.w3.org/ns/activitystreams"`
-
 // fetcher gets documents and settles who owns a key.
-type fetcher struct {
-	client *http.Client
-	sign   func(*http.Request) error
-	max    int64
-}
+type fetcher struct{ documents Documents }
 
 func newFetcher(o Options) *fetcher {
 	c := *o.Client
@@ -34,7 +25,7 @@ func newFetcher(o Options) *fetcher {
 		}
 		return nil
 	}
-	return &fetcher{client: &c, sign: o.Sign, max: o.MaxBytes}
+	return &fetcher{Documents{Client: &c, Sign: o.Sign}}
 }
 
 // key fetches the document that a key id leads to and, if that is not the
@@ -68,71 +59,40 @@ func (f *fetcher) key(ctx context.Context, id string) (Key, error) {
 	return own.owned(id, first)
 }
 
-// document fetches one, unsigned at first: signing costs a private key, and
-// most servers do not ask for it.
 func (f *fetcher) document(ctx context.Context, url string) (document, error) {
-	doc, err := f.get(ctx, url, nil)
-	if errors.Is(err, errForbidden) && f.sign != nil {
-		doc, err = f.get(ctx, url, f.sign)
-	}
-	return doc, err
-}
-
-func (f *fetcher) get(ctx context.Context, url string, sign func(*http.Request) error) (document, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return document{}, fmt.Errorf("%w: %w", ErrNoKey, err)
-	}
-	req.Header.Set("Accept", accept)
-	client := f.client
-	if sign != nil {
-		client = Signing(client, sign)
-	}
-	resp, err := client.Do(req)
+	a, err := f.documents.Get(ctx, url)
 	if err != nil {
 		return document{}, classify(err)
 	}
-	defer func() { _ = resp.Body.Close() }()
-	if err := checkAnswer(resp); err != nil {
+	if err := checkAnswer(a); err != nil {
 		return document{}, err
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, f.max+1))
-	if err != nil {
-		return document{}, classify(err)
-	}
-	if int64(len(body)) > f.max {
-		return document{}, fmt.Errorf("%w: document of more than %d bytes", ErrNoKey, f.max)
-	}
-	return readDocument(body)
+	return readDocument(a.Body)
 }
 
-// errForbidden is an ErrUnavailable that a signature may cure.
-var errForbidden = fmt.Errorf("%w: the server wants to know who asks", ErrUnavailable)
-
 // checkAnswer sorts statuses and media types.
-func checkAnswer(resp *http.Response) error {
-	switch code := resp.StatusCode; {
+func checkAnswer(a Answer) error {
+	switch code := a.Status; {
 	case code == http.StatusOK:
-	case code == http.StatusUnauthorized, code == http.StatusForbidden:
-		return errForbidden
-	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests, code >= 500:
+	case code == http.StatusUnauthorized, code == http.StatusForbidden, // it wants to know who asks
+		code == http.StatusRequestTimeout, code == http.StatusTooManyRequests, code >= 500:
 		return fmt.Errorf("%w: status %d", ErrUnavailable, code)
 	default:
 		return fmt.Errorf("%w: status %d", ErrNoKey, code)
 	}
-	media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	media, _, err := mime.ParseMediaType(a.ContentType)
 	if err == nil {
 		switch media {
 		case "application/activity+json", "application/ld+json", "application/json":
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: content type %.80q", ErrNoKey, resp.Header.Get("Content-Type"))
+	return fmt.Errorf("%w: content type %.80q", ErrNoKey, a.ContentType)
 }
 
 // classify tells what can never work from what may work later.
 func classify(err error) error {
-	if errors.Is(err, errRefused) || errors.Is(err, errTooLarge) {
+	if errors.Is(err, errRefused) || errors.Is(err, ErrTooLarge) {
 		return fmt.Errorf("%w: %w", ErrNoKey, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)

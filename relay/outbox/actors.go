@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/maypok86/otter/v2"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/sealgate/sealgate/policy/actorkey"
 	"github.com/sealgate/sealgate/policy/signature"
 )
 
@@ -27,11 +27,7 @@ const (
 	actorFresh = 24 * time.Hour
 	actorBad   = time.Minute
 	maxActors  = 20000
-	maxActor   = 1 << 20
 )
-
-// actorAccept asks for ActivityPub and nothing else.
-const actorAccept = `application/activity+json, application/ld+json; profile="https://www.w3.org/ns/activitystreams"`
 
 // address is where an actor's mail goes.
 type address struct {
@@ -43,16 +39,15 @@ type address struct {
 // actors finds recipients' inboxes and remembers them, in a bounded cache with
 // one fetch per actor in flight.
 type actors struct {
-	client *http.Client
-	sign   func(*http.Request) error // may be nil
-	clock  func() time.Time
-	known  *otter.Cache[string, address]
-	asking singleflight.Group
+	documents actorkey.Documents
+	clock     func() time.Time
+	known     *otter.Cache[string, address]
+	asking    singleflight.Group
 }
 
-func newActors(client *http.Client, sign func(*http.Request) error, clock func() time.Time) *actors {
+func newActors(o Options) *actors {
 	return &actors{
-		client: client, sign: sign, clock: clock,
+		documents: actorkey.Documents{Client: o.Client, Sign: o.Sign}, clock: o.Clock,
 		known: newCache[address](maxActors),
 	}
 }
@@ -111,13 +106,12 @@ func (a *actors) ask(ctx context.Context, id string) address {
 	return found
 }
 
-// fetch reads the actor document, unsigned at first.
+// fetch reads the actor document.
 func (a *actors) fetch(ctx context.Context, id string) (address, error) {
-	status, body, err := a.get(ctx, id, nil)
-	if err == nil && (status == http.StatusUnauthorized || status == http.StatusForbidden) && a.sign != nil {
-		status, body, err = a.get(ctx, id, a.sign)
-	}
-	switch {
+	answer, err := a.documents.Get(ctx, id)
+	switch status := answer.Status; {
+	case errors.Is(err, actorkey.ErrTooLarge):
+		return address{}, fmt.Errorf("%w: %w", errNotActor, err)
 	case err != nil:
 		return address{}, fmt.Errorf("%w: %w", errUnreachable, err)
 	case status == http.StatusNotFound, status == http.StatusGone:
@@ -125,30 +119,7 @@ func (a *actors) fetch(ctx context.Context, id string) (address, error) {
 	case status != http.StatusOK:
 		return address{}, fmt.Errorf("%w: it answers %d", errUnreachable, status)
 	}
-	return readActor(id, body)
-}
-
-func (a *actors) get(ctx context.Context, id string, sign func(*http.Request) error) (int, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, id, http.NoBody)
-	if err != nil {
-		return 0, nil, err
-	}
-	req.Header.Set("Accept", actorAccept)
-	client := *a.client
-	if sign != nil {
-		if err := sign(req); err != nil {
-			return 0, nil, err
-		}
-		// A signature is for one URL; behind a redirect it proves nothing.
-		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxActor))
-	return res.StatusCode, body, err
+	return readActor(id, answer.Body)
 }
 
 // readActor takes the inboxes from a document that calls itself id.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sealgate/sealgate/cmd/demo/instance"
+	"github.com/sealgate/sealgate/relay/outbox"
 )
 
 // asked counts how often a peer's actors are looked up; while down is set it answers 503.
@@ -85,6 +87,38 @@ func TestActorMoved(t *testing.T) {
 	w.post(t, message("g", 2, "", p.actor("zoe")))
 	if got := p.await(t, 2)[1]; got.path != "/new/inbox" {
 		t.Errorf("it went to %s", got.path)
+	}
+}
+
+// TestAuthorizedFetch: who wants to know who asks gets a signature, made for each address that the question is sent on to.
+func TestAuthorizedFetch(t *testing.T) {
+	w := newWorld(t, settings{sign: func(r *http.Request) error { r.Header.Set("Signature", "for "+r.URL.Path); return nil }})
+	p := newPeer(t, nil)
+	p.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodGet && r.Header.Get("Signature") != "for "+r.URL.Path:
+			rw.WriteHeader(http.StatusForbidden)
+		case r.URL.Path == "/users/zoe":
+			http.Redirect(rw, r, "/actors/1", http.StatusFound)
+		case r.URL.Path == "/actors/1":
+			fmt.Fprintf(rw, `{"id":%q,"inbox":%q}`, p.actor("zoe"), p.URL+"/inbox")
+		default:
+			p.ServeHTTP(rw, r)
+		}
+	})
+	w.run(t)
+	w.post(t, message("g", 1, "", p.actor("zoe")))
+	p.await(t, 1)
+}
+
+// TestHugeActor: whose document is longer than is read cannot be written to, and the sender is told at once.
+func TestHugeActor(t *testing.T) {
+	w, p := newWorld(t, settings{}), newPeer(t, nil)
+	p.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(rw, `{"id":%q,"inbox":%q,"summary":"%01048576d"}`, p.actor("zoe"), p.URL+"/inbox", 0)
+	})
+	if _, err := w.Submit(t.Context(), w.from, "", message("g", 1, "", p.actor("zoe"))); !errors.Is(err, outbox.ErrMalformed) {
+		t.Errorf("posted: %v", err)
 	}
 }
 

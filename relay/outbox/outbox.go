@@ -112,7 +112,7 @@ func New(o Options) *Outbox {
 	out := &Outbox{
 		domain: strings.ToLower(o.Domain), base: o.Base, store: o.Store, inbox: o.Inbox, intake: o.Intake, people: o.People,
 		limits: o.Limits, each: o.Each, jitter: o.Jitter, clock: o.Clock, log: o.Log,
-		recent: newRecent(o.Clock), actors: newActors(o.Client, o.Sign, o.Clock), lanes: newLaneNames(), bodies: newBodies(),
+		recent: newRecent(o.Clock), actors: newActors(o), lanes: newLaneNames(), bodies: newBodies(),
 	}
 	out.courier = o.Courier
 	if out.intake == nil {

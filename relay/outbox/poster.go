@@ -12,6 +12,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	"github.com/sealgate/sealgate/policy/actorkey"
 	"github.com/sealgate/sealgate/policy/signature"
 )
 
@@ -136,7 +137,7 @@ func (p *poster) try(ctx context.Context, inbox string, body []byte, who signatu
 		return answered{verdict: moved, err: err}
 	}
 	req.Header.Set("Content-Type", `application/activity+json`)
-	req.Header.Set("Accept", actorAccept)
+	req.Header.Set("Accept", actorkey.Accept)
 	if err := signature.SignHTTP(req, body, who, p.clock()); err != nil {
 		return answered{verdict: waiting, after: time.Minute, err: err}
 	}

@@ -76,6 +76,7 @@ func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Lo
 type settings struct {
 	none   bool // no signing source
 	fetch  instance.Fetch
+	sign   func(*http.Request) error
 	each   bool
 	jitter time.Duration
 	log    *slog.Logger
@@ -120,7 +121,7 @@ func (w *world) open(t testing.TB, path string, keys outbox.Keys) {
 	t.Cleanup(people.Close)
 	w.inbox = inbox.New(inbox.Options{Store: moody{w.store, w}, Threads: outbox.Threads(w.origin), Clock: w.now})
 	w.Outbox = outbox.New(outbox.Options{
-		Domain: domain, Base: w.origin, Store: moody{w.store, w}, Inbox: w.inbox, People: people, Keys: keys, Client: client(t),
+		Domain: domain, Base: w.origin, Store: moody{w.store, w}, Inbox: w.inbox, People: people, Keys: keys, Client: client(t), Sign: w.sign,
 		Limits: activity.Limits{Depth: 32, Keys: 5000}, Clock: w.now,
 		Each: w.each, Jitter: w.jitter, Log: w.log, Metrics: w.registry,
 	})

@@ -1,0 +1,59 @@
+package actorkey
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"net/http"
+)
+
+// Accept asks for ActivityPub and nothing else: an "*/*" at the end would get HTML from Mastodon.
+const Accept = `application/activity+json, application/ld+json; profile="https://www.w3.org/ns/activitystreams"`
+
+// Documents fetches other servers' documents. Everything but Client may be left out.
+type Documents struct {
+	Client   *http.Client              // from NewClient
+	Sign     func(*http.Request) error // signs a request that was answered 401 or 403
+	Accept   string                    // Accept
+	MaxBytes int64                     // of one document, 1 MiB
+}
+
+// Answer is what a server said; there is a Body only when Status is 200.
+type Answer struct {
+	Status      int
+	ContentType string
+	Body        []byte
+}
+
+// Get fetches the document at url, unsigned at first: signing costs a private key, and most servers
+// do not ask for it. ErrTooLarge when there is more than MaxBytes of it; no status is an error.
+func (d Documents) Get(ctx context.Context, url string) (Answer, error) {
+	a, err := d.get(ctx, d.Client, url)
+	if d.Sign != nil && (a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden) {
+		a, err = d.get(ctx, Signing(d.Client, d.Sign), url)
+	}
+	return a, err
+}
+
+func (d Documents) get(ctx context.Context, client *http.Client, url string) (Answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return Answer{}, err
+	}
+	req.Header.Set("Accept", cmp.Or(d.Accept, Accept))
+	resp, err := client.Do(req)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	a := Answer{Status: resp.StatusCode, ContentType: resp.Header.Get("Content-Type")}
+	if a.Status != http.StatusOK {
+		return a, nil
+	}
+	most := cmp.Or(d.MaxBytes, maxDocument)
+	a.Body, err = io.ReadAll(io.LimitReader(resp.Body, most+1))
+	if err == nil && int64(len(a.Body)) > most {
+		err = ErrTooLarge
+	}
+	return a, err
+}
