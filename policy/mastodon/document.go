@@ -12,18 +12,13 @@ import (
 const maxTarget = 2048
 
 // Document asks the instance for an ActivityPub document of its own: target is path and query. No
-// token goes along; sign, which may be nil, signs a second request when the first is answered 401.
+// token goes along; sign, which may be nil, signs a second request when the first is answered 401 or 403.
 // ErrNoPerson when there is no such document; ErrUnavailable.
 func (i *Instance) Document(ctx context.Context, target string, sign func(*http.Request) error) ([]byte, error) {
 	if _, err := url.Parse(i.upstream.base + target); err != nil || !strings.HasPrefix(target, "/") || len(target) > maxTarget {
 		return nil, ErrNoPerson // what cannot be asked for does not exist
 	}
-	q := question{path: target, accept: activityJSON}
-	reply, err := i.upstream.ask(ctx, q)
-	if err == nil && reply.status == http.StatusUnauthorized && sign != nil {
-		q.sign = sign
-		reply, err = i.upstream.ask(ctx, q)
-	}
+	reply, err := i.upstream.askOpenly(ctx, question{path: target, accept: activityJSON, sign: sign})
 	switch {
 	case err != nil:
 		return nil, err

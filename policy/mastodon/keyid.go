@@ -20,14 +20,12 @@ func (i *Instance) KeyID(ctx context.Context, p Person, key crypto.Signer) (stri
 	if err != nil || !i.local(u) {
 		return "", ErrNoPerson
 	}
-	q := question{path: u.EscapedPath(), accept: activityJSON}
-	reply, err := i.upstream.ask(ctx, q)
-	if err == nil && (reply.status == http.StatusUnauthorized || reply.status == http.StatusForbidden) {
-		// The key id that all of Mastodon had up to 4.6; it looks the key up at home.
-		signer := signature.Signer{KeyID: p.Actor + "#main-key", Key: key}
-		q.sign = func(req *http.Request) error { return signature.SignHTTP(req, nil, signer, time.Now()) }
-		reply, err = i.upstream.ask(ctx, q)
-	}
+	// The key id that all of Mastodon had up to 4.6; it looks the key up at home.
+	signer := signature.Signer{KeyID: p.Actor + "#main-key", Key: key}
+	reply, err := i.upstream.askOpenly(ctx, question{
+		path: u.EscapedPath(), accept: activityJSON,
+		sign: func(req *http.Request) error { return signature.SignHTTP(req, nil, signer, time.Now()) },
+	})
 	if err != nil {
 		return "", err
 	}

@@ -95,12 +95,7 @@ func (r *Relations) addresses(u *url.URL, actor string) []string {
 // lookupRemote asks without a token, as anybody may on Mastodon, and with it where that is not enough
 // (GoToSocial, an instance of limited federation).
 func (r *Relations) lookupRemote(ctx context.Context, address, token string) (account, error) {
-	q := question{path: "/api/v1/accounts/lookup", query: url.Values{"acct": {address}}}
-	reply, err := r.upstream.ask(ctx, q)
-	if err == nil && (reply.status == http.StatusUnauthorized || reply.status == http.StatusForbidden) {
-		q.token = token
-		reply, err = r.upstream.ask(ctx, q)
-	}
+	reply, err := r.upstream.askOpenly(ctx, question{path: "/api/v1/accounts/lookup", query: url.Values{"acct": {address}}, token: token})
 	if err != nil {
 		return account{}, err
 	}

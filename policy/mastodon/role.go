@@ -3,7 +3,6 @@ package mastodon
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 	"strconv"
 	"strings"
 )
@@ -22,7 +21,7 @@ func (i *Instance) IsAdmin(ctx context.Context, token string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if reply.status == http.StatusUnauthorized || reply.status == http.StatusForbidden {
+	if reply.refused() {
 		return false, ErrToken
 	}
 	var a struct {

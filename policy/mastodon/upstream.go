@@ -89,6 +89,17 @@ func (u *upstream) ask(ctx context.Context, q question) (answer, error) {
 	return u.send(req, max(q.most, maxAnswer))
 }
 
+// askOpenly asks q as nobody, and as q has it, with a token or signed, where the instance wants to know who asks.
+func (u *upstream) askOpenly(ctx context.Context, q question) (answer, error) {
+	open := q
+	open.token, open.sign = "", nil
+	reply, err := u.ask(ctx, open)
+	if err == nil && reply.refused() && (q.token != "" || q.sign != nil) {
+		reply, err = u.ask(ctx, q)
+	}
+	return reply, err
+}
+
 func (u *upstream) request(ctx context.Context, q question) (*http.Request, error) {
 	method, target := http.MethodGet, u.base+q.path
 	if len(q.query) > 0 {
@@ -154,6 +165,11 @@ func (a answer) into(v any) error {
 // gone tells whether the instance said that what was asked for does not exist.
 func (a answer) gone() bool {
 	return a.status == http.StatusNotFound || a.status == http.StatusGone
+}
+
+// refused tells whether the instance wants to know who asks, or does not like who does.
+func (a answer) refused() bool {
+	return a.status == http.StatusUnauthorized || a.status == http.StatusForbidden
 }
 
 // pages asks for a list page by page, at most so many of them, and gives each to do; isAll says whether
