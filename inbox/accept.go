@@ -5,9 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net/url"
 	"strings"
 
+	"github.com/sealgate/sealgate/authority"
 	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/inbox/mls"
 )
@@ -111,28 +111,16 @@ func oneAuthor(signer string, a *activity.Activity) error {
 			return fmt.Errorf("%w: object %d is attributed to %q, actor is %q", ErrForbidden, i+1, o.AttributedTo, signer)
 		}
 	}
-	if host := webHost(a.ID); host != "" && host != webHost(signer) {
+	if isWeb(a.ID) && authority.Of(a.ID) != authority.Of(signer) {
 		return fmt.Errorf("%w: activity id %q is not on the host of its actor %q", ErrForbidden, a.ID, signer)
 	}
 	return nil
 }
 
-// webHost is the lower-case host and port of an http or https id, "" for any
-// other, and the whole id when it is http-like and no URL: that equals no host.
-func webHost(id string) string {
+// isWeb tells whether an id means to be a web address.
+func isWeb(id string) bool {
 	scheme, _, _ := strings.Cut(id, ":")
-	if s := strings.ToLower(scheme); s != "https" && s != "http" {
-		return ""
-	}
-	u, err := url.Parse(id)
-	if err != nil || u.Host == "" {
-		return id
-	}
-	host := strings.ToLower(u.Host)
-	if strings.EqualFold(u.Scheme, "https") {
-		return strings.TrimSuffix(host, ":443")
-	}
-	return strings.TrimSuffix(host, ":80")
+	return strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http")
 }
 
 // message decodes every MLS object strictly and describes them; what brings a Welcome

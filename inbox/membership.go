@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"slices"
 	"time"
+
+	"github.com/sealgate/sealgate/authority"
 )
 
 const (
@@ -63,7 +65,7 @@ func (g *membership) meet(actor string) bool {
 		return false
 	}
 	g.Senders = append(g.Senders, mark(actor)...)
-	if host := webHost(actor); !g.hasHost(host) {
+	if host := authority.Of(actor); !g.hasHost(host) {
 		g.Senders = append(g.Senders, mark("host "+host)...)
 	}
 	g.Senders = g.Senders[max(0, len(g.Senders)-maxSenders*markSize):]

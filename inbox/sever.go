@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sealgate/sealgate/authority"
 )
 
 // severedName is under which the list of what is severed is kept.
@@ -43,7 +45,7 @@ var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{
 // Whom reads Severed.Who as people write it: an actor's id as it is, or a host, also as https://host/, in lower case.
 func Whom(text string) (string, error) {
 	who := strings.TrimSpace(text)
-	host := webHost(who)
+	host := authority.Of(who)
 	_, path, isURL := strings.Cut(who, "://")
 	if !isURL {
 		host = strings.TrimSuffix(strings.ToLower(who), ":443")
@@ -63,7 +65,7 @@ func (in *Inbox) Severed(o Owner, actor string) bool {
 	if all == nil || len(*all) == 0 {
 		return false
 	}
-	host := webHost(actor)
+	host := authority.Of(actor)
 	return slices.ContainsFunc(*all, func(s Severed) bool {
 		return (s.Owner == "" || s.Owner == o) && (s.Who == actor || s.Who == host)
 	})
@@ -90,7 +92,7 @@ func (in *Inbox) LoadSevered(ctx context.Context) error {
 // HostOf is the host of a Severed.Who.
 func HostOf(who string) string {
 	if strings.Contains(who, "://") {
-		return webHost(who)
+		return authority.Of(who)
 	}
 	return who
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sealgate/sealgate/authority"
 	"github.com/sealgate/sealgate/inbox/mls"
 )
 
@@ -110,7 +111,7 @@ func (v *visit) open() (Result, error) {
 		return Result{}, err
 	}
 	w = &Waiting{
-		ID: id, Owner: v.m.Owner, Actor: v.m.Actor, Host: webHost(v.m.Actor),
+		ID: id, Owner: v.m.Owner, Actor: v.m.Actor, Host: authority.Of(v.m.Actor),
 		Since: v.now, Ends: v.now.Add(v.d.Life), First: 1, Next: 1,
 	}
 	if err := v.makeRoom(1, int64(len(v.m.Activity))); err != nil {

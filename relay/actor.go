@@ -9,7 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/sealgate/sealgate/policy/signature"
+	"github.com/sealgate/sealgate/authority"
 	"github.com/sealgate/sealgate/relay/forward"
 	"github.com/sealgate/sealgate/relay/splice"
 )
@@ -158,7 +158,7 @@ func isPerson(value []byte) bool {
 // isLocal tells whether an id is a URL on our own host.
 func (r *Relay) isLocal(id string) bool {
 	u, err := url.Parse(id)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && signature.Authority(u.Host, u.Scheme) == signature.Authority(r.domain, u.Scheme)
+	return err == nil && authority.OfURL(u) == authority.Normal(r.domain, u.Scheme)
 }
 
 // insertions are what to add.

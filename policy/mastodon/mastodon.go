@@ -26,7 +26,7 @@ import (
 	"github.com/maypok86/otter/v2"
 	"golang.org/x/sync/singleflight"
 
-	"github.com/sealgate/sealgate/policy/signature"
+	"github.com/sealgate/sealgate/authority"
 )
 
 // What Person and Caller answer when they name nobody.
@@ -170,5 +170,5 @@ func (i *Instance) Reachable(ctx context.Context) error {
 
 // local tells whether a URL is on the instance's own host.
 func (i *Instance) local(u *url.URL) bool {
-	return (u.Scheme == "https" || u.Scheme == "http") && signature.Authority(u.Host, u.Scheme) == signature.Authority(i.domain, u.Scheme)
+	return authority.OfURL(u) == authority.Normal(i.domain, u.Scheme)
 }

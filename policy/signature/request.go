@@ -3,6 +3,8 @@ package signature
 import (
 	"slices"
 	"strings"
+
+	"github.com/sealgate/sealgate/authority"
 )
 
 // has says whether any line of the header has the name.
@@ -63,20 +65,7 @@ func (r *Request) scheme() string {
 	return strings.ToLower(r.Scheme)
 }
 
-func (r *Request) authority() string { return Authority(r.Host, r.scheme()) }
-
-// Authority is the host in lower case without the default port of the scheme, which is in lower case (RFC 9421 §2.2.3).
-func Authority(host, scheme string) string {
-	host = strings.ToLower(host)
-	switch scheme {
-	case "https":
-		return strings.TrimSuffix(host, ":443")
-	case "http":
-		return strings.TrimSuffix(host, ":80")
-	default:
-		return host
-	}
-}
+func (r *Request) authority() string { return authority.Normal(r.Host, r.scheme()) }
 
 // Get returns the first value of a header, or "".
 func (r *Request) Get(name string) string {

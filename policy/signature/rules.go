@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sealgate/sealgate/authority"
 )
 
 // checkHost makes sure that the request was meant for us; coverage of the host
 // is asked for elsewhere.
 func (rules Rules) checkHost(r *Request) error {
-	if ours := Authority(rules.Domain, r.scheme()); r.authority() != ours {
+	if ours := authority.Normal(rules.Domain, r.scheme()); r.authority() != ours {
 		return fmt.Errorf("%w: it names %.255q, this is %q (configuration key domain)", ErrHost, r.Host, rules.Domain)
 	}
 	return nil

@@ -1,9 +1,7 @@
 package intake
 
 import (
-	"net/url"
-	"strings"
-
+	"github.com/sealgate/sealgate/authority"
 	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/inbox/mls"
 	"github.com/sealgate/sealgate/policy/rules"
@@ -19,8 +17,8 @@ func newArrival(a *activity.Activity) *arrival {
 	out := &arrival{msg: rules.Msg{Bytes: len(a.Raw)}}
 	hosts := map[string]bool{}
 	for _, id := range a.Recipients() {
-		if u, err := url.Parse(id); err == nil && u.Host != "" && !activity.IsPublic(id) {
-			hosts[strings.ToLower(u.Host)] = true
+		if host := authority.Of(id); host != "" && !activity.IsPublic(id) {
+			hosts[host] = true
 			out.msg.Recipients++
 		}
 	}

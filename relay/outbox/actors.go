@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/sealgate/sealgate/policy/actorkey"
-	"github.com/sealgate/sealgate/policy/signature"
 )
 
 // What can be learnt about a recipient elsewhere instead of their inbox.
@@ -149,13 +148,4 @@ func readActor(id string, body []byte) (address, error) {
 		found.shared = endpoints.SharedInbox
 	}
 	return found, nil
-}
-
-// hostOf is the lower-case host and port of an http or https id, or "".
-func hostOf(id string) string {
-	u, err := url.Parse(id)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil {
-		return ""
-	}
-	return signature.Authority(u.Host, u.Scheme)
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/sealgate/sealgate/authority"
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
 	"github.com/sealgate/sealgate/policy/mastodon"
@@ -315,7 +316,7 @@ func (o *Outbox) envelopes(list []recipient) []Delivery {
 			continue
 		}
 		at[target] = len(out)
-		out = append(out, Delivery{Host: hostOf(r.id), Inbox: target, Recipients: []string{r.id}})
+		out = append(out, Delivery{Host: authority.Of(r.id), Inbox: target, Recipients: []string{r.id}})
 	}
 	return out
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	"github.com/sealgate/sealgate/authority"
 	"github.com/sealgate/sealgate/policy/actorkey"
 	"github.com/sealgate/sealgate/policy/signature"
 )
@@ -100,7 +101,7 @@ func (p *poster) send(ctx context.Context, d *Delivery, inbox string, body []byt
 	if err != nil {
 		return answered{verdict: waiting, after: time.Minute, err: err}
 	}
-	target := hostOf(inbox)
+	target := authority.Of(inbox)
 	who.Scheme = signature.Cavage
 	if known, ok := p.schemes.GetIfPresent(target); ok && p.clock().Before(known.until) {
 		who.Scheme = known.scheme

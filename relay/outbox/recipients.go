@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sealgate/sealgate/authority"
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy/mastodon"
 )
@@ -39,7 +40,7 @@ func (o *Outbox) resolve(ctx context.Context, d *draft) (resolved, error) {
 	round, named := o.people.Round(), d.activity.Named()
 	for _, id := range d.recipients {
 		if !o.isLocal(id) {
-			if hostOf(id) == "" {
+			if authority.Of(id) == "" {
 				return out, fmt.Errorf("%w: the recipient %.200q is not an https address of an actor", ErrMalformed, id)
 			}
 			out.remote = append(out.remote, recipient{id: id, blind: !slices.Contains(named, id)})
@@ -80,4 +81,4 @@ func (o *Outbox) locate(ctx context.Context, list []recipient) error {
 	return group.Wait()
 }
 
-func (o *Outbox) isLocal(id string) bool { return hostOf(id) == o.domain }
+func (o *Outbox) isLocal(id string) bool { return authority.Of(id) == o.domain }
