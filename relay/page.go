@@ -78,38 +78,26 @@ func (r *Relay) failPage(ctx *fasthttp.RequestCtx, err error) {
 		r.goTo(ctx, returned.Location, nil)
 		return
 	}
-	status, p := describePage(err)
-	if status >= fasthttp.StatusInternalServerError {
+	a := answerTo(err, pageAnswers)
+	p := problemPage{Title: "This sign-in cannot go on", Sentence: a.detail}
+	if a.explain {
+		p.Why = plain(err)
+	}
+	if a.status >= fasthttp.StatusInternalServerError {
 		r.log.Warn("sign-in could not go on", "error", err)
 	} else {
 		r.log.Debug("sign-in refused", "error", err)
 	}
-	r.showPage(ctx, page{status: status, name: "problem", data: p})
+	r.showPage(ctx, page{status: a.status, name: "problem", data: p})
 }
 
-func describePage(err error) (int, problemPage) {
-	p := problemPage{Title: "This sign-in cannot go on"}
-	switch {
-	case errors.Is(err, oauth.ErrClient):
-		p.Sentence = "The app that sent you here could not be verified, so you are not sent back to it. Its makers can read why:"
-		p.Why = plain(err)
-		return fasthttp.StatusBadRequest, p
-	case errors.Is(err, oauth.ErrBrowser):
-		p.Sentence = "It did not begin in this browser, took too long, or was finished before. Go back to your app and begin anew."
-		return fasthttp.StatusBadRequest, p
-	case errors.Is(err, errForm):
-		p.Sentence = "The request of the app that sent you here cannot be read."
-		p.Why = plain(err)
-		return fasthttp.StatusBadRequest, p
-	case errors.Is(err, errForeignPage):
-		p.Sentence = "Another site tried to answer for you. Nothing was allowed."
-		return fasthttp.StatusForbidden, p
-	case errors.Is(err, errTooOften):
-		p.Sentence = "There were too many sign-ins from your address. Try again in a minute."
-		return fasthttp.StatusTooManyRequests, p
-	}
-	p.Sentence = "This server cannot do it now. Try again later."
-	return fasthttp.StatusServiceUnavailable, p
+// pageAnswers is what people are told whose sign-in cannot go on.
+var pageAnswers = []answer{
+	{oauth.ErrClient, 400, "The app that sent you here could not be verified, so you are not sent back to it. Its makers can read why:", true},
+	{oauth.ErrBrowser, 400, "It did not begin in this browser, took too long, or was finished before. Go back to your app and begin anew.", false},
+	{errForm, 400, "The request of the app that sent you here cannot be read.", true},
+	{errForeignPage, 403, "Another site tried to answer for you. Nothing was allowed.", false},
+	{errTooOften, 429, "There were too many sign-ins from your address. Try again in a minute.", false},
 }
 
 // page is one page to be shown; leadsTo is an origin that its form may end at.

@@ -57,14 +57,16 @@ var (
 // is known.
 const retryLater = 30 * time.Second
 
-// answers is the one table from errors to statuses; the first match holds.
-// explain adds what else the error says, for what the asker themself sent.
-var answers = []struct {
+// answer is what somebody is told of an error. explain adds what else the error says, for what the asker themself sent.
+type answer struct {
 	err     error
 	status  int
 	detail  string
 	explain bool
-}{
+}
+
+// answers is the table from errors to statuses; the first match holds. What people read on a page is in pageAnswers.
+var answers = []answer{
 	{errLeaving, 403, "This server has stopped end-to-end encrypted messages: it takes and sends no new ones. " +
 		"Those that are here can be read until they expire.", false},
 	{errTooLarge, 413, "The activity is larger than this server accepts (mailbox.max_activity).", false},
@@ -143,8 +145,17 @@ var answers = []struct {
 	{mastodon.ErrUnavailable, 503, "The instance behind this gateway cannot be asked now (upstream.web): try again later.", false},
 }
 
-// describe finds the answer for an error. What nobody foresaw is 503: the peer
-// keeps its message.
+// answerTo finds an error's answer in a table. What nobody foresaw is 503: the peer keeps its message.
+func answerTo(err error, table []answer) answer {
+	for _, a := range table {
+		if errors.Is(err, a.err) {
+			return a
+		}
+	}
+	return answer{status: fasthttp.StatusServiceUnavailable, detail: "This cannot be done now: try again later."}
+}
+
+// describe is the problem that an error is.
 func describe(err error) problem {
 	if limit, ok := errors.AsType[*policy.LimitError](err); ok {
 		return describeLimit(limit)
@@ -156,16 +167,12 @@ func describe(err error) problem {
 		return problem{Status: fasthttp.StatusConflict, Epoch: &stale.Epoch, Winner: stale.Winner, Detail: fmt.Sprintf(
 			"Another device's commit was first: the group is in epoch %d. Apply that commit and commit anew.", stale.Epoch)}
 	}
-	for _, a := range answers {
-		if errors.Is(err, a.err) {
-			p := problem{Status: a.status, Detail: a.detail}
-			if more := added(err); a.explain && more != "" {
-				p.Detail += " (" + more + ")"
-			}
-			return p
-		}
+	a := answerTo(err, answers)
+	p := problem{Status: a.status, Detail: a.detail}
+	if more := added(err); a.explain && more != "" {
+		p.Detail += " (" + more + ")"
 	}
-	return problem{Status: fasthttp.StatusServiceUnavailable, Detail: "This cannot be done now: try again later."}
+	return p
 }
 
 // added is what an error says besides those in answers, for which there is a sentence.
