@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net/url"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -69,7 +68,7 @@ func (r *Relay) poster(work context.Context, ctx *fasthttp.RequestCtx) (mastodon
 		return caller, err
 	}
 	path := unescaped(strings.TrimSuffix(string(withoutSlash(pathOf(ctx.Request.Header.RequestURI()))), "/outbox"))
-	owner, err := r.people.Person(work, (&url.URL{Scheme: schemeOf(r.base), Host: r.domain, Path: path}).String())
+	owner, err := r.people.Person(work, r.idAt(path))
 	if errors.Is(err, mastodon.ErrNoPerson) || err == nil && owner.Account != caller.Account {
 		return caller, errNotOwner
 	}

@@ -73,7 +73,7 @@ func (r *Relay) whoCanRead(ctx context.Context, owners []inbox.Owner, signer str
 
 func (r *Relay) localIDs(a *activity.Activity) []string {
 	return slices.DeleteFunc(a.Recipients(), func(id string) bool {
-		return activity.IsPublic(id) || !r.isLocal(id)
+		return !r.isLocal(id)
 	})
 }
 
@@ -87,7 +87,12 @@ func (r *Relay) inboxOwner(path []byte) string {
 	if !isPersonal || len(owner) == 0 || string(owner) == "/actor" {
 		return ""
 	}
-	u := url.URL{Scheme: schemeOf(r.base), Host: r.domain, Path: string(owner)}
+	return r.idAt(string(owner))
+}
+
+// idAt is the id of what the instance has at a path, which is unescaped.
+func (r *Relay) idAt(path string) string {
+	u := url.URL{Scheme: schemeOf(r.base), Host: r.domain, Path: path}
 	return u.String()
 }
 
