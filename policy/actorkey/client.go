@@ -171,24 +171,3 @@ func (c *capped) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-// Signing is a copy of a client made by NewClient that has sign sign every request, redirected ones
-// too, each for the URL it really goes to. sign gets a request of its own to change.
-func Signing(client *http.Client, sign func(*http.Request) error) *http.Client {
-	signing := *client
-	signing.Transport = signer{next: client.Transport, sign: sign}
-	return &signing
-}
-
-type signer struct {
-	next http.RoundTripper
-	sign func(*http.Request) error
-}
-
-func (s signer) RoundTrip(req *http.Request) (*http.Response, error) {
-	signed := req.Clone(req.Context())
-	if err := s.sign(signed); err != nil {
-		return nil, fmt.Errorf("sign the request: %w", err)
-	}
-	return s.next.RoundTrip(signed)
-}

@@ -3,6 +3,7 @@ package actorkey
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 )
@@ -30,7 +31,7 @@ type Answer struct {
 func (d Documents) Get(ctx context.Context, url string) (Answer, error) {
 	a, err := d.get(ctx, d.Client, url)
 	if d.Sign != nil && (a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden) {
-		a, err = d.get(ctx, Signing(d.Client, d.Sign), url)
+		a, err = d.get(ctx, signing(d.Client, d.Sign), url)
 	}
 	return a, err
 }
@@ -56,4 +57,25 @@ func (d Documents) get(ctx context.Context, client *http.Client, url string) (An
 		err = ErrTooLarge
 	}
 	return a, err
+}
+
+// signing is a copy of client that has sign sign every request, redirected ones
+// too, each for the URL it really goes to. sign gets a request of its own to change.
+func signing(client *http.Client, sign func(*http.Request) error) *http.Client {
+	signed := *client
+	signed.Transport = signer{next: client.Transport, sign: sign}
+	return &signed
+}
+
+type signer struct {
+	next http.RoundTripper
+	sign func(*http.Request) error
+}
+
+func (s signer) RoundTrip(req *http.Request) (*http.Response, error) {
+	signed := req.Clone(req.Context())
+	if err := s.sign(signed); err != nil {
+		return nil, fmt.Errorf("sign the request: %w", err)
+	}
+	return s.next.RoundTrip(signed)
 }
