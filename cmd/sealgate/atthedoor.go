@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/sealgate/sealgate/inbox"
@@ -24,16 +23,8 @@ func (d doorkeeper) people(ctx context.Context, name string) ([]mastodon.Person,
 	if name == "" {
 		return d.store.People(ctx)
 	}
-	p, err := d.person(ctx, name)
+	p, err := whom(ctx, d.store, name)
 	return []mastodon.Person{p}, err
-}
-
-func (d doorkeeper) person(ctx context.Context, name string) (mastodon.Person, error) {
-	p, err := d.store.Whom(ctx, name)
-	if errors.Is(err, mastodon.ErrNoPerson) {
-		return p, fmt.Errorf("nobody here is known as %q", name)
-	}
-	return p, err
 }
 
 // List implements admin.Door.
@@ -82,7 +73,7 @@ func (d doorkeeper) waiting(ctx context.Context, do func(page.Waiting)) error {
 
 // Decide implements admin.Door.
 func (d doorkeeper) Decide(ctx context.Context, name, id, action string) error {
-	p, err := d.person(ctx, name)
+	p, err := whom(ctx, d.store, name)
 	if err != nil {
 		return err
 	}
@@ -139,7 +130,7 @@ func (d doorkeeper) Rejoin(ctx context.Context, s admin.Severing) (admin.Severin
 		return s, err
 	}
 	if s.Person != "" {
-		p, err := d.person(ctx, s.Person)
+		p, err := whom(ctx, d.store, s.Person)
 		if err != nil {
 			return s, err
 		}

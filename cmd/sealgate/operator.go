@@ -48,7 +48,7 @@ func (g *gateway) commands() map[string]admin.Command {
 	}
 	erase := out["user/delete"]
 	out["user/delete"] = func(ctx context.Context, args url.Values, w io.Writer) error {
-		if p, err := localPerson(ctx, g.store, args); err == nil {
+		if p, err := whom(ctx, g.store, args.Get("actor")); err == nil {
 			defer g.people.ForgetPerson(p)
 		}
 		return erase(ctx, args, w)

@@ -183,7 +183,7 @@ func TestAFailingStoreIsNotAnUnknownName(t *testing.T) {
 		_, rejoined := door.Rejoin(t.Context(), severing)
 		return []error{listed, door.Decide(t.Context(), "bob", "1", "drop"), rejoined}
 	}
-	unknown := func(err error) bool { return err != nil && strings.Contains(err.Error(), "nobody here is known as") }
+	unknown := func(err error) bool { return err != nil && strings.Contains(err.Error(), "nothing is kept here about") }
 	for i, err := range ask() {
 		if !unknown(err) {
 			t.Errorf("%d: an unknown name: %v", i, err)

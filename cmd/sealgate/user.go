@@ -53,7 +53,7 @@ func nameHere(who string, config configs.Config) string {
 }
 
 func exportUser(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error {
-	p, err := localPerson(ctx, s, args)
+	p, err := whom(ctx, s, args.Get("actor"))
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func exportUser(ctx context.Context, s *storage.Store, args url.Values, w io.Wri
 }
 
 func deleteUser(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error {
-	p, err := localPerson(ctx, s, args)
+	p, err := whom(ctx, s, args.Get("actor"))
 	if err != nil {
 		return err
 	}
@@ -74,10 +74,11 @@ func deleteUser(ctx context.Context, s *storage.Store, args url.Values, w io.Wri
 	return err
 }
 
-func localPerson(ctx context.Context, s *storage.Store, args url.Values) (mastodon.Person, error) {
-	p, err := s.Whom(ctx, args.Get("actor"))
+// whom finds the local person whom an operator calls so.
+func whom(ctx context.Context, s *storage.Store, name string) (mastodon.Person, error) {
+	p, err := s.Whom(ctx, name)
 	if errors.Is(err, mastodon.ErrNoPerson) {
-		return p, fmt.Errorf("nothing is kept here about %q; try the name alone, the actor URL or the account id", args.Get("actor"))
+		return p, fmt.Errorf("nothing is kept here about %q; try the name alone, the actor URL or the account id", name)
 	}
 	return p, err
 }
