@@ -4,8 +4,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	rng "math/rand/v2"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
@@ -59,22 +57,8 @@ func BenchmarkPlainPut(b *testing.B) {
 func parallel(b *testing.B, put func(n int64, body []byte) error) {
 	body := make([]byte, benchSize)
 	rand.Read(body)
-	var n atomic.Int64
-	var wg sync.WaitGroup
 	b.SetBytes(benchSize)
-	b.ResetTimer()
-	for range benchWriters {
-		wg.Go(func() {
-			for i := n.Add(1); i <= int64(b.N); i = n.Add(1) {
-				if err := put(i, body); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	b.StopTimer()
+	concurrently(b, benchWriters, func(n int64) error { return put(n, body) })
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
 }
 

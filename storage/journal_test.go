@@ -211,41 +211,36 @@ func TestLongBundles(t *testing.T) {
 	has("c3", []byte("short c3"))
 }
 
+func mustSee(t *testing.T, s *storage.Store, domain string, now, want time.Time) {
+	t.Helper()
+	if got, err := s.FirstSeen(t.Context(), domain, now); err != nil || !got.Equal(want) {
+		t.Errorf("%s: %v %v, want %v", domain, got, err, want)
+	}
+}
+
 func TestDomainsAreRemembered(t *testing.T) {
 	o := options(t.TempDir())
 	s := open(t, o)
 	begin := time.Unix(1_800_000_000, 0)
-	seen := func(domain string, now, want time.Time) {
-		t.Helper()
-		if got, err := s.FirstSeen(t.Context(), domain, now); err != nil || !got.Equal(want) {
-			t.Errorf("%s: %v %v, want %v", domain, got, err, want)
-		}
-	}
-	seen("a.example", begin, begin)
+	mustSee(t, s, "a.example", begin, begin)
 	closeStore(t, s)
 	s = open(t, o)
 	for days := range 5 {
-		seen("a.example", begin.AddDate(0, 0, 90*days), begin)
+		mustSee(t, s, "a.example", begin.AddDate(0, 0, 90*days), begin)
 	}
-	seen("b.example", begin.AddDate(0, 0, 3), begin.AddDate(0, 0, 3))
+	mustSee(t, s, "b.example", begin.AddDate(0, 0, 3), begin.AddDate(0, 0, 3))
 }
 
 // TestNewDomainsAreRationed: beyond what an hour may bring a domain stays new, until the next hour.
 func TestNewDomainsAreRationed(t *testing.T) {
 	s := open(t, options(t.TempDir()))
 	begin := time.Unix(1_800_000_000, 0).Truncate(time.Hour)
-	seen := func(domain string, now, want time.Time) {
-		t.Helper()
-		if got, err := s.FirstSeen(t.Context(), domain, now); err != nil || !got.Equal(want) {
-			t.Errorf("%s: %v %v, want %v", domain, got, err, want)
-		}
-	}
 	later := begin.Add(30 * time.Minute)
 	s.SpendNewcomers(begin, 4999)
-	seen("last.example", begin, begin)
-	seen("late.example", begin, begin)
-	seen("last.example", later, begin)
-	seen("late.example", later, later) // it was not noted
-	seen("late.example", begin.Add(time.Hour), begin.Add(time.Hour))
-	seen("late.example", begin.Add(2*time.Hour), begin.Add(time.Hour))
+	mustSee(t, s, "last.example", begin, begin)
+	mustSee(t, s, "late.example", begin, begin)
+	mustSee(t, s, "last.example", later, begin)
+	mustSee(t, s, "late.example", later, later) // it was not noted
+	mustSee(t, s, "late.example", begin.Add(time.Hour), begin.Add(time.Hour))
+	mustSee(t, s, "late.example", begin.Add(2*time.Hour), begin.Add(time.Hour))
 }
