@@ -39,11 +39,19 @@ type served struct {
 // serveHere starts it and returns when it is ready. It is stopped by the end of the test.
 func serveHere(t *testing.T) *served {
 	t.Helper()
+	s := newServed(t, "bob", instance.OpenFetch, "")
+	s.start(t)
+	return s
+}
+
+// newServed is one that was not started yet, before an instance with one person; more are further sections of its configuration.
+func newServed(t *testing.T, name string, fetch instance.Fetch, more string) *served {
+	t.Helper()
 	listen := freeAddress(t)
 	s := &served{base: "http://" + listen, data: t.TempDir(), ended: make(chan int, 1), log: &bytes.Buffer{}}
-	s.sample = instance.New(instance.Options{Origin: s.base, IDs: instance.Numeric})
+	s.sample = instance.New(instance.Options{Origin: s.base, IDs: instance.Numeric, Fetch: fetch})
 	var err error
-	if s.bob, err = s.sample.AddPerson("bob"); err != nil {
+	if s.bob, err = s.sample.AddPerson(name); err != nil {
 		t.Fatal(err)
 	}
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -64,11 +72,11 @@ upstream: {web: %[2]q}
 policy: {preset: open}
 federation: {allow_plain_http: true, allow_networks: [127.0.0.0/8]}
 admin: {listen: %[3]s}
-`, listen, upstream.URL, freeAddress(t))
+%[4]s
+`, listen, upstream.URL, freeAddress(t), more)
 	if err := os.WriteFile(s.file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.start(t)
 	return s
 }
 

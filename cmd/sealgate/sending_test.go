@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/binary"
 	"encoding/pem"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,30 +23,9 @@ func sendingHere(t *testing.T, name string, fetch instance.Fetch) *served {
 // sendingBy is sendingHere with another source; the key is there as well.
 func sendingBy(t *testing.T, name string, fetch instance.Fetch, signing string) *served {
 	t.Helper()
-	listen := freeAddress(t)
-	s := &served{base: "http://" + listen, data: t.TempDir(), ended: make(chan int, 1), log: &bytes.Buffer{}}
-	s.sample = instance.New(instance.Options{Origin: s.base, IDs: instance.Numeric, Fetch: fetch})
-	var err error
-	if s.bob, err = s.sample.AddPerson(name); err != nil {
-		t.Fatal(err)
-	}
+	s := newServed(t, name, fetch, "signing: "+signing)
 	key := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(s.bob.Key)})
 	if err := os.WriteFile(filepath.Join(s.data, name+".pem"), key, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	upstream := httptest.NewServer(s.sample)
-	t.Cleanup(upstream.Close)
-	s.file = filepath.Join(s.data, "sealgate.yaml")
-	config := fmt.Sprintf(`
-domain: %[1]s
-listen: %[1]s
-upstream: {web: %[2]q}
-policy: {preset: open}
-federation: {allow_plain_http: true, allow_networks: [127.0.0.0/8]}
-signing: %[4]s
-admin: {listen: %[3]s}
-`, listen, upstream.URL, freeAddress(t), signing)
-	if err := os.WriteFile(s.file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.start(t)
@@ -60,11 +35,9 @@ admin: {listen: %[3]s}
 // send posts a bare PrivateMessage to the person's outbox.
 func (s *served) send(t *testing.T, epoch uint64, to ...string) (*http.Response, string) {
 	t.Helper()
-	b := binary.BigEndian.AppendUint64([]byte{0, 1, 0, 2, 1, 'g'}, epoch)
-	b = append(b, 1, 0, 1, 's', 4, 'c', 'c', 'c', 'c')
 	return s.postOutbox(t, s.sample.Token(s.bob, "read", "write"), fmt.Sprintf(
 		`{"type":"PrivateMessage","mediaType":"message/mls","encoding":"base64","content":%q,"to":["%s"],"x:odd": [1.0]}`,
-		base64.StdEncoding.EncodeToString(b), strings.Join(to, `","`)))
+		privateMessage(epoch), strings.Join(to, `","`)))
 }
 
 func (s *served) postOutbox(t *testing.T, token, body string) (*http.Response, string) {
