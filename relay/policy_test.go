@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -116,11 +115,8 @@ func (g *guarded) invite(t *testing.T, actor, id string) answer {
 	return g.post(t, actor, id, inboxtest.Welcome(ref))
 }
 
-// commit is a PrivateMessage of a commit (RFC 9420 §6.3).
 func commit(group string, epoch uint64) []byte {
-	b := append([]byte{0, 1, 0, 2, byte(len(group))}, group...)
-	b = binary.BigEndian.AppendUint64(b, epoch)
-	return append(b, 3, 0, 1, 's', 1, 'c')
+	return inboxtest.Private(inboxtest.Commit, group, epoch, "c")
 }
 
 // joins: alice's device has written in the group, to these.

@@ -1,12 +1,10 @@
 package relay_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -354,13 +352,9 @@ func (w *world) deliver(t *testing.T, target, body string) answer {
 	return w.ask(t, http.MethodPost, target, strings.NewReader(body), "X-Signer", zoe, "Content-Type", "application/activity+json")
 }
 
-// private is a PrivateMessage of an application (RFC 9420 §6.3), in base64.
+// private is a message of a group, in base64.
 func private(epoch uint64) string {
-	b := []byte{0, 1, 0, 2, 1, 'g'}
-	b = binary.BigEndian.AppendUint64(b, epoch)
-	b = append(b, 1, 0, 1, 's')
-	b = append(append(b, 16), bytes.Repeat([]byte{'c'}, 16)...)
-	return base64.StdEncoding.EncodeToString(b)
+	return base64.StdEncoding.EncodeToString(inboxtest.Private(inboxtest.Application, "g", epoch, "cccccccccccccccc"))
 }
 
 // create is zoe's Create of an MLS message to these ids.

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -176,8 +175,7 @@ func (b *battered) kill() {
 }
 
 func privateMessage(epoch uint64) string {
-	m := binary.BigEndian.AppendUint64([]byte{0, 1, 0, 2, 1, 'g'}, epoch)
-	return base64.StdEncoding.EncodeToString(append(m, 1, 0, 1, 's', 4, 'c', 'c', 'c', 'c'))
+	return base64.StdEncoding.EncodeToString(inboxtest.Private(inboxtest.Application, "g", epoch, "cccc"))
 }
 
 // do sends a request and gives the answer; status 0 when there was none.

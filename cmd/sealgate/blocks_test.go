@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -87,8 +86,7 @@ func (f *farther) invite(t *testing.T, s *served) (int, string) {
 // speak sends a commit of a group.
 func (f *farther) speak(t *testing.T, s *served, group string, epoch uint64) (int, string) {
 	t.Helper()
-	b := append([]byte{0, 1, 0, 2, byte(len(group))}, group...)
-	return f.post(t, s, "PrivateMessage", append(binary.BigEndian.AppendUint64(b, epoch), 3, 0, 1, 's', 1, 'c'))
+	return f.post(t, s, "PrivateMessage", inboxtest.Private(inboxtest.Commit, group, epoch, "c"))
 }
 
 const refusesBlocked = `version: 1

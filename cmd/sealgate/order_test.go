@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -10,15 +9,13 @@ import (
 	"testing"
 
 	"github.com/sealgate/sealgate/cmd/demo/instance"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
 )
 
 // commitIn is the Create of a commit for an epoch of a group, to these actors.
 func commitIn(group string, epoch uint64, to ...string) string {
-	b := append([]byte{0, 1, 0, 2, byte(len(group))}, group...)
-	b = binary.BigEndian.AppendUint64(b, epoch)
-	b = append(b, 3, 0, 1, 's', 4, 'c', 'c', 'c', 'c')
 	return fmt.Sprintf(`{"type":"Create","to":["%s"],"object":{"type":"PrivateMessage","mediaType":"message/mls","encoding":"base64","content":%q}}`,
-		strings.Join(to, `","`), base64.StdEncoding.EncodeToString(b))
+		strings.Join(to, `","`), base64.StdEncoding.EncodeToString(inboxtest.Private(inboxtest.Commit, group, epoch, "cccc")))
 }
 
 // postAs posts to somebody's outbox with a token.

@@ -107,6 +107,21 @@ func Welcome(refs ...[]byte) []byte {
 	return vector(vector(b, secrets), make([]byte, 64))
 }
 
+// What a Private can hold (ContentType, RFC 9420 §6).
+const (
+	Application = byte(iota + 1)
+	Proposal
+	Commit
+)
+
+// Private is an MLSMessage with a PrivateMessage of a group (RFC 9420 §6.3). Nobody could decrypt it.
+func Private(holds byte, group string, epoch uint64, ciphertext string) []byte {
+	b := vector(u16(nil, 1, 2), []byte(group))
+	b = append(binary.BigEndian.AppendUint64(b, epoch), holds)
+	b = vector(vector(b, nil), []byte{'s'})
+	return vector(b, []byte(ciphertext))
+}
+
 func u16(dst []byte, values ...uint16) []byte {
 	for _, v := range values {
 		dst = binary.BigEndian.AppendUint16(dst, v)

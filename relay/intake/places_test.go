@@ -159,10 +159,7 @@ func create(objects ...[]byte) string {
 	return `{"id":"https://peer.example/1","type":"Create","actor":"` + member + `","to":["https://social.example/users/x"],"object":[` + list + `]}`
 }
 
-// ofGroup is an application message.
-func ofGroup() []byte {
-	return []byte{0, 1, 0, 2, 1, 'g', 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 1, 's', 1, 'c'}
-}
+func ofGroup() []byte { return inboxtest.Private(inboxtest.Application, "g", 1, "c") }
 
 func TestStageOf(t *testing.T) {
 	f := func(want rules.Stage, objects ...[]byte) {
@@ -207,10 +204,7 @@ func TestJudgeShedsWhatIsContactAfterAll(t *testing.T) {
 	if err := judge(); !errors.Is(err, policy.ErrBusy) || gate.actions[rules.Allow] != asked {
 		t.Errorf("for strangers: %v; policy was asked %d times for it", err, gate.actions[rules.Allow]-asked)
 	}
-	err = store.ChangeRows(t.Context(), func(l inbox.Ledger) error {
-		return inbox.Door{}.Complete(0).Learn(l, clock.Now(), inbox.Lesson{Owner: "2", Group: []byte("g"), Members: []string{member}})
-	})
-	if err != nil {
+	if err := store.Learn(t.Context(), inbox.Lesson{Owner: "2", Group: []byte("g"), Members: []string{member}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := judge(); err != nil {

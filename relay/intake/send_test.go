@@ -3,7 +3,6 @@ package intake_test
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -85,7 +84,7 @@ rules: [{name: quiet, at: send, when: group.joined, limit: one, then: retry-late
 	door := intake.New(intake.Options{Gate: gate, Inbox: inbox.New(inbox.Options{Store: &inboxtest.Memory{}}), Clock: clock.Now})
 	f := func(group string, want error) {
 		t.Helper()
-		framed := slices.Concat([]byte{0, 1, 0, 2, byte(len(group))}, []byte(group), ofGroup()[6:])
+		framed := inboxtest.Private(inboxtest.Application, group, 1, "c")
 		if err := door.MaySend(t.Context(), intake.Sender{Actor: member, Account: "1"}, parse(t, create(framed)), []string{"https://far.example/users/1"}); !errors.Is(err, want) {
 			t.Errorf("in group %q: %v, want %v", group, err, want)
 		}

@@ -227,14 +227,11 @@ func FuzzNoPolicyLosesAMessage(f *testing.F) {
 		gate := &ruled{p, rels[len(seed)%len(rels)], clock.Now, map[rules.Action]int{}}
 		door := intake.New(intake.Options{Gate: gate, Inbox: in, Clock: clock.Now})
 		actor := "https://peer.example/users/member"
-		err = store.ChangeRows(t.Context(), func(l inbox.Ledger) error {
-			return inbox.Door{}.Complete(0).Learn(l, clock.Now(), inbox.Lesson{Owner: "1", Group: []byte("g"), Members: []string{actor}})
-		})
-		if err != nil {
+		if err := store.Learn(t.Context(), inbox.Lesson{Owner: "1", Group: []byte("g"), Members: []string{actor}}); err != nil {
 			t.Fatal(err)
 		}
 		for n := range 12 {
-			content := append([]byte{0, 1, 0, 2, 1, 'g', 0, 0, 0, 0, 0, 0, 0, byte(n)}, byte(n%3+1), 0, 1, 's', 1, 'c') // application, proposal, commit
+			content := inboxtest.Private(inboxtest.Application+byte(n%3), "g", uint64(n), "c") // or a proposal, or a commit
 			body := fmt.Sprintf(`{"id":"%s/%d","type":"Create","actor":%q,"to":["https://social.example/users/x"],"object":{"type":"PrivateMessage",`+
 				`"mediaType":"message/mls","encoding":"base64","content":%q}}`, actor, n, actor, base64.StdEncoding.EncodeToString(content))
 			ruling, err := door.Judge(t.Context(), inbox.Delivery{Signer: actor, Activity: parse(t, body), Owners: []inbox.Owner{"1"}})

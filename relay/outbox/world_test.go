@@ -1,11 +1,9 @@
 package outbox_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -27,6 +25,7 @@ import (
 	"github.com/sealgate/sealgate/cmd/demo/instance"
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/activity"
+	"github.com/sealgate/sealgate/inbox/inboxtest"
 	"github.com/sealgate/sealgate/policy/actorkey"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/relay/outbox"
@@ -274,13 +273,9 @@ func until(t testing.TB, is func() bool) {
 	}
 }
 
-// private is a PrivateMessage of a group (RFC 9420 §6.3), in base64; its epoch numbers it.
+// private is a message of a group, in base64; its epoch numbers it.
 func private(group string, epoch uint64) string {
-	b := append([]byte{0, 1, 0, 2, byte(len(group))}, group...)
-	b = binary.BigEndian.AppendUint64(b, epoch)
-	b = append(b, 1, 0, 1, 's')
-	b = append(append(b, 16), bytes.Repeat([]byte{'c'}, 16)...)
-	return base64.StdEncoding.EncodeToString(b)
+	return base64.StdEncoding.EncodeToString(inboxtest.Private(inboxtest.Application, group, epoch, "cccccccccccccccc"))
 }
 
 // message is a bare object; extra are more properties, with commas behind.

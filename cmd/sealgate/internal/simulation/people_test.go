@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -199,11 +198,7 @@ func (g *group) context() string { return "uri:uuid:context-of-" + g.id }
 
 // framed is an MLS PrivateMessage (RFC 9420 §6.3) of this group, whose ciphertext is marker.
 func (g *group) framed(kind byte, epoch uint64, marker string) string {
-	b := []byte{0, 1, 0, 2, byte(len(g.id))}
-	b = append(b, g.id...)
-	b = binary.BigEndian.AppendUint64(b, epoch)
-	b = append(b, kind, 0, 1, 's', byte(len(marker)))
-	return base64.StdEncoding.EncodeToString(append(b, marker...))
+	return base64.StdEncoding.EncodeToString(inboxtest.Private(kind, g.id, epoch, marker))
 }
 
 func create(g *group, id, kind, content string, to []*person) map[string]any {
