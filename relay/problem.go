@@ -198,7 +198,9 @@ func withoutNames(text string, err error) string {
 		causes = e.Unwrap()
 	}
 	for _, cause := range causes {
-		text = withoutNames(text, cause)
+		if cause != nil { // a net.DNSError, for one, has none
+			text = withoutNames(text, cause)
+		}
 	}
 	name, own, ok := strings.Cut(err.Error(), ": ")
 	if len(causes) > 0 || !ok || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz") != "" {

@@ -2,12 +2,25 @@ package relay
 
 import (
 	"fmt"
+	"net"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/sealgate/sealgate/inbox/mls"
+	"github.com/sealgate/sealgate/policy"
 )
+
+// TestAnErrorWithoutACause: some have a method for it and none to give.
+func TestAnErrorWithoutACause(t *testing.T) {
+	nowhere := &url.Error{Op: "Get", URL: "https://far.example/", Err: &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "far.example"}}}
+	for sentinel, status := range map[error]int{policy.ErrKeyUnavailable: 503, errOutside: 502, errAddress: 400} {
+		if p := describe(fmt.Errorf("%w: %w", sentinel, nowhere)); p.Status != status {
+			t.Errorf("%v: %+v", sentinel, p)
+		}
+	}
+}
 
 // TestProblemsNameNoPackage: what people are told is what is wrong, and not in which package of ours.
 func TestProblemsNameNoPackage(t *testing.T) {
