@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -236,12 +237,16 @@ func describeRuled(ruled *intake.RuledError) problem {
 	return p
 }
 
+// elsewhere are errors of which there would be too many: nothing here is to blame for them, and whoever asks can cause them.
+var elsewhere = []error{policy.ErrBusy, policy.ErrKeyUnavailable, errNotOurs, errOutside}
+
 // fail answers with the status of an error; the log gets the whole chain, at a
 // level where what peers send does not fill it.
 func (r *Relay) fail(ctx *fasthttp.RequestCtx, err error) {
 	p := describe(err)
 	p.Reason = reasonOf(err, p.Status)
-	if p.Status >= fasthttp.StatusInternalServerError && !errors.Is(err, policy.ErrBusy) { // of that there would be too many
+	isElsewhere := slices.ContainsFunc(elsewhere, func(e error) bool { return errors.Is(err, e) })
+	if p.Status >= fasthttp.StatusInternalServerError && !isElsewhere {
 		r.log.Warn("request could not be served", "status", p.Status, "error", err)
 	} else {
 		r.log.Debug("request refused", "status", p.Status, "error", err)

@@ -1,8 +1,11 @@
 package relay_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +14,7 @@ import (
 	"github.com/sealgate/sealgate/policy"
 	"github.com/sealgate/sealgate/policy/actorkey"
 	"github.com/sealgate/sealgate/policy/ratelimit"
+	"github.com/sealgate/sealgate/relay"
 )
 
 // TestSaysOnce: a detail is its sentence and what the error adds to it; nothing is in it twice, which ask looks for in all others.
@@ -47,6 +51,30 @@ func TestSaysOnce(t *testing.T) {
 	keys := newKeyWorld(t, gate{})
 	detail(t, keys.post("/users/alice/outbox", ofAlice, activityOf("Announce", keyObject(keys.aliceDevice().Package(), "as:Public"))),
 		`This activity cannot be understood. (key packages are published with Create, Add, Update, Remove and Delete, not "Announce")`)
+}
+
+// TestFaultsInTheLog: what somebody elsewhere is to blame for does not fill it, and what is in it names nobody.
+func TestFaultsInTheLog(t *testing.T) {
+	var log bytes.Buffer
+	g := gate{err: fmt.Errorf("%w: Get %q: no such host", policy.ErrKeyUnavailable, zoe)}
+	w := newWorldWith(t, memory(), g, func(o *relay.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	if got := w.deliver(t, "/users/alice/inbox", create("1", alice)); got.status != http.StatusServiceUnavailable {
+		t.Errorf("a key that cannot be had: %+v", got)
+	}
+	note := strings.NewReader(`{"type":"Note","content":"hello"}`)
+	if got := w.ask(t, http.MethodPost, "/users/alice/outbox", note, "Authorization", "Bearer of-alice"); got.status != http.StatusNotImplemented {
+		t.Errorf("a note: %+v", got)
+	}
+	if log.Len() > 0 {
+		t.Errorf("the log says %s", log.String())
+	}
+	w.upstream.Close()
+	if got := w.ask(t, http.MethodGet, "/e2ee/users/carol/keyPackages", nil); got.status != http.StatusServiceUnavailable {
+		t.Errorf("without the instance: %+v", got)
+	}
+	if text := log.String(); !strings.Contains(text, "connection refused") || strings.Contains(text, "carol") {
+		t.Errorf("without the instance the log says %s", text)
+	}
 }
 
 func detail(t *testing.T, a answer, want string) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -136,6 +137,9 @@ func (u *upstream) request(ctx context.Context, q question) (*http.Request, erro
 
 func (u *upstream) send(req *http.Request, most int64) (answer, error) {
 	res, err := u.client.Do(req)
+	if asked, ok := errors.AsType[*url.Error](err); ok {
+		err = asked.Err // without the URL, which may name people
+	}
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -145,7 +149,7 @@ func (u *upstream) send(req *http.Request, most int64) (answer, error) {
 		return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if int64(len(body)) > most {
-		return answer{}, fmt.Errorf("%w: its answer to %s is over %d MiB", ErrUnavailable, req.URL.Path, most>>20)
+		return answer{}, fmt.Errorf("%w: its answer is over %d MiB", ErrUnavailable, most>>20)
 	}
 	return answer{status: res.StatusCode, body: body, next: nextPage(res.Header)}, nil
 }

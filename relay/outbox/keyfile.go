@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,14 +39,17 @@ func NewFiles(directory string) (*Files, error) {
 	return &Files{directory: directory}, nil
 }
 
-// Key implements Keys. The name's case does not matter.
+// Key implements Keys. The name's case does not matter. Its errors do not repeat it.
 func (f *Files) Key(_ context.Context, s Sender) (crypto.Signer, error) {
 	if s.Name != filepath.Base(s.Name) || strings.HasPrefix(s.Name, ".") {
-		return nil, fmt.Errorf("%w: %q cannot be a file name", ErrNoKey, s.Name)
+		return nil, fmt.Errorf("%w: the name cannot be one of a file", ErrNoKey)
 	}
 	text, err := os.ReadFile(filepath.Join(f.directory, s.Name+".pem"))
 	if errors.Is(err, os.ErrNotExist) {
 		text, err = os.ReadFile(filepath.Join(f.directory, strings.ToLower(s.Name)+".pem"))
+	}
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, fmt.Errorf("%w: %w (signing.file)", ErrNoKey, failed.Err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w (signing.file)", ErrNoKey, err)

@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/relay/outbox"
 )
 
 // TestTold: the sender is told after an hour, and when a delivery is given up:
@@ -213,6 +215,16 @@ func TestLogNamesNobody(t *testing.T) {
 	until(t, func() bool { return strings.Count(log.String(), "delivery given up") == 2 })
 	if text := log.String(); !strings.Contains(text, "reason=no_answer") || strings.Contains(text, "zoe") || strings.Contains(text, "yan") || strings.Contains(text, "alice") {
 		t.Error(text)
+	}
+}
+
+// TestKeyErrorsNameNobody: they are logged.
+func TestKeyErrorsNameNobody(t *testing.T) {
+	keys := files(t, t.TempDir())
+	for _, name := range []string{"alice", "../alice"} {
+		if _, err := keys.Key(t.Context(), outbox.Sender{Name: name}); !errors.Is(err, outbox.ErrNoKey) || strings.Contains(err.Error(), "alice") {
+			t.Errorf("the key of %s: %v", name, err)
+		}
 	}
 }
 

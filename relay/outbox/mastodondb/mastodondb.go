@@ -82,7 +82,7 @@ func (s *Source) Key(ctx context.Context, who outbox.Sender) (crypto.Signer, err
 	defer cancel()
 	id, err := strconv.ParseInt(who.Account, 10, 64)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %q is no account id of Mastodon", outbox.ErrNoKey, who.Account)
+		return nil, fmt.Errorf("%w: the account's id is none of Mastodon", outbox.ErrNoKey)
 	}
 	l, err := s.layout(ctx)
 	if err != nil {
@@ -132,7 +132,7 @@ func (s *Source) read(ctx context.Context, l layout, id int64) (crypto.Signer, e
 		}
 		return s.open(text)
 	}
-	return nil, fmt.Errorf("%w: the database has none for account %d", outbox.ErrNoKey, id)
+	return nil, fmt.Errorf("%w: the database has none for this account", outbox.ErrNoKey)
 }
 
 // open decrypts what is encrypted and reads the PEM.
