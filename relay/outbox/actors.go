@@ -19,6 +19,7 @@ import (
 // What can be learnt about a recipient elsewhere instead of their inbox.
 var (
 	errNotActor    = errors.New("outbox: not an actor")
+	errGone        = fmt.Errorf("%w any more: its server answers 410", errNotActor)
 	errUnreachable = errors.New("outbox: recipient's server does not answer")
 )
 
@@ -52,7 +53,7 @@ func newActors(o Options) *actors {
 }
 
 // find gives an actor's address, from memory while it is fresh. The errors are
-// errNotActor and errUnreachable.
+// errNotActor, errGone which is one, and errUnreachable.
 func (a *actors) find(ctx context.Context, id string) (address, error) {
 	if known, ok := a.fresh(id); ok {
 		return known, known.err
@@ -113,8 +114,10 @@ func (a *actors) fetch(ctx context.Context, id string) (address, error) {
 		return address{}, fmt.Errorf("%w: %w", errNotActor, err)
 	case err != nil:
 		return address{}, fmt.Errorf("%w: %w", errUnreachable, err)
-	case status == http.StatusNotFound, status == http.StatusGone:
-		return address{}, fmt.Errorf("%w: its server answers %d", errNotActor, status)
+	case status == http.StatusGone:
+		return address{}, errGone
+	case status == http.StatusNotFound:
+		return address{}, fmt.Errorf("%w: its server answers 404", errNotActor)
 	case status != http.StatusOK:
 		return address{}, fmt.Errorf("%w: it answers %d", errUnreachable, status)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sealgate/sealgate/cmd/demo/instance"
+	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/relay/outbox"
 )
 
@@ -147,6 +148,44 @@ func TestSharedInboxMoved(t *testing.T) {
 	if got[0].path != "/inbox" || got[1].path != "/new/users/zoe" || got[2].path != "/new/users/yan" {
 		t.Errorf("they went to %s, %s, %s", got[0].path, got[1].path, got[2].path)
 	}
+}
+
+// TestSharedInboxGone: the personal inboxes are tried also where the actors still name the shared one.
+func TestSharedInboxGone(t *testing.T) {
+	w := newWorld(t, settings{})
+	p := newPeer(t, func(r *http.Request, _ arrived) int {
+		if r.URL.Path == "/inbox" {
+			return http.StatusNotFound
+		}
+		return http.StatusAccepted
+	})
+	w.run(t)
+	w.post(t, message("g", 1, "", p.actor("zoe"), p.actor("yan")))
+	if got := p.await(t, 2); got[0].path != "/users/zoe/inbox" || got[1].path != "/users/yan/inbox" {
+		t.Errorf("they went to %s and %s", got[0].path, got[1].path)
+	}
+}
+
+// TestGone: who was deleted keeps a message from nobody, and the sender is told. Who never was is refused.
+func TestGone(t *testing.T) {
+	w, p := newWorld(t, settings{}), newPeer(t, nil)
+	p.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/users/gone":
+			rw.WriteHeader(http.StatusGone)
+		case "/users/nobody":
+			rw.WriteHeader(http.StatusNotFound)
+		default:
+			p.ServeHTTP(rw, r)
+		}
+	})
+	if _, err := w.Submit(t.Context(), w.from, "", message("g", 1, "", p.actor("nobody"), p.actor("zoe"))); !errors.Is(err, outbox.ErrMalformed) {
+		t.Errorf("to nobody: %v", err)
+	}
+	w.run(t)
+	posted := w.post(t, message("g", 2, "", p.actor("gone"), p.actor("zoe")))
+	p.await(t, 1)
+	until(t, func() bool { return w.reported(t, posted.ID, p) == inbox.DeliveryFailed })
 }
 
 // TestKeyRotated: a person's new key is used after five minutes.

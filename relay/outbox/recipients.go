@@ -60,7 +60,8 @@ func (o *Outbox) resolve(ctx context.Context, d *draft) (resolved, error) {
 	return out, o.locate(ctx, out.remote)
 }
 
-// locate finds the inboxes of those elsewhere, all at once and not for long.
+// locate finds the inboxes of those elsewhere, all at once and not for long. Who is gone keeps the message from nobody: clients
+// may learn of it only when its delivery is given up.
 func (o *Outbox) locate(ctx context.Context, list []recipient) error {
 	ctx, cancel := context.WithTimeout(ctx, resolveTime)
 	defer cancel()
@@ -69,7 +70,7 @@ func (o *Outbox) locate(ctx context.Context, list []recipient) error {
 	for i := range list {
 		group.Go(func() error {
 			to, err := o.actors.find(ctx, list[i].id)
-			if errors.Is(err, errNotActor) {
+			if errors.Is(err, errNotActor) && !errors.Is(err, errGone) {
 				return fmt.Errorf("%w: the recipient %.200q cannot be written to: %w", ErrMalformed, list[i].id, err)
 			}
 			if err == nil {

@@ -135,7 +135,7 @@ func (o *Outbox) follow(ctx context.Context, d *Delivery, body []byte, old strin
 		switch {
 		case errors.Is(err, errUnreachable):
 			one = unlocated(err)
-		case err == nil && to.inbox != old && to.shared != old:
+		case err == nil && to.inbox != old:
 			one = o.hand(ctx, d, to.inbox, body)
 		}
 		if one.verdict != delivered {
