@@ -44,14 +44,17 @@ func (in *Inbox) changeReports(ctx context.Context, o Owner, about Notice, more 
 	return in.remember(ctx, reportsName(o), known[max(0, len(known)-maxReports):])
 }
 
-// Reports are the notices about deliveries that are kept for o, oldest first.
+// Reports are the notices about deliveries, and about who is severed, that are kept for o, oldest first.
 func (in *Inbox) Reports(ctx context.Context, o Owner) ([]Notice, error) {
 	var known []Notice
 	if err := in.recall(ctx, reportsName(o), &known); err != nil {
 		return nil, fmt.Errorf("read the reports of deliveries: %w", err)
 	}
 	now := in.clock()
-	return slices.DeleteFunc(known, func(n Notice) bool { return now.Sub(n.At) > reportFresh }), nil
+	return slices.DeleteFunc(known, func(n Notice) bool {
+		isTakenBack := n.Kind == Cut && !in.Severed(o, n.Actor)
+		return isTakenBack || now.Sub(n.At) > reportFresh
+	}), nil
 }
 
 func reportsName(o Owner) string { return "reports/" + string(o) }

@@ -162,4 +162,12 @@ func TestSeveredAreRemoved(t *testing.T) {
 			t.Errorf("%s: %+v, %v", o, all, err)
 		}
 	}
+	must(t, in.Rejoin(t.Context(), inbox.Severed{Who: "evil.example"}))
+	if all, err := in.Reports(t.Context(), "bob"); err != nil || len(all) != 1 || all[0].Actor != eve {
+		t.Errorf("once the host is back, bob is told %+v, %v", all, err)
+	}
+	must(t, in.Rejoin(t.Context(), inbox.Severed{Who: eve}))
+	if all, err := in.Reports(t.Context(), "bob"); err != nil || len(all) != 0 {
+		t.Errorf("once eve is back, bob is told %+v, %v", all, err)
+	}
 }

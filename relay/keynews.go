@@ -48,7 +48,7 @@ func (s *stream) tellNotices(ctx context.Context) error {
 			}
 			s.keyNews.told[toldAs(n)] = true
 		}
-		if err := s.write(noticeOf(n).event()); err != nil {
+		if err := s.write(s.r.noticeOf(n).event()); err != nil {
 			return err
 		}
 	}

@@ -164,7 +164,7 @@ func (r *Relay) viewOwnKeys(work context.Context, shelf keyShelf) ([]byte, error
 	d.raw("devices", r.keyDevices(&pool, now))
 	notices := []noticeJSON{}
 	for _, n := range pool.News(now) {
-		notices = append(notices, noticeOf(n))
+		notices = append(notices, r.noticeOf(n))
 	}
 	d.raw("notices", notices)
 	d.text("history", shelf.url+"?history=1")

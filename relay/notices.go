@@ -24,16 +24,19 @@ type noticeJSON struct {
 	Host       string   `json:"host,omitempty"`     // to which something was sent
 	Activity   string   `json:"activity,omitempty"` // what was sent
 	Actor      string   `json:"actor,omitempty"`    // who asks to be let in, or is severed
-	Request    string   `json:"request,omitempty"`  // the request's URL, less what the gateway's own begin with
+	Request    string   `json:"request,omitempty"`  // the request's URL
 }
 
-func noticeOf(n inbox.Notice) noticeJSON {
+func (r *Relay) noticeOf(n inbox.Notice) noticeJSON {
 	j := noticeJSON{
 		Type: "Notice", Kind: string(n.Kind), Device: n.Device, Name: n.Name, KeyPackage: n.Package, Others: n.Others,
 		Host: n.Host, Activity: n.Activity, Actor: n.Actor,
 	}
-	if n.Request != "" {
-		j.Request = "/e2ee/requests/" + n.Request
+	switch n.Kind {
+	case inbox.MessageRequest:
+		j.Request = r.requestURL(n.Request)
+	case inbox.Cut:
+		j.Host, j.Activity = "", "" // Actor says it
 	}
 	if !n.At.IsZero() {
 		j.Published = n.At.UTC().Format(time.RFC3339)

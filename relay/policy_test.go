@@ -439,6 +439,23 @@ func TestSeveredIsDroppedAndTold(t *testing.T) {
 	}
 }
 
+// TestRequestsAreTold: a notice has where to answer, and who is severed.
+func TestRequestsAreTold(t *testing.T) {
+	g := guard(t, []byte(everything))
+	stream := g.listen(t, "")
+	stream.any() // the cursor: it listens
+	g.invite(t, zoe, "1")
+	if got := stream.next().data; !strings.Contains(got, `"actor":"`+zoe+`"`) || !strings.Contains(got, `"request":"https://social.example/e2ee/requests/`) {
+		t.Errorf("the request is told as %s", got)
+	}
+	if err := g.inbox.Sever(t.Context(), inbox.Severed{Who: zoe, By: "test"}, []inbox.Owner{"1"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := stream.next().data; !strings.Contains(got, `"actor":"`+zoe+`"`) || strings.Contains(got, `"activity"`) || strings.Contains(got, `"host"`) {
+		t.Errorf("zoe is severed, which is told as %s", got)
+	}
+}
+
 // TestOwnersSever: a person sees whom it touches, cuts off a host for themself alone, is told, and takes it back.
 func TestOwnersSever(t *testing.T) {
 	g := guard(t, []byte(everything))

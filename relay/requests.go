@@ -75,10 +75,12 @@ func (r *Relay) listRequests(work context.Context, ctx *fasthttp.RequestCtx, c m
 
 func (r *Relay) describeRequest(w *inbox.Waiting) requestJSON {
 	return requestJSON{
-		ID: r.base + "/e2ee/requests/" + w.ID, Actor: w.Actor, Host: w.Host, Since: w.Since.UTC(), Ends: w.Ends.UTC(),
+		ID: r.requestURL(w.ID), Actor: w.Actor, Host: w.Host, Since: w.Since.UTC(), Ends: w.Ends.UTC(),
 		Messages: w.Messages, Invitations: w.Welcomes, Bytes: w.Bytes, Overflown: w.Over,
 	}
 }
+
+func (r *Relay) requestURL(id string) string { return r.base + "/e2ee/requests/" + id }
 
 // decide accepts or drops one request. The action is in the query or a form.
 func (r *Relay) decide(work context.Context, ctx *fasthttp.RequestCtx, c mastodon.Caller, id string) error {
