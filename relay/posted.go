@@ -27,6 +27,7 @@ type posted struct {
 	actor   string
 	target  string
 	names   []string        // ids of the objects, or what stands in their place
+	authors []string        // of the objects
 	objects []splice.Object // those with content, in order
 }
 
@@ -67,6 +68,7 @@ func (p *posted) walk(in splice.Object, m splice.Member, depth int) {
 			continue
 		}
 		p.names = append(p.names, first(o.IDs("id")))
+		p.authors = append(append(p.authors, o.IDs("attributedTo")...), o.IDs("actor")...)
 		if _, ok := o.Find("content"); ok {
 			p.objects = append(p.objects, o)
 		}

@@ -59,10 +59,5 @@ func (r *Relay) instanceToken(work context.Context, ctx *fasthttp.RequestCtx, wh
 
 // reported are the ids a Flag is about: of the authors of what it has in object, then of the objects.
 func (p *posted) reported() []string {
-	var authors []string
-	for _, o := range p.objects {
-		authors = append(append(authors, o.IDs("attributedTo")...), o.IDs("actor")...)
-	}
-	ids := append(authors, p.names...)
-	return slices.DeleteFunc(ids, func(id string) bool { return id == "" })
+	return slices.DeleteFunc(slices.Concat(p.authors, p.names), func(id string) bool { return id == "" })
 }
