@@ -74,7 +74,7 @@ func TestPolicyCommands(t *testing.T) {
 	s.want(t, 0, []string{"(preset open), mode enforce", "loaded by start", "1 rules, 2 tests pass"}, "policy", "status")
 	s.want(t, 1, []string{"set policy.file to a file of your own first"}, "policy", "rollback")
 	path := s.ownPolicy(t)
-	s.want(t, 0, []string{path, "loaded by start", "11 rules, 15 tests pass", "over invites: 5 per 1d for each actor", "[shadow]"}, "policy", "status")
+	s.want(t, 0, []string{path, "loaded by start", "11 rules, 16 tests pass", "over invites: 5 per 1d for each actor", "[shadow]"}, "policy", "status")
 	s.want(t, 0, []string{"nothing has changed"}, "policy", "reload")
 	s.want(t, 0, nil, "policy", "diff")
 
