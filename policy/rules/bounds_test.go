@@ -139,11 +139,14 @@ func TestHints(t *testing.T) {
 	f("", strings.Repeat("w", 65))
 }
 
-// TestBareNames: half of a variable's name is answered with the whole names.
+// TestBareNames: half of a variable's name, or a wrong half, is answered with the whole names that begin so.
 func TestBareNames(t *testing.T) {
-	for _, name := range []string{"actor", "msg", "group", "server", "lists"} {
+	for name, want := range map[string]string{
+		"actor": "are actor.domain, actor.first_seen_days, actor.id", "group": "are group.joined", "server": "are server.disk, server.load",
+		"msg.size": "are msg.bytes, msg.hosts, msg.key_is_ours, msg.kind, msg.recipients", "lists": "the name of a list", "lists.none": "the name of a list",
+	} {
 		all := problemsIn("version: 1\nrules: [{name: a, at: contact, when: '"+name+" == 1', then: hold}]", nil)
-		if len(all) != 1 || !strings.Contains(all[0], "alone is no variable") {
+		if len(all) != 1 || !strings.Contains(all[0], want) {
 			t.Errorf("%s: %q", name, all)
 		}
 	}

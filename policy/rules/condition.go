@@ -98,8 +98,11 @@ func inWords(message string) string {
 		switch {
 		case slices.Contains(relWords, name), slices.Contains(kindWords, name):
 			return fmt.Sprintf("there is no variable %q: a word needs quotes, \"%s\"", name, name)
-		case name == "actor" || name == "msg" || name == "group" || name == "server" || name == "lists":
-			return fmt.Sprintf("%q alone is no variable: write %s and a name, as in %s", name, name+".", strings.Join(Variables(), ", "))
+		case name == "lists":
+			return "there is no such list: after lists. comes the name of a list of this file"
+		case name == "actor" || name == "msg" || name == "group" || name == "server":
+			whole := slices.DeleteFunc(Variables(), func(v string) bool { return !strings.HasPrefix(v, name+".") })
+			return fmt.Sprintf("there is no such variable: those of %s are %s", name, strings.Join(whole, ", "))
 		}
 		if hint == "" {
 			hint = meant(name, Variables())
