@@ -77,15 +77,20 @@ type Tally struct {
 
 // RuleTally is what one rule did, or would have done.
 type RuleTally struct {
-	Rule    string        `json:"rule"` // "" when no rule matched
-	At      rules.Stage   `json:"at"`
-	Action  rules.Action  `json:"action"`
-	Mode    string        `json:"mode"`
+	Rule   string       `json:"rule"` // "" when no rule matched
+	At     rules.Stage  `json:"at"`
+	Action rules.Action `json:"action"`
+	Mode   string       `json:"mode"`
+	Totals
+	Last string `json:"last"` // id of the newest decision
+}
+
+// Totals are how many decisions there were, and about whom.
+type Totals struct {
 	Count   int           `json:"count"`
 	People  int           `json:"people"` // senders, each counted once a day
 	Groups  int           `json:"groups"`
 	Domains []DomainCount `json:"domains"` // the worst ones first
-	Last    string        `json:"last"`    // id of the newest decision
 
 	people, groups map[string]bool
 	domains        map[string]int

@@ -24,16 +24,11 @@ type Replay struct {
 
 // Flip is a difference: what one rule decided and another one would.
 type Flip struct {
-	At      rules.Stage   `json:"at"`
-	Kind    string        `json:"kind"`
-	Was     string        `json:"was"` // action and rule
-	Now     string        `json:"now"`
-	Count   int           `json:"count"`
-	People  int           `json:"people"`
-	Groups  int           `json:"groups"`
-	Domains []DomainCount `json:"domains"`
-
-	sum RuleTally
+	At   rules.Stage `json:"at"`
+	Kind string      `json:"kind"`
+	Was  string      `json:"was"` // action and rule
+	Now  string      `json:"now"`
+	Totals
 }
 
 // Candidate is a policy that is not in force, with the files of its lists; without
@@ -87,9 +82,7 @@ func (b *Book) Replay(ctx context.Context, since time.Time, c Candidate) (Replay
 		return true
 	})
 	for i := range r.Flips {
-		f := &r.Flips[i]
-		f.sum.finish()
-		f.Count, f.People, f.Groups, f.Domains = f.sum.Count, f.sum.People, f.sum.Groups, f.sum.Domains
+		r.Flips[i].finish()
 	}
 	slices.SortStableFunc(r.Flips, func(a, b Flip) int { return b.Count - a.Count })
 	return r, err
@@ -116,11 +109,9 @@ func (r *Replay) flip(e Entry, was, now string) {
 	})
 	if i < 0 {
 		i = len(r.Flips)
-		r.Flips = append(r.Flips, Flip{At: e.Case.At, Kind: e.Case.Msg.Kind, Was: was, Now: now, sum: RuleTally{
-			people: map[string]bool{}, groups: map[string]bool{}, domains: map[string]int{},
-		}})
+		r.Flips = append(r.Flips, Flip{At: e.Case.At, Kind: e.Case.Msg.Kind, Was: was, Now: now, Totals: newTotals()})
 	}
-	r.Flips[i].sum.add(e)
+	r.Flips[i].add(e)
 }
 
 // told is a verdict in words.

@@ -21,21 +21,22 @@ func (t *Tally) add(e Entry, rule string, do rules.Action, mode string) {
 	})
 	if i < 0 {
 		i = len(t.Rules)
-		t.Rules = append(t.Rules, RuleTally{
-			Rule: rule, At: e.Case.At, Action: do, Mode: mode,
-			people: map[string]bool{}, groups: map[string]bool{}, domains: map[string]int{},
-		})
+		t.Rules = append(t.Rules, RuleTally{Rule: rule, At: e.Case.At, Action: do, Mode: mode, Totals: newTotals()})
 	}
+	t.Rules[i].Last = e.ID
 	t.Rules[i].add(e)
 }
 
-func (r *RuleTally) add(e Entry) {
-	r.Count++
-	r.Last = e.ID
-	name(r.people, e.Case.Actor.ID)
-	name(r.groups, e.Case.Group.ID)
-	if d := e.Case.Actor.Domain; d != "" && (len(r.domains) < maxNames || r.domains[d] > 0) {
-		r.domains[d]++
+func newTotals() Totals {
+	return Totals{people: map[string]bool{}, groups: map[string]bool{}, domains: map[string]int{}}
+}
+
+func (t *Totals) add(e Entry) {
+	t.Count++
+	name(t.people, e.Case.Actor.ID)
+	name(t.groups, e.Case.Group.ID)
+	if d := e.Case.Actor.Domain; d != "" && (len(t.domains) < maxNames || t.domains[d] > 0) {
+		t.domains[d]++
 	}
 }
 
@@ -46,8 +47,8 @@ func name(set map[string]bool, id string) {
 	}
 }
 
-func (r *RuleTally) finish() {
-	r.People, r.Groups, r.Domains = len(r.people), len(r.groups), worst(r.domains)
+func (t *Totals) finish() {
+	t.People, t.Groups, t.Domains = len(t.people), len(t.groups), worst(t.domains)
 }
 
 // worst are the domains with the highest counts.
