@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/relay/outbox"
 )
 
 // threadPage is how many ids one page of a conversation has.
@@ -32,7 +33,7 @@ func (r *Relay) conversation(work context.Context, ctx *fasthttp.RequestCtx, id 
 	if err != nil {
 		return err
 	}
-	t := thread{r.base + "/e2ee/conversations/" + id, lines}
+	t := thread{outbox.Threads(r.base) + id, lines}
 	body := t.whole(total)
 	if isPage {
 		body = t.page(from)

@@ -229,7 +229,7 @@ func (k *keyPost) publication(ctx context.Context, a *activity.Activity) (inbox.
 // id takes from a URL of ours what the directory calls a package or its activity;
 // what the client named itself stays as it is.
 func (k *keyPost) id(name string) (string, error) {
-	if rest, ok := strings.CutPrefix(name, k.r.base+"/e2ee/activities/"); ok {
+	if rest, ok := strings.CutPrefix(name, k.r.activityURL("")); ok {
 		return rest, nil
 	}
 	rest, ok := strings.CutPrefix(name, k.r.base+"/e2ee/users/")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/policy/oauth"
 )
@@ -38,7 +39,7 @@ func (r *Relay) report(work context.Context, ctx *fasthttp.RequestCtx, who masto
 	if err != nil {
 		return true, err
 	}
-	id := r.base + "/e2ee/activities/" + oauth.Random()[:22]
+	id := r.activityURL(inbox.NewID())
 	created(ctx, id, id, p.withIDs(id, nil))
 	return true, nil
 }
