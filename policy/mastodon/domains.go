@@ -176,11 +176,8 @@ func (b domainBlock) mark() (mark, bool) {
 
 func (r *Relations) gather(ctx context.Context, q question, g *gathered) error {
 	isAll, err := r.upstream.pages(ctx, q, maxDomainPages, func(reply answer) error {
-		if err := r.tells("", reply); err != nil {
-			return err
-		}
 		var list []domainBlock
-		if err := reply.into(&list); err != nil {
+		if err := r.decode("", reply, &list); err != nil {
 			return err
 		}
 		for _, b := range list {

@@ -94,21 +94,13 @@ func (r *Relations) refreshPerson(ctx context.Context, account string) {
 	}
 	r.people.Set(account, &next)
 	if err == nil && (!next.same(old) || now.Sub(old.At) > selfRewrite) {
-		r.keepOwn(ctx, account, &next)
+		r.keep(ctx, account, aboutSelf, jsonOf(&next))
 	}
 }
 
 func (o *own) same(other *own) bool {
 	return o.Blocked.same(other.Blocked) && o.Muted.same(other.Muted) && o.Domains.same(other.Domains) &&
 		o.Notify == other.Notify && bytes.Equal(o.Permitted, other.Permitted) && slices.Equal(o.Waiting, other.Waiting)
-}
-
-func (r *Relations) keepOwn(ctx context.Context, account string, o *own) {
-	value, err := json.Marshal(o)
-	if err != nil {
-		panic("bug: a person's lists are not JSON: " + err.Error())
-	}
-	r.keep(ctx, account, aboutSelf, value)
 }
 
 // askOwn fills o. What a token may not ask, or the software does not have, stays as it was; the error
@@ -145,11 +137,8 @@ var errNotHere = errors.New("mastodon: the instance does not tell")
 // askMarks reads a paged list of accounts, or of domains; isAll says whether it ended.
 func (r *Relations) askMarks(ctx context.Context, account string, q question) (found []mark, isAll bool, err error) {
 	isAll, err = r.upstream.pages(ctx, q, maxPages, func(reply answer) error {
-		if err := r.tells(account, reply); err != nil {
-			return err
-		}
 		var page []listed
-		if err := reply.into(&page); err != nil {
+		if err := r.decode(account, reply, &page); err != nil {
 			return err
 		}
 		for _, one := range page {
@@ -180,6 +169,11 @@ func (r *Relations) askOne(ctx context.Context, account string, q question, into
 	if err != nil {
 		return err
 	}
+	return r.decode(account, reply, into)
+}
+
+// decode is answer.into for what tells something at all.
+func (r *Relations) decode(account string, reply answer, into any) error {
 	if err := r.tells(account, reply); err != nil {
 		return err
 	}

@@ -102,11 +102,8 @@ func (r *Relations) lookupRemote(ctx context.Context, address, token string) (ac
 	if reply.gone() || reply.status == http.StatusUnprocessableEntity || reply.status == http.StatusBadRequest {
 		return account{}, ErrNoPerson
 	}
-	if err := r.tells("", reply); err != nil {
-		return account{}, err
-	}
 	var a account
-	if err := reply.into(&a); err != nil {
+	if err := r.decode("", reply, &a); err != nil {
 		return account{}, fmt.Errorf("look up an account: %w", err)
 	}
 	if a.ID == "" {

@@ -24,19 +24,21 @@ type parted struct {
 
 // keepDomains writes the parts first: until all of them are there, nothing is.
 func (r *Relations) keepDomains(ctx context.Context, d *domains) {
-	value, err := json.Marshal(d)
-	if err != nil {
-		panic("bug: domain blocks are not JSON: " + err.Error())
-	}
+	value := jsonOf(d)
 	parts := slices.Collect(slices.Chunk(value, partBytes))
 	for n, part := range parts {
 		r.keep(ctx, "", partOfDomains(n), part)
 	}
-	head, err := json.Marshal(parted{len(parts), sumOf(value)})
+	r.keep(ctx, "", aboutDomains, jsonOf(parted{len(parts), sumOf(value)}))
+}
+
+// jsonOf is an answer as the shelf has it.
+func jsonOf(v any) []byte {
+	value, err := json.Marshal(v)
 	if err != nil {
-		panic("bug: " + err.Error())
+		panic("bug: an answer is not JSON: " + err.Error())
 	}
-	r.keep(ctx, "", aboutDomains, head)
+	return value
 }
 
 // keptDomains is nil when they are not there as they were written.

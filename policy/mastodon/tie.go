@@ -82,10 +82,7 @@ func (r *Relations) learnTie(ctx context.Context, key pair, old, t tie) {
 	}
 	var value []byte
 	if t.weighs() {
-		var err error
-		if value, err = json.Marshal(t); err != nil {
-			panic("bug: a tie is not JSON: " + err.Error())
-		}
+		value = jsonOf(t)
 	}
 	r.keep(ctx, key.account, key.actor, value)
 }
