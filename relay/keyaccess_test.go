@@ -142,6 +142,20 @@ func TestDuplicateWelcomeStillConsumes(t *testing.T) {
 	}
 }
 
+// TestUnverified: a package of a suite that is unknown here is served, and its owner sees which it is.
+func TestUnverified(t *testing.T) {
+	w := newKeyWorld(t, gate{})
+	w.publish(w.aliceDevice().Package())
+	odd := w.aliceDevice()
+	odd.Suite = 0xf123
+	url := w.publish(odd.Package())
+	var view struct{ Items, Unverified []string }
+	w.document(aliceKeys, &view, "Authorization", ofAlice)
+	if len(view.Items) != 2 || !slices.Equal(view.Unverified, []string{url}) {
+		t.Errorf("%+v, want %s", view, url)
+	}
+}
+
 func TestOwnersView(t *testing.T) {
 	w := newKeyWorld(t, gate{})
 	device := w.aliceDevice()

@@ -149,8 +149,8 @@ type keyDeviceJSON struct {
 	Low   bool   `json:"belowLowWater"`
 }
 
-// viewOwnKeys adds to the collection what concerns its owner alone: proposals,
-// devices, notices, and where the log is.
+// viewOwnKeys adds to the collection what concerns its owner alone: proposals, packages
+// of suites unknown here, devices, notices, and where the log is.
 func (r *Relay) viewOwnKeys(work context.Context, shelf keyShelf) ([]byte, error) {
 	pool, err := r.keys.Pool(work, shelf.owner)
 	if err != nil {
@@ -158,9 +158,11 @@ func (r *Relay) viewOwnKeys(work context.Context, shelf keyShelf) ([]byte, error
 	}
 	now := r.keys.Now()
 	d := shelf.collection(r.unheldFirst(pool))
-	d.texts("proposals", shelf.urls(slices.DeleteFunc(slices.Clone(pool.Packages), func(p inbox.Package) bool {
-		return p.State != inbox.Proposed || !p.Valid(now)
-	})))
+	those := func(are func(inbox.Package) bool) []string {
+		return shelf.urls(slices.DeleteFunc(slices.Clone(pool.Packages), func(p inbox.Package) bool { return !p.Valid(now) || !are(p) }))
+	}
+	d.texts("proposals", those(func(p inbox.Package) bool { return p.State == inbox.Proposed }))
+	d.texts("unverified", those(func(p inbox.Package) bool { return !p.Verified }))
 	d.raw("devices", r.keyDevices(&pool, now))
 	notices := []noticeJSON{}
 	for _, n := range pool.News(now) {
