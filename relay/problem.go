@@ -220,7 +220,7 @@ func describeLimit(limit *policy.LimitError) problem {
 	}
 	return problem{
 		Status: fasthttp.StatusTooManyRequests, RetryAfter: limit.RetryAfter, Limit: limit.Key, Quota: limit.Rate,
-		Detail: "Too much of this from one address (" + limit.Key + "): try again later.",
+		Detail: "Too much of this in a short time (" + limit.Key + "): try again later.",
 	}
 }
 

@@ -22,6 +22,14 @@ func TestAnErrorWithoutACause(t *testing.T) {
 	}
 }
 
+// TestLimitsOfActors: not every limit counts addresses.
+func TestLimitsOfActors(t *testing.T) {
+	p := describe(&policy.LimitError{Key: "limits.signed_requests"})
+	if p.Status != 429 || p.Detail != "Too much of this in a short time (limits.signed_requests): try again later." {
+		t.Errorf("%+v", p)
+	}
+}
+
 // TestProblemsNameNoPackage: what people are told is what is wrong, and not in which package of ours.
 func TestProblemsNameNoPackage(t *testing.T) {
 	names := regexp.MustCompile(`(?:: |\()(activity|actorkey|inbox|intake|mastodon|mls|outbox|policy|push|relay|signature): `)
