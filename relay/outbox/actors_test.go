@@ -64,6 +64,18 @@ func TestActorsAreRemembered(t *testing.T) {
 	}
 }
 
+// TestAwayIsAskedAgain: whose server did not answer when they were written to is asked again, and soon.
+func TestAwayIsAskedAgain(t *testing.T) {
+	w, p := newWorld(t, settings{}), newPeer(t, nil)
+	_, down := asked(p)
+	down.Store(true)
+	w.post(t, message("g", 1, "", p.actor("zoe")))
+	down.Store(false)
+	w.ahead.Add(int64(2 * time.Minute))
+	w.run(t)
+	p.await(t, 1)
+}
+
 // TestActorMoved: a 404 of the inbox has the actor looked up anew, and the message goes
 // where they are now.
 func TestActorMoved(t *testing.T) {

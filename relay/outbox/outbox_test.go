@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -350,5 +352,39 @@ func TestEveryObjectHasItsID(t *testing.T) {
 	}
 	if a.Object.Items[0].ID == a.Object.Items[1].ID {
 		t.Errorf("two items have one id, %s", a.Object.Items[0].ID)
+	}
+}
+
+// carrier is a courier who notes what they are given.
+type carrier struct{ bodies []string }
+
+func (c *carrier) Carry(_ context.Context, _ outbox.Sender, _ string, body []byte) error {
+	c.bodies = append(c.bodies, string(body))
+	return nil
+}
+
+// TestCourier: a courier gets what was posted, in order, also when the outbox stops as it reads it and begins again.
+func TestCourier(t *testing.T) {
+	c := &carrier{}
+	w, p := newWorld(t, settings{hand: c}), newPeer(t, nil)
+	var want []string
+	for n := range uint64(3) {
+		want = append(want, string(w.post(t, message("g", n+1, "", p.actor("zoe"))).Body))
+	}
+	w.ForgetBodies()
+	ctx, stop := context.WithCancel(t.Context())
+	w.reads = stop
+	if err := w.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if c.bodies != nil {
+		t.Errorf("while it stopped it carried %q", c.bodies)
+	}
+	w.reads = nil
+	w.ahead.Add(int64(time.Minute))
+	w.run(t)
+	until(t, func() bool { return w.metric(t, "sealgate_delivery_queue").GetGauge().GetValue() == 0 })
+	if !slices.Equal(c.bodies, want) {
+		t.Errorf("carried %q, want %q", c.bodies, want)
 	}
 }

@@ -72,11 +72,8 @@ func (o *Outbox) load(ctx context.Context) error {
 // serve makes the delivery at the head of a lane.
 func (o *Outbox) serve(ctx context.Context, l *lane) outcome {
 	d, err := o.head(ctx, l)
-	if ctx.Err() != nil {
-		return outcome{retry: time.Nanosecond} // stopped; nobody's fault
-	}
 	if err != nil {
-		return o.stuck(err)
+		return o.stuck(ctx, err)
 	}
 	if d == nil {
 		return outcome{empty: true}
@@ -85,7 +82,7 @@ func (o *Outbox) serve(ctx context.Context, l *lane) outcome {
 		return outcome{wait: wait}
 	}
 	if waits, err := o.overtakes(ctx, d); err != nil {
-		return o.stuck(err)
+		return o.stuck(ctx, err)
 	} else if waits {
 		return outcome{wait: overtakeLook}
 	}
@@ -93,17 +90,20 @@ func (o *Outbox) serve(ctx context.Context, l *lane) outcome {
 	if errors.Is(err, ErrNotSent) || errors.Is(err, ErrMalformed) {
 		return o.settle(ctx, d, answered{verdict: refused, err: err})
 	}
-	if err != nil && ctx.Err() == nil {
-		return o.stuck(err)
+	if err != nil {
+		return o.stuck(ctx, err)
 	}
 	got := o.deliver(ctx, d, body)
 	if ctx.Err() != nil && got.verdict != delivered {
-		return outcome{retry: time.Nanosecond} // stopped; nobody's fault
+		return o.stuck(ctx, got.err)
 	}
 	return o.settle(ctx, d, got)
 }
 
-func (o *Outbox) stuck(err error) outcome {
+func (o *Outbox) stuck(ctx context.Context, err error) outcome {
+	if ctx.Err() != nil {
+		return outcome{retry: time.Nanosecond} // stopped; nobody's fault
+	}
 	o.log.Warn("delivery queue could not be read", "error", err)
 	return outcome{retry: time.Minute}
 }
@@ -166,19 +166,19 @@ func (o *Outbox) settle(ctx context.Context, d *Delivery, got answered) outcome 
 		o.metrics.deliveries.WithLabelValues("delivered").Inc()
 		if d.Warned {
 			if err := o.inbox.Retract(ctx, inbox.Owner(d.Sender.Account), o.notice(d, inbox.DeliveryDelayed)); err != nil {
-				return o.stuck(err)
+				return o.stuck(ctx, err)
 			}
 		}
 	case ends:
 		if err := o.giveUp(ctx, d, got); err != nil {
-			return o.stuck(err) // what is not told is not dropped
+			return o.stuck(ctx, err) // what is not told is not dropped
 		}
 	default:
 		o.metrics.deliveries.WithLabelValues("retried").Inc()
 		return o.putBack(ctx, d, got, age)
 	}
 	if err := o.store.Settle(ctx, []Place{d.Place}, nil); err != nil {
-		return o.stuck(err) // it will be sent again: better twice than never
+		return o.stuck(ctx, err) // it will be sent again: better twice than never
 	}
 	return outcome{settled: d.Seq, fault: got.verdict == later, heard: got.heard()}
 }
@@ -188,10 +188,10 @@ func (o *Outbox) putBack(ctx context.Context, d *Delivery, got answered, age tim
 	o.log.Debug("delivery is tried again", "host", d.Host, "status", got.status, "error", got.err)
 	if age >= warnAfter && !d.Warned {
 		if err := o.warn(ctx, d); err != nil {
-			return o.stuck(err)
+			return o.stuck(ctx, err)
 		}
 		if err := o.store.Settle(ctx, nil, []Delivery{*d}); err != nil {
-			return o.stuck(err)
+			return o.stuck(ctx, err)
 		}
 	}
 	out := outcome{retry: got.after, fault: got.verdict == later, since: d.Accepted}

@@ -91,7 +91,7 @@ func (s *scheduler) release(list []laneHost, first uint64, err error) {
 		l.more = true
 		if err == nil {
 			s.queued++
-			if s.loaded && l.behind == 0 && !l.busy && l.reserved == 0 && l.failures == 0 {
+			if s.loaded && l.behind == 0 && !l.busy && !l.isSet() && l.reserved == 0 {
 				l.behind = first - 1 // nothing older: no need to look for it
 			}
 		}

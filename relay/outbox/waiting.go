@@ -18,7 +18,7 @@ func (o *Outbox) tellWaiting(ctx context.Context, h *host) {
 	for left := maxTold; len(places) > 0 && left > 0; places = places[1:] {
 		told, err := o.tellOf(ctx, places[0], left)
 		if err != nil {
-			o.stuck(err)
+			o.stuck(ctx, err)
 			return
 		}
 		left -= told
@@ -56,9 +56,7 @@ func (o *Outbox) tellOf(ctx context.Context, at Place, most int) (told int, err 
 	if settling := o.store.Settle(ctx, done, changed); settling != nil {
 		return 0, errors.Join(err, settling)
 	}
-	if len(done) > 0 {
-		o.queue.skip(done)
-	}
+	o.queue.dropped(len(done))
 	return told, err
 }
 
@@ -79,13 +77,9 @@ func (s *scheduler) waiting(h *host) (places []Place, ahead int64) {
 	return places, ahead
 }
 
-// skip notes what was given up at the head of a lane without a turn of its own.
-func (s *scheduler) skip(done []Place) {
+// dropped notes that so many were given up without a turn of their own.
+func (s *scheduler) dropped(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	last := done[len(done)-1]
-	s.queued -= len(done)
-	if l, ok := s.lanes[last.Lane]; ok {
-		l.behind = max(l.behind, last.Seq)
-	}
+	s.queued -= n
 }

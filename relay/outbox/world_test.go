@@ -46,6 +46,7 @@ type world struct {
 	ahead      atomic.Int64 // of the real clock, in nanoseconds
 	expired    atomic.Int64 // so many reads of what was sent find nothing
 	untold     atomic.Int64 // the report that cannot be kept, counted from one
+	reads      func()       // is called when something sent is read; may be nil
 }
 
 // moody is a world's store, which does not always do what it could.
@@ -56,6 +57,9 @@ type moody struct {
 }
 
 func (m moody) Sent(ctx context.Context, name string) (outbox.Sent, error) {
+	if m.w.reads != nil {
+		m.w.reads()
+	}
 	if m.w.expired.Add(-1) >= 0 {
 		return outbox.Sent{}, outbox.ErrNotSent
 	}
@@ -74,6 +78,7 @@ func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Lo
 
 type settings struct {
 	none   bool // no signing source
+	hand   outbox.Courier
 	fetch  instance.Fetch
 	sign   func(*http.Request) error
 	each   bool
@@ -85,7 +90,7 @@ func newWorld(t testing.TB, o settings) *world {
 	t.Helper()
 	w := newInstance(t, o.fetch)
 	keys := outbox.Keys(nil)
-	if !o.none {
+	if !o.none && o.hand == nil {
 		keys = files(t, keyFiles(t, w.alice, w.bob))
 	}
 	w.settings = o
@@ -120,8 +125,8 @@ func (w *world) open(t testing.TB, path string, keys outbox.Keys) {
 	t.Cleanup(people.Close)
 	w.inbox = inbox.New(inbox.Options{Store: moody{w.store, w}, Threads: outbox.Threads(w.origin), Clock: w.now})
 	w.Outbox = outbox.New(outbox.Options{
-		Domain: domain, Base: w.origin, Store: moody{w.store, w}, Inbox: w.inbox, People: people, Keys: keys, Client: client(t), Sign: w.sign,
-		Limits: activity.Limits{Depth: 32, Keys: 5000}, Clock: w.now,
+		Domain: domain, Base: w.origin, Store: moody{w.store, w}, Inbox: w.inbox, People: people, Keys: keys, Courier: w.hand,
+		Client: client(t), Sign: w.sign, Limits: activity.Limits{Depth: 32, Keys: 5000}, Clock: w.now,
 		Each: w.each, Jitter: w.jitter, Log: w.log, Metrics: w.registry,
 	})
 }
