@@ -74,9 +74,10 @@ func tally(r *http.Request, b *policy.Book) (any, error) {
 	t.Rules = slices.DeleteFunc(t.Rules, func(one policy.RuleTally) bool {
 		return other(r, "rule", one.Rule) || other(r, "mode", one.Mode)
 	})
-	isThere := func(one rules.Rule) bool { return !other(r, "rule", one.Name) }
-	if err == nil && len(t.Rules) == 0 && !slices.ContainsFunc(b.Current().Rules(), isThere) {
-		err = fmt.Errorf("there is no rule %q: sealgate policy status has all names", r.FormValue("rule"))
+	name := r.FormValue("rule")
+	isNamed := func(one rules.Rule) bool { return one.Name == name }
+	if err == nil && name != "" && len(t.Rules) == 0 && !slices.ContainsFunc(b.Current().Rules(), isNamed) {
+		err = fmt.Errorf("there is no rule %q: sealgate policy status has all names", name)
 	}
 	return t, err
 }
