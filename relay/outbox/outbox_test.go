@@ -42,8 +42,8 @@ func TestSubmit(t *testing.T) {
 	if strings.Contains(got.body, `"bto"`) || strings.Contains(got.body, `"bcc"`) || strings.Contains(got.body, "urn:client:1") {
 		t.Errorf("it shows what it must not: %s", got.body)
 	}
-	if got.path != "/inbox" {
-		t.Errorf("two recipients of one host share %s", got.path)
+	if kind := got.header.Get("Content-Type"); got.path != "/inbox" || kind != "application/activity+json" {
+		t.Errorf("two recipients of one host share %s, as %s", got.path, kind)
 	}
 	var a struct {
 		ID, Actor string
