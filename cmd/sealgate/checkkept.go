@@ -37,7 +37,7 @@ func (c *checker) certificate() {
 	case "files":
 		c.certificateFiles()
 	case "acme":
-		if err := edge.CheckACME(acmeOptions(c.config, nil)); err != nil {
+		if err := edge.CheckACME(acmeOptions(c.config, nil, nil)); err != nil {
 			c.wrong("certificate", err.Error(), "tls.acme.path is a directory in which the gateway's user writes; tls.acme.ca_file, if set, is PEM")
 		}
 	}
@@ -58,6 +58,8 @@ func (c *checker) certificateFiles() {
 		c.wrong(about, err.Error(), cure)
 	case time.Now().After(end):
 		c.wrong(about, "tls.certificate expired on "+end.Format(time.DateOnly), cure)
+	case edge.EndsSoon(found.Leaf, time.Now()):
+		c.note(about, "tls.certificate is good only until "+end.Format(time.DateOnly), "put a newer pair at tls.certificate and tls.key, which are read again by themselves")
 	default:
 		c.ok(about, "tls.certificate is good until "+end.Format(time.DateOnly))
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sealgate/sealgate/configs"
 	"github.com/sealgate/sealgate/relay/edge"
 	"github.com/sealgate/sealgate/relay/forward"
@@ -22,7 +24,8 @@ func (g *gateway) openEdge() error {
 	switch g.config.TLS.Mode {
 	case "files":
 		files, err := edge.NewFiles(edge.FilesOptions{
-			Certificate: g.config.TLS.Certificate, Key: g.config.TLS.Key, Domain: hostOf(g.config.Domain), Log: g.log,
+			Certificate: g.config.TLS.Certificate, Key: g.config.TLS.Key, Domain: hostOf(g.config.Domain),
+			Log: g.log, Metrics: g.metrics,
 		})
 		if err != nil {
 			return err
@@ -30,7 +33,7 @@ func (g *gateway) openEdge() error {
 		g.certificates = files
 		g.openPlain(nil)
 	case "acme":
-		acme, err := edge.NewACME(acmeOptions(g.config, g.log))
+		acme, err := edge.NewACME(acmeOptions(g.config, g.log, g.metrics))
 		if err != nil {
 			return err
 		}
@@ -41,11 +44,11 @@ func (g *gateway) openEdge() error {
 	return nil
 }
 
-func acmeOptions(config configs.Config, log *slog.Logger) edge.ACMEOptions {
+func acmeOptions(config configs.Config, log *slog.Logger, metrics prometheus.Registerer) edge.ACMEOptions {
 	a := config.TLS.ACME
 	o := edge.ACMEOptions{
 		Domain: hostOf(config.Domain), Email: a.Email, Directory: a.Directory, CAFile: a.CAFile, Path: a.Path,
-		HTTP: len(config.TLS.HTTP) > 0, Log: log,
+		HTTP: len(config.TLS.HTTP) > 0, Log: log, Metrics: metrics,
 	}
 	for _, l := range config.Listen {
 		network, _ := l.Split()

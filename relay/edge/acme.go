@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
@@ -29,14 +30,16 @@ type ACMEOptions struct {
 	Path      string // tls.acme.path: accounts, keys, certificates, OCSP answers
 	HTTP      bool   // somebody asks Challenge: a plain listener on port 80
 	TLS       bool   // somebody asks Certificate on port 443
-	// Check is how often to look whether to renew; default 10 min.
-	Check time.Duration
-	Log   *slog.Logger // nil: discarded
+	// Check is how often to look whether to renew, and to try again what could not be tried; default 10 min.
+	Check   time.Duration
+	Log     *slog.Logger          // nil: discarded
+	Metrics prometheus.Registerer // nil: not registered
 }
 
 // ACME is a certificate that an authority issues and renews. Safe for concurrent use.
 type ACME struct {
 	o      ACMEOptions
+	end    *expiry
 	cache  *certmagic.Cache
 	magic  *certmagic.Config
 	issuer *certmagic.ACMEIssuer
@@ -78,6 +81,9 @@ func NewACME(o ACMEOptions) (*ACME, error) {
 	if err := os.MkdirAll(o.Path, 0o700); err != nil {
 		return nil, fmt.Errorf("make tls.acme.path: %w", err)
 	}
+	if o.Check <= 0 {
+		o.Check = certmagic.DefaultRenewCheckInterval
+	}
 	o.Log = logger(o.Log)
 	a := &ACME{o: o}
 	if a.decoy, err = openDecoy(); err != nil {
@@ -90,13 +96,25 @@ func NewACME(o ACMEOptions) (*ACME, error) {
 		Logger:             log,
 	})
 	a.magic = certmagic.New(a.cache, certmagic.Config{
-		Storage:           &certmagic.FileStorage{Path: o.Path},
+		Storage:           shelf{&certmagic.FileStorage{Path: o.Path}},
 		DefaultServerName: o.Domain, FallbackServerName: o.Domain,
 		OnEvent: a.note, Logger: log,
 	})
 	a.issuer = certmagic.NewACMEIssuer(a.magic, a.template(roots, log))
 	a.magic.Issuers = []certmagic.Issuer{a.issuer}
+	a.end = newExpiry(o.Metrics, o.Log, "see why it was not renewed: certificate was not issued, certificate manager (tls.acme)", a.shown)
 	return a, nil
+}
+
+// shelf is tls.acme.path. What cannot be written there names the key.
+type shelf struct{ *certmagic.FileStorage }
+
+// Store writes value whole.
+func (s shelf) Store(ctx context.Context, key string, value []byte) error {
+	if err := s.FileStorage.Store(ctx, key, value); err != nil {
+		return fmt.Errorf("write to tls.acme.path: %w", err)
+	}
+	return nil
 }
 
 func (a *ACME) template(roots *x509.CertPool, log *zap.Logger) certmagic.ACMEIssuer {
@@ -154,12 +172,40 @@ func portOf(l net.Listener) int {
 	return 0
 }
 
-// Run gets the certificate, keeps trying, and renews it, until ctx is done.
+// Run gets the certificate, keeps trying, and renews it, until ctx is done. That its end is near is logged once a day.
 func (a *ACME) Run(ctx context.Context) error {
-	if err := a.magic.ManageAsync(ctx, []string{a.o.Domain}); err != nil {
-		return fmt.Errorf("get a certificate for %s (tls.mode): %w", a.o.Domain, err)
+	t := time.NewTicker(a.o.Check)
+	defer t.Stop()
+	for {
+		if err := a.hold(ctx); err != nil && ctx.Err() == nil {
+			a.o.Log.Error("certificate was not issued", "name", a.o.Domain, "renewal", false, "error", err)
+		}
+		a.end.look(time.Now())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
 	}
-	<-ctx.Done()
+}
+
+// hold gets the certificate, unless there is one, which certmagic renews by itself. It tries again what the authority
+// refused, and nothing else.
+func (a *ACME) hold(ctx context.Context) error {
+	if a.shown() != nil {
+		return nil
+	}
+	if err := a.magic.ObtainCertAsync(ctx, a.o.Domain); err != nil {
+		return err
+	}
+	return a.magic.ManageAsync(ctx, []string{a.o.Domain})
+}
+
+// shown is the certificate that clients get, or nil.
+func (a *ACME) shown() *x509.Certificate {
+	if held := a.cache.AllMatchingCertificates(a.o.Domain); len(held) > 0 {
+		return held[0].Leaf
+	}
 	return nil
 }
 

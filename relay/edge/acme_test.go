@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sealgate/sealgate/relay/edge"
 	"github.com/sealgate/sealgate/relay/forward"
 )
@@ -147,6 +149,52 @@ func TestACME(t *testing.T) {
 		if t.Failed() {
 			t.Logf("Pebble said: %s", lastLines(p.log.b.Bytes(), 40))
 		}
+	}
+}
+
+// TestACMEWaitsForRoom: a tls.acme.path that cannot be written is named, and the certificate is asked for as soon as it can.
+func TestACMEWaitsForRoom(t *testing.T) {
+	plain := listen(t)
+	p := startPebble(t, port(plain), 1)
+	var log safeBuffer
+	metrics, path := prometheus.NewRegistry(), filepath.Join(t.TempDir(), "acme")
+	a, err := edge.NewACME(edge.ACMEOptions{
+		Domain: "localhost", Directory: p.directory, CAFile: p.caFile, HTTP: true, Path: path, Check: 100 * time.Millisecond,
+		Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: metrics,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("nowhere", path); err != nil { // no directory can be made there
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- a.Run(ctx) }()
+	redirect := forward.NewServer(forward.ServerOptions{Handler: edge.Redirect{Base: "https://localhost", Challenge: a.Challenge}.Handle})
+	go func() { _ = redirect.Serve(ctx, borrowed(t, plain)) }()
+	defer redirect.Shutdown(ctx)
+	end := func() float64 {
+		got, _ := metrics.Gather()
+		return got[0].GetMetric()[0].GetGauge().GetValue()
+	}
+	eventually(t, 10*time.Second, "what is wrong", func() bool { return log.count(`msg="certificate was not issued"`) > 1 })
+	if log.count("write to tls.acme.path") == 0 || end() != 0 {
+		t.Errorf("the metric is %v and the log %s", end(), log.b.String())
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, "a certificate", func() bool { return end() > 0 })
+	cancel()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // FilesOptions names a certificate and its key, both PEM.
@@ -21,12 +24,14 @@ type FilesOptions struct {
 	Domain      string        // what clients ask for, without port
 	Every       time.Duration // how often to look for a change; default 5 s
 	Clock       func() time.Time
-	Log         *slog.Logger // nil: discarded
+	Log         *slog.Logger          // nil: discarded
+	Metrics     prometheus.Registerer // nil: not registered
 }
 
 // Files is a certificate read from two files, and again when they change. Safe for concurrent use.
 type Files struct {
 	o    FilesOptions
+	end  *expiry
 	cert atomic.Pointer[tls.Certificate]
 	seen [sha256.Size]byte // of what was read last, good or bad; Run's alone
 }
@@ -51,6 +56,7 @@ func NewFiles(o FilesOptions) (*Files, error) {
 	if _, err := f.look(); err != nil {
 		return nil, err
 	}
+	f.end = newExpiry(o.Metrics, o.Log, "put a newer pair at tls.certificate and tls.key", func() *x509.Certificate { return f.cert.Load().Leaf })
 	return f, nil
 }
 
@@ -63,11 +69,12 @@ func (f *Files) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 func (f *Files) Protocols() []string { return nil }
 
 // Run reads the files again whenever they change, until ctx is done. What cannot be used is logged once and
-// the certificate before it stays.
+// the certificate before it stays. That its end is near is logged once a day.
 func (f *Files) Run(ctx context.Context) error {
 	t := time.NewTicker(f.o.Every)
 	defer t.Stop()
 	for {
+		f.end.look(f.o.Clock())
 		select {
 		case <-ctx.Done():
 			return nil
@@ -110,11 +117,8 @@ func (f *Files) take(chain, key []byte) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("use tls.certificate %s with tls.key %s: %w", f.o.Certificate, f.o.Key, err)
 	}
-	if end := c.Leaf.NotAfter; f.o.Clock().After(end) {
-		if f.cert.Load() != nil {
-			return false, fmt.Errorf("use tls.certificate %s: it expired on %s", f.o.Certificate, end.Format(time.DateOnly))
-		}
-		f.o.Log.Error("certificate has expired", "not_after", end)
+	if end := c.Leaf.NotAfter; f.cert.Load() != nil && f.o.Clock().After(end) {
+		return false, fmt.Errorf("use tls.certificate %s: it expired on %s", f.o.Certificate, end.Format(time.DateOnly))
 	}
 	if err := c.Leaf.VerifyHostname(f.o.Domain); err != nil {
 		f.o.Log.Error("certificate is not for domain", "error", err)

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sealgate/sealgate/relay/edge"
 )
 
@@ -101,6 +103,50 @@ func TestFilesAreReadAgain(t *testing.T) {
 		if log.count("PRIVATE KEY") != 0 {
 			t.Error("a key was logged")
 		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestTheEndIsTold: once a day of the last week, and at the end, until there is a newer certificate.
+func TestTheEndIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const day = 24 * time.Hour
+		a, dir, metrics := newAuthority(t), t.TempDir(), prometheus.NewRegistry()
+		end := time.Now().Add(60*day + time.Minute)
+		cert, key := a.issue(t, dir, 2, end)
+		var log safeBuffer
+		f, err := edge.NewFiles(edge.FilesOptions{
+			Certificate: cert, Key: key, Every: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: metrics,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := metrics.Gather(); got[0].GetMetric()[0].GetGauge().GetValue() != float64(end.Unix()) {
+			t.Errorf("the metric is %v", got)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- f.Run(ctx) }()
+		told := func(after time.Duration, warnings, errors int) {
+			t.Helper()
+			<-time.After(after) // of the bubble's clock
+			synctest.Wait()
+			if w, e := log.count("certificate ends soon"), log.count("certificate has expired"); w != warnings || e != errors {
+				t.Errorf("%d warnings and %d errors, not %d and %d", w, e, warnings, errors)
+			}
+		}
+		told(53*day, 0, 0)
+		told(2*time.Hour, 1, 0)
+		told(22*time.Hour, 1, 0)
+		told(2*time.Hour, 2, 0)
+		told(6*day-2*time.Hour, 7, 0)
+		told(2*time.Hour, 7, 1)
+		told(2*day, 7, 3)
+		a.issue(t, dir, 3, time.Now().Add(90*day))
+		told(80*day, 7, 3)
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
