@@ -96,8 +96,13 @@ const nextSuffix = ".next"
 
 // settleKey gives the next key its name, atomically, and keeps the one before under another.
 func settleKey(path string, now time.Time) (former string, err error) {
-	former = path + ".until-" + now.UTC().Format("20060102T150405Z")
-	if err := os.Link(path, former); err != nil && !errors.Is(err, os.ErrExist) {
+	for ; ; now = now.Add(time.Second) { // a name that another key has is not its own
+		former = path + ".until-" + now.UTC().Format("20060102T150405Z")
+		if err = os.Link(path, former); !errors.Is(err, os.ErrExist) {
+			break
+		}
+	}
+	if err != nil {
 		return "", fmt.Errorf("keep the former key: %w", err)
 	}
 	if err := os.Rename(path+nextSuffix, path); err != nil {

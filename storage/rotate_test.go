@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
@@ -18,7 +19,8 @@ import (
 // TestRotationIsInterrupted: at whatever moment, the key that holds is found, and the one before is kept.
 func TestRotationIsInterrupted(t *testing.T) {
 	dir := t.TempDir()
-	o, path := options(filepath.Join(dir, "store")), filepath.Join(dir, "store.key")
+	o, path, now := options(filepath.Join(dir, "store")), filepath.Join(dir, "store.key"), time.Now()
+	o.Clock = func() time.Time { return now }
 	opened := func() *storage.Store {
 		t.Helper()
 		s, err := storage.OpenFile(o, path)
@@ -73,9 +75,8 @@ func TestRotationIsInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if second != former[0] { // the same second names the same file, and the first key in it is worth more
-		has(second, next)
-	}
+	has(former[0], string(first)) // though it is the same second
+	has(second, next)
 	if third, err := os.ReadFile(path); err != nil || string(third) == next || string(third) == hex.EncodeToString(key(8)) {
 		t.Errorf("the key file has %q, %v", third, err)
 	}
