@@ -123,6 +123,9 @@ func (b backup) make(ctx context.Context, path string) (storage.Amount, error) {
 // openPart opens what will become a backup for one process alone.
 func openPart(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no directory %s: make it first, or give another FILE", filepath.Dir(path))
+	}
 	if err != nil {
 		return nil, err
 	}

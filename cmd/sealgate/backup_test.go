@@ -30,6 +30,9 @@ func TestBackup(t *testing.T) {
 	if code, _, errs := s.command(t, "backup", file); code != 1 || !strings.Contains(errs, "is there already") {
 		t.Errorf("a backup was overwritten: %d %s", code, errs)
 	}
+	if code, _, errs := s.command(t, "backup", file+".none/sealgate.backup"); code != 1 || !strings.Contains(errs, "make it first") {
+		t.Errorf("into no directory: %d %s", code, errs)
+	}
 	if code, _, errs := s.command(t, "restore", file); code != 1 || !strings.Contains(errs, "storage.path") {
 		t.Errorf("restore over a living store: %d %s", code, errs)
 	}
