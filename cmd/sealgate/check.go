@@ -61,7 +61,7 @@ func checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, end := newChecker(config), checking(cmd.ErrOrStderr())
+			c, end := newChecker(config), ticking(cmd.ErrOrStderr(), "checking")
 			switch {
 			case store:
 				c.storeVerified(cmd.Context())

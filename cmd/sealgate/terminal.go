@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -21,9 +22,9 @@ func terminal(w io.Writer) (line func(string), end func()) {
 	return line, func() { line("") }
 }
 
-// checking writes on a terminal for how many seconds that has been done, for it says nothing of how far it has come. end takes the
+// ticking writes on a terminal for how many seconds something has been done that does not say how far it has come. end takes the
 // line away.
-func checking(w io.Writer) (end func()) {
+func ticking(w io.Writer, doing string) (end func()) {
 	line, wipe := terminal(w)
 	if line == nil {
 		return wipe
@@ -36,12 +37,32 @@ func checking(w io.Writer) (end func()) {
 		for n := 1; ; n++ {
 			select {
 			case <-tick.C:
-				line(fmt.Sprintf("checking, %d s ", n))
+				line(fmt.Sprintf("%s, %d s ", doing, n))
 			case <-done:
 				wipe()
 				return
 			}
 		}
 	}()
-	return func() { close(done); <-gone }
+	return sync.OnceFunc(func() { close(done); <-gone })
+}
+
+// tickingUntil is ticking on stderr while stdout is written, whose first words on a terminal end it.
+func tickingUntil(stdout, stderr io.Writer, doing string) (out io.Writer, end func()) {
+	end = ticking(stderr, doing)
+	if line, _ := terminal(stdout); line != nil {
+		return afterwards{stdout, end}, end
+	}
+	return stdout, end
+}
+
+// afterwards is a writer before whose words something ends.
+type afterwards struct {
+	io.Writer
+	end func()
+}
+
+func (a afterwards) Write(p []byte) (int, error) {
+	a.end()
+	return a.Writer.Write(p)
 }

@@ -52,10 +52,15 @@ func until(t *testing.T, screen *os.File, what string) {
 func TestLongWorkIsShownOnATerminal(t *testing.T) {
 	const wiped = "\r\x1b[K"
 	terminal, screen := newTerminal(t)
-	end := checking(terminal)
+	end := ticking(terminal, "checking")
 	until(t, screen, wiped+"checking, 1 s ")
 	end()
 	until(t, screen, wiped)
+	out, end := tickingUntil(terminal, terminal, "deleting")
+	until(t, screen, wiped+"deleting, 1 s ")
+	fmt.Fprint(out, "7 rows")
+	until(t, screen, wiped+"7 rows")
+	end()
 	told, end := progress(terminal)
 	told(storage.Amount{Rows: 7, Bytes: 3 << 20})
 	until(t, screen, wiped+"7 rows, 3 MiB ")
@@ -65,7 +70,7 @@ func TestLongWorkIsShownOnATerminal(t *testing.T) {
 
 func TestLongWorkIsSilentElsewhere(t *testing.T) {
 	var out bytes.Buffer
-	checking(&out)()
+	ticking(&out, "checking")()
 	if told, end := progress(&out); told != nil {
 		t.Error("there is somebody to tell")
 	} else {
@@ -76,7 +81,7 @@ func TestLongWorkIsSilentElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	checking(file)()
+	ticking(file, "checking")()
 	if about, err := file.Stat(); err != nil || about.Size() != 0 || out.Len() != 0 {
 		t.Errorf("%d bytes and %q were written, %v", about.Size(), out.String(), err)
 	}

@@ -17,22 +17,24 @@ import (
 
 func userCommand() *cobra.Command {
 	return group("user", "Show or remove what is kept about one local person",
-		onUser("export", "Print everything kept about ACTOR, one JSON object a line",
+		onUser("export", "exporting", "Print everything kept about ACTOR, one JSON object a line",
 			"Print every row that belongs to a local person, given by name, actor URL or account id. Tokens are left out."),
-		onUser("delete", "Remove everything kept about ACTOR",
+		onUser("delete", "deleting", "Remove everything kept about ACTOR",
 			"Remove every row that belongs to a local person, then read the whole store again for rows of theirs and for every hash that\n"+
 				"stands for them. End the account at the instance first, or whoever writes to them brings a mailbox back."),
 	)
 }
 
-func onUser(name, short, long string) *cobra.Command {
+func onUser(name, doing, short, long string) *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
 		Use: name + " ACTOR", Short: short, Long: long,
 		Args: one("person: a name, an actor URL or an account id"),
 		RunE: s.does("user "+name, func(cmd *cobra.Command, config configs.Config, args []string) error {
 			who := nameHere(args[0], config)
-			return operate(cmd.Context(), config, "user/"+name, url.Values{"actor": {who}}, cmd.OutOrStdout())
+			out, end := tickingUntil(cmd.OutOrStdout(), cmd.ErrOrStderr(), doing)
+			defer end()
+			return operate(cmd.Context(), config, "user/"+name, url.Values{"actor": {who}}, out)
 		}),
 	}
 	s.bind(cmd)
