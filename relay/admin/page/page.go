@@ -176,7 +176,10 @@ func (p *Page) guarded(next http.Handler, isOurs func(host string) bool) http.Ha
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; style-src 'sha256-"+p.style+"'")
 		if !isOurs(strings.ToLower(r.Host)) {
-			p.fail(w, http.StatusMisdirectedRequest, "This address is not the page's own: open "+p.opt.URL+"/page/ (admin.url).")
+			p.render(w, http.StatusMisdirectedRequest, "problem", frame{
+				Title: http.StatusText(http.StatusMisdirectedRequest), Home: p.opt.URL,
+				Data: "This address is not the page's own: open " + p.opt.URL + "/page/ (admin.url).",
+			})
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -189,6 +192,7 @@ type frame struct {
 	IsOwner                                  bool
 	Now                                      time.Time
 	Path                                     string
+	Home                                     string // where the first page is, if not at this address
 	Done                                     string // what was just done
 	Data                                     any
 }

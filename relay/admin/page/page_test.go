@@ -314,8 +314,9 @@ func TestOnlyAdministratorsLogIn(t *testing.T) {
 	if status != http.StatusOK || !strings.Contains(body, "@olga") {
 		t.Errorf("logged in: %d %s", status, body)
 	}
-	if status, _, _ = o.browser(t, o.page.Handler(), "elsewhere.example").send(t, "GET", "/page/", nil); status != http.StatusMisdirectedRequest {
-		t.Errorf("another host: %d", status)
+	status, _, body = o.browser(t, o.page.Handler(), "elsewhere.example").send(t, "GET", "/page/", nil)
+	if status != http.StatusMisdirectedRequest || !strings.Contains(body, `href="http://admin.example/page/"`) {
+		t.Errorf("another host: %d %s", status, body)
 	}
 	o.isAdmin = false
 	if status, _, _ = b.send(t, "GET", "/page/", nil); status != http.StatusOK {
