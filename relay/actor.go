@@ -9,7 +9,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/sealgate/sealgate/authority"
 	"github.com/sealgate/sealgate/relay/forward"
 	"github.com/sealgate/sealgate/relay/splice"
 )
@@ -124,7 +123,7 @@ func (r *Relay) readActor(o splice.Object) (actor, bool) {
 		context: seen["@context"], endpoints: seen["endpoints"],
 	}
 	suspended := string(o.Raw(seen["suspended"])) == "true"
-	isLocalPerson := isPerson(o.Raw(seen["type"])) && r.isLocal(a.id) && !suspended
+	isLocalPerson := isPerson(o.Raw(seen["type"])) && r.people.IsLocal(a.id) && !suspended
 	if !isLocalPerson || a.name == "" || a.inbox == "" || a.context.Name == "" {
 		return a, false
 	}
@@ -153,12 +152,6 @@ func isPerson(value []byte) bool {
 	}
 	var many []string
 	return json.Unmarshal(value, &many) == nil && slices.Contains(many, "Person")
-}
-
-// isLocal tells whether an id is a URL on our own host.
-func (r *Relay) isLocal(id string) bool {
-	u, err := url.Parse(id)
-	return err == nil && authority.OfURL(u) == authority.Normal(r.domain, u.Scheme)
 }
 
 // insertions are what to add.
@@ -229,10 +222,10 @@ func (a actor) extendContext() ([]splice.Edit, bool) {
 
 // learnInboxes remembers what the document calls inboxes.
 func (r *Relay) learnInboxes(a actor) {
-	if u, err := url.Parse(a.inbox); err == nil && r.isLocal(a.inbox) {
+	if u, err := url.Parse(a.inbox); err == nil && r.people.IsLocal(a.inbox) {
 		r.named.learn([]byte(u.EscapedPath()), a.id)
 	}
-	if u, err := url.Parse(a.shared); err == nil && r.isLocal(a.shared) {
+	if u, err := url.Parse(a.shared); err == nil && r.people.IsLocal(a.shared) {
 		r.named.learn([]byte(u.EscapedPath()), "")
 	}
 }

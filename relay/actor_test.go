@@ -10,12 +10,18 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/sealgate/sealgate/policy/mastodon"
 )
 
 func editor() *Relay {
+	people, err := mastodon.New(mastodon.Options{Domain: "social.example", Web: "http://127.0.0.1:1"})
+	if err != nil {
+		panic(err)
+	}
 	return &Relay{
 		domain: "social.example", base: "https://social.example", log: slog.New(slog.DiscardHandler),
-		leaving: func() bool { return false },
+		leaving: func() bool { return false }, people: people,
 	}
 }
 

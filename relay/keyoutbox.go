@@ -74,7 +74,7 @@ func (r *Relay) isOwn(ctx context.Context, id string, p mastodon.Person) bool {
 		return true
 	}
 	other, err := r.people.Person(ctx, id)
-	return err == nil && r.isLocal(id) && other.Account == p.Account
+	return err == nil && r.people.IsLocal(id) && other.Account == p.Account
 }
 
 // consumeSent takes out of the directory what Welcomes to people here have used.

@@ -46,7 +46,7 @@ func (r *Relay) lookUp(work context.Context, ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	if r.isLocal(target.String()) {
+	if r.people.IsLocal(target.String()) {
 		return r.lookInside(work, ctx, target)
 	}
 	body, err := r.looking.outside.document(work, target.String())

@@ -73,7 +73,7 @@ func (r *Relay) whoCanRead(ctx context.Context, owners []inbox.Owner, signer str
 
 func (r *Relay) localIDs(a *activity.Activity) []string {
 	return slices.DeleteFunc(a.Recipients(), func(id string) bool {
-		return !r.isLocal(id)
+		return !r.people.IsLocal(id)
 	})
 }
 

@@ -79,7 +79,7 @@ func newReplay(t *testing.T, at time.Time) *replay {
 		Domain: recorded, Base: "http://" + recorded, Web: web, Gate: gate{}, People: people, Clock: clock, Inbox: box, Limits: limits, Metrics: metrics,
 		Keys: inboxtest.NewDirectory(&inboxtest.KeyMemory{Clock: clock}, clock), Outside: &relay.Outside{Client: away},
 		Outbox: outbox.New(outbox.Options{
-			Domain: recorded, Base: "http://" + recorded, Store: store, Inbox: box, People: people, Client: away, Limits: limits,
+			Base: "http://" + recorded, Store: store, Inbox: box, People: people, Client: away, Limits: limits,
 		}),
 	})
 	if err != nil {

@@ -22,7 +22,7 @@ func (g *gateway) newOutbox(own *rsa.PrivateKey) (*outbox.Outbox, error) {
 		return nil, err
 	}
 	return outbox.New(outbox.Options{
-		Domain: g.config.Domain, Base: publicBase(g.config), Store: g.store, Inbox: g.inbox, Intake: g.intake, People: g.people,
+		Base: publicBase(g.config), Store: g.store, Inbox: g.inbox, Intake: g.intake, People: g.people,
 		Keys: keys, Courier: courier, Client: g.newClient(actorkey.ClientOptions{}), Sign: g.signAs(own),
 		Limits: activity.Limits{Depth: g.config.Limits.JSONDepth, Keys: g.config.Limits.JSONKeys},
 		Each:   g.config.Sending.Addressing == "each", Jitter: time.Duration(g.config.Sending.Jitter),

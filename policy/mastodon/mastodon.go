@@ -168,7 +168,12 @@ func (i *Instance) Reachable(ctx context.Context) error {
 	return nil
 }
 
-// local tells whether a URL is on the instance's own host.
+// IsLocal tells whether an id is a URL on the instance's own host, whether or not it says the default port.
+func (i *Instance) IsLocal(id string) bool {
+	u, err := url.Parse(id)
+	return err == nil && i.local(u)
+}
+
 func (i *Instance) local(u *url.URL) bool {
 	return authority.OfURL(u) == authority.Normal(i.domain, u.Scheme)
 }

@@ -34,6 +34,27 @@ func TestPersonInEverySpelling(t *testing.T) {
 	}
 }
 
+// TestIsLocal: the default port makes no other host, neither in an id nor in domain.
+func TestIsLocal(t *testing.T) {
+	f := func(want bool, domain, id string) {
+		t.Helper()
+		i, err := mastodon.New(mastodon.Options{Domain: domain, Web: "http://127.0.0.1:1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := i.IsLocal(id); got != want {
+			t.Errorf("%s at %s: %v", id, domain, got)
+		}
+	}
+	f(true, "social.example", "https://social.example:443/users/a")
+	f(true, "localhost:80", "http://localhost/users/a")
+	f(true, "localhost:80", "http://localhost:80/users/a")
+	f(true, "localhost:443", "https://LOCALHOST/users/a")
+	f(false, "localhost:80", "https://localhost/users/a")
+	f(false, "localhost:80", "http://localhost:81/users/a")
+	f(false, "localhost:80", "acct:a@localhost:80")
+}
+
 func TestPersonIsNobody(t *testing.T) {
 	d := newDouble(t)
 	i, _, _ := newInstance(t, d.URL, "")

@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -49,9 +48,8 @@ var ErrReceiveOnly = errors.New("outbox: no signing source")
 // who did not answer by then is asked again when their delivery is due.
 const resolveTime = 3 * time.Second
 
-// Options of an Outbox. Domain, Base, Store, Inbox, People and Client are required.
+// Options of an Outbox. Base, Store, Inbox, People and Client are required.
 type Options struct {
-	Domain  string // the host in local actors' ids
 	Base    string // what ids given here begin with, such as https://social.example
 	Store   Store
 	Inbox   *inbox.Inbox
@@ -73,16 +71,16 @@ type Options struct {
 
 // Outbox takes and delivers. It is safe for concurrent use.
 type Outbox struct {
-	domain, base string
-	store        Store
-	inbox        *inbox.Inbox
-	intake       *intake.Intake
-	people       *mastodon.Instance
-	limits       activity.Limits
-	each         bool
-	jitter       time.Duration
-	clock        func() time.Time
-	log          *slog.Logger
+	base   string
+	store  Store
+	inbox  *inbox.Inbox
+	intake *intake.Intake
+	people *mastodon.Instance
+	limits activity.Limits
+	each   bool
+	jitter time.Duration
+	clock  func() time.Time
+	log    *slog.Logger
 
 	posting singleflight.Group // what is on its way under ids of its clients'
 	recent  *recent
@@ -111,7 +109,7 @@ func New(o Options) *Outbox {
 		o.Spread = spreadRandomly
 	}
 	out := &Outbox{
-		domain: strings.ToLower(o.Domain), base: o.Base, store: o.Store, inbox: o.Inbox, intake: o.Intake, people: o.People,
+		base: o.Base, store: o.Store, inbox: o.Inbox, intake: o.Intake, people: o.People,
 		limits: o.Limits, each: o.Each, jitter: o.Jitter, clock: o.Clock, log: o.Log,
 		recent: newRecent(o.Clock), actors: newActors(o), lanes: newLaneNames(), bodies: newBodies(),
 	}

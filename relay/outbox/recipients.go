@@ -39,7 +39,7 @@ func (o *Outbox) resolve(ctx context.Context, d *draft) (resolved, error) {
 	var out resolved
 	round, named := o.people.Round(), d.activity.Named()
 	for _, id := range d.recipients {
-		if !o.isLocal(id) {
+		if !o.people.IsLocal(id) {
 			if authority.Of(id) == "" {
 				return out, fmt.Errorf("%w: the recipient %.200q is not an https address of an actor", ErrMalformed, id)
 			}
@@ -81,5 +81,3 @@ func (o *Outbox) locate(ctx context.Context, list []recipient) error {
 	}
 	return group.Wait()
 }
-
-func (o *Outbox) isLocal(id string) bool { return authority.Of(id) == o.domain }

@@ -125,7 +125,7 @@ func (w *world) open(t testing.TB, path string, keys outbox.Keys) {
 	t.Cleanup(people.Close)
 	w.inbox = inbox.New(inbox.Options{Store: moody{w.store, w}, Threads: outbox.Threads(w.origin), Clock: w.now})
 	w.Outbox = outbox.New(outbox.Options{
-		Domain: domain, Base: w.origin, Store: moody{w.store, w}, Inbox: w.inbox, People: people, Keys: keys, Courier: w.hand,
+		Base: w.origin, Store: moody{w.store, w}, Inbox: w.inbox, People: people, Keys: keys, Courier: w.hand,
 		Client: client(t), Sign: w.sign, Limits: activity.Limits{Depth: 32, Keys: 5000}, Clock: w.now,
 		Each: w.each, Jitter: w.jitter, Log: w.log, Metrics: w.registry,
 	})

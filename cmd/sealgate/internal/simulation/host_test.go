@@ -111,7 +111,7 @@ func (h *host) start(t *testing.T, n *network, web *forward.Upstream) {
 	door := intake.New(intake.Options{Gate: gate, Inbox: h.inbox, Keys: h.keys, Clock: h.now})
 	limits := activity.Limits{Depth: 32, Keys: 1000}
 	out := outbox.New(outbox.Options{
-		Domain: h.domain, Base: base, Store: h.disk.queue, Inbox: h.inbox, People: people, Keys: h.instance, Client: client,
+		Base: base, Store: h.disk.queue, Inbox: h.inbox, People: people, Keys: h.instance, Client: client,
 		Limits: limits, Spread: spread, Intake: door, Clock: h.now,
 	})
 	h.relay, err = relay.New(relay.Options{
