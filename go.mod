@@ -10,6 +10,7 @@ require (
 	github.com/cisco/go-mls v0.0.0-20210331162924-158a3829b839
 	github.com/cloudflare/circl v1.6.3
 	github.com/dgraph-io/badger/v4 v4.9.6
+	github.com/dgraph-io/ristretto/v2 v2.2.0
 	github.com/dunglas/httpsfv v1.0.2
 	github.com/go-fed/httpsig v1.1.0
 	github.com/go-jose/go-jose/v4 v4.1.4
@@ -54,7 +55,6 @@ require (
 	github.com/cisco/go-hpke v0.0.0-20200603153819-0a6c8374cd9a // indirect
 	github.com/cisco/go-tls-syntax v0.0.0-20200615170901-cc95af012391 // indirect
 	github.com/decred/dcrd/dcrec/secp256k1/v4 v4.4.0 // indirect
-	github.com/dgraph-io/ristretto/v2 v2.2.0 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/go-logr/logr v1.4.3 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect

@@ -42,7 +42,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, from Spot, told Progres
 		return Amount{}, err
 	}
 	if from.After == nil {
-		if err := s.verifyTables(); err != nil {
+		if err := s.readTables(ctx); err != nil {
 			return from.Amount, err // or damage would stand in it as if it were whole
 		}
 	}

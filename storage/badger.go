@@ -61,10 +61,11 @@ func badgerOptions(o Options) badger.Options {
 	b.IndexCacheSize = 16 << 20
 	b.BlockSize = 16 << 10 // the index, read and kept for each table, is a quarter of that for blocks of 4 KiB
 	b.ValueLogFileSize = 1 << 20
-	b.Compression = options.None // base64 of ciphertext does not shrink under Snappy
-	b.MetricsEnabled = false     // expvar, process-wide
-	b.DetectConflicts = false    // one committer
-	b.SyncWrites = false         // the committer syncs, and looks at the answer
+	b.Compression = options.None                     // base64 of ciphertext does not shrink under Snappy
+	b.ChecksumVerificationMode = options.OnBlockRead // or a changed byte would be read as it is: the cipher does not notice
+	b.MetricsEnabled = false                         // expvar, process-wide
+	b.DetectConflicts = false                        // one committer
+	b.SyncWrites = false                             // the committer syncs, and looks at the answer
 	// Nothing may reach the value log, whose space was never reclaimed after expiry:
 	// larger messages are cut in parts.
 	b.ValueThreshold = 1 << 20

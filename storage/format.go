@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 
@@ -23,6 +24,9 @@ func (s *Store) loadFormat() error {
 		value, err = s.createFormat()
 	}
 	if isMissing(err) {
+		if err := s.readTables(context.Background()); err != nil {
+			return fmt.Errorf("%w; move %s (storage.path) away and restore the last backup", err, s.opt.Path)
+		}
 		return fmt.Errorf("%w: %s (storage.path) is a Badger directory that Sealgate did not make", ErrFormat, s.opt.Path)
 	}
 	if err != nil {

@@ -36,7 +36,16 @@ func newMetrics(r prometheus.Registerer, s *Store) (*metrics, error) {
 		Name: "sealgate_mailbox_bytes",
 		Help: "Bytes of activities kept in all mailboxes.",
 	}, func() float64 { return float64(s.buckets.live(s.now())) })
-	m.own = []prometheus.Collector{bytes, m.keys}
+	damaged := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "sealgate_store_damaged",
+		Help: "1 when a block of the store is not what it was.",
+	}, func() float64 {
+		if s.harm.Load() != nil {
+			return 1
+		}
+		return 0
+	})
+	m.own = []prometheus.Collector{bytes, damaged, m.keys}
 	return m, m.register(r)
 }
 

@@ -30,6 +30,7 @@ func TestMetrics(t *testing.T) {
 		"sealgate_mailbox_append_seconds":          1,
 		"sealgate_mailbox_bytes":                   float64(len(small.Activity)),
 		"sealgate_epoch_conflicts_total":           0,
+		"sealgate_store_damaged":                   0,
 		"sealgate_key_packages proposed":           0,
 		"sealgate_key_packages listed":             0,
 		"sealgate_key_packages reserved":           0,

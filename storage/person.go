@@ -50,6 +50,9 @@ type exported struct {
 // Export writes all rows of one person to w, a JSON object a line, as of one moment.
 func (s *Store) Export(ctx context.Context, p mastodon.Person, w io.Writer) (n int, err error) {
 	who, out := s.whose(p), json.NewEncoder(w)
+	if err := s.readTables(ctx); err != nil {
+		return 0, err // or what is in a damaged block would be left out
+	}
 	err = s.scan(ctx, []byte{}, func(row *badger.Entry) error {
 		if !who.has(row) {
 			return nil
@@ -93,6 +96,9 @@ func (s *Store) Erase(ctx context.Context, p mastodon.Person) (n int, err error)
 func (s *Store) eraseOnce(ctx context.Context, p mastodon.Person) (found int, err error) {
 	who := s.whose(p)
 	var keys [][]byte
+	if err := s.readTables(ctx); err != nil {
+		return 0, err // as in Export
+	}
 	err = s.scan(ctx, []byte{}, func(row *badger.Entry) error {
 		if !who.has(row) {
 			return who.unmentioned(row)

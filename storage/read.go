@@ -71,8 +71,17 @@ func (s *Store) shelf(ctx context.Context, o inbox.Owner, f func(*shelf) error) 
 		if sh.mailbox, err = readMailbox(txn, sh.box); err != nil {
 			return err
 		}
+		if harm := s.harm.Load(); harm != nil && sh.mailbox.last == 0 {
+			return *harm // who knows whether there is one
+		}
 		return f(sh)
 	})
+	if errors.Is(err, ErrDamaged) {
+		select {
+		case s.doubt <- struct{}{}:
+		default:
+		}
+	}
 	if err != nil && !errors.Is(err, inbox.ErrNotFound) {
 		return fmt.Errorf("read a mailbox: %w", err)
 	}
@@ -105,12 +114,12 @@ func (sh *shelf) take(out []inbox.Entry, r run, p inbox.Position) ([]inbox.Entry
 	if isMissing(err) && sh.expired(r.serial) {
 		return out, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("message %d: %w", p, err)
+	var m inbox.Message
+	if err == nil {
+		m, err = decodeMessage(sh.owner, value)
 	}
-	m, err := decodeMessage(sh.owner, value)
 	if err != nil {
-		return nil, fmt.Errorf("message %d: %w", p, err)
+		return nil, fmt.Errorf("%w: message %d: %w", ErrDamaged, p, err)
 	}
 	return append(out, inbox.Entry{Position: p, Message: m}), nil
 }

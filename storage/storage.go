@@ -99,6 +99,9 @@ type Store struct {
 	closed  bool          // written under both, read under either
 	durable atomic.Uint64 // timestamp of the last synced transaction
 	broken  atomic.Pointer[error]
+	harm    atomic.Pointer[error] // ErrDamaged, once a table was found so
+	doubt   chan struct{}         // a read missed what must be there
+	watch   sync.WaitGroup        // of watchTables
 
 	pins       pins
 	groupBytes int64 // what one transaction may carry
@@ -133,6 +136,7 @@ func Open(o Options) (*Store, error) {
 		work:    make(chan *request, 4*maxGroup),
 		stop:    make(chan struct{}),
 		done:    make(chan struct{}),
+		doubt:   make(chan struct{}, 1),
 	}
 	s.sync = func() error { return s.db.Sync() }
 	if err := prepareDir(o, s.disk); err != nil {
@@ -146,6 +150,7 @@ func Open(o Options) (*Store, error) {
 		return nil, errors.Join(err, s.shut())
 	}
 	go s.commitLoop()
+	s.watch.Go(s.watchTables)
 	return s, nil
 }
 
@@ -192,6 +197,7 @@ func (s *Store) Close() error {
 	}
 	close(s.stop)
 	<-s.done
+	s.watch.Wait()
 	s.metrics.unregister(s.opt.Metrics)
 	if s.db == nil {
 		return nil // it was closed and could not be opened again: broken says why

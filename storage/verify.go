@@ -18,7 +18,7 @@ var ErrDamaged = errors.New("storage: the store is damaged")
 // Verify reads everything: the checksum of every block of every table, every row, and whether each mailbox has the
 // messages it says it has. It says how much that was, and in ErrDamaged what is wrong first.
 func (s *Store) Verify(ctx context.Context) (amount Amount, err error) {
-	if err := s.verifyTables(); err != nil {
+	if err := s.readTables(ctx); err != nil {
 		return Amount{}, err
 	}
 	seen := messages{whole: map[shelfMark]uint64{}}
@@ -31,19 +31,6 @@ func (s *Store) Verify(ctx context.Context) (amount Amount, err error) {
 		return nil
 	})
 	return amount, err
-}
-
-// verifyTables holds off what opens the engine anew; reads and writes go on.
-func (s *Store) verifyTables() error {
-	s.life.RLock()
-	defer s.life.RUnlock()
-	if s.closed || s.db == nil {
-		return errClosed
-	}
-	if err := s.db.VerifyChecksum(); err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	return nil
 }
 
 // shelfMark is a mailbox's part of a bucket.

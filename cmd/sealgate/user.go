@@ -60,7 +60,7 @@ func exportUser(ctx context.Context, s *storage.Store, args url.Values, w io.Wri
 		return err
 	}
 	_, err = s.Export(ctx, p, w)
-	return err
+	return withCure(err)
 }
 
 func deleteUser(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error {
@@ -70,7 +70,7 @@ func deleteUser(ctx context.Context, s *storage.Store, args url.Values, w io.Wri
 	}
 	n, err := s.Erase(ctx, p)
 	if err != nil {
-		return err
+		return withCure(err)
 	}
 	_, err = fmt.Fprintf(w, "%d rows removed; the store was read again and has nothing of this person\n", n)
 	return err
