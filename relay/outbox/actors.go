@@ -132,7 +132,7 @@ func readActor(id string, body []byte) (address, error) {
 		Endpoints json.RawMessage `json:"endpoints"`
 	}
 	if err := json.Unmarshal(body, &doc); err != nil {
-		return address{}, fmt.Errorf("%w: its document is not JSON", errNotActor)
+		return address{}, fmt.Errorf("%w: what it answers is not JSON", errUnreachable) // a page, as of a server that is being looked after
 	}
 	if doc.ID != id {
 		return address{}, fmt.Errorf("%w: its document calls itself %.200q", errNotActor, doc.ID)

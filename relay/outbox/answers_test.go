@@ -81,7 +81,8 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// TestReadActor: a document must be the actor's own and have an inbox; a shared one counts on the same host only.
+// TestReadActor: a document must be the actor's own and have an inbox; a shared one counts on the same host only. A server that answers with a page
+// is away.
 func TestReadActor(t *testing.T) {
 	const id = "https://far.example/users/zoe"
 	f := func(doc, inbox, shared string) {
@@ -101,7 +102,9 @@ func TestReadActor(t *testing.T) {
 	f(`{"id":"`+id+`"}`, "", "")
 	f(`{"id":"`+id+`","inbox":"inbox"}`, "", "")
 	f(`{"id":"`+id+`#me","inbox":"`+own+`"}`, "", "")
-	f(`no such page`, "", "")
+	if _, err := readActor(id, []byte("<html>Back soon")); !errors.Is(err, errUnreachable) {
+		t.Errorf("a page: %v", err)
+	}
 }
 
 // TestEnvelopes: who shares an inbox shares a delivery, unless they are not named, or each gets their own.
