@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +16,6 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/ristretto/v2"
-	"github.com/dgraph-io/ristretto/v2/z"
 
 	"github.com/sealgate/sealgate/inbox"
 )
@@ -84,43 +85,65 @@ func readTables(ctx context.Context, o badger.Options) error {
 		return err
 	}
 	defer index.Close()
+	var data bytes.Buffer
 	for id, one := range listed {
+		name := table.NewFilename(id, o.Dir)
 		key, err := keys.DataKey(one.KeyID)
 		if err == nil {
-			err = readTable(table.NewFilename(id, o.Dir), table.Options{ReadOnly: true, ChkMode: options.OnBlockRead, DataKey: key, IndexCache: index})
+			err = readFile(&data, name)
 		}
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // it was compacted away
-		case errors.Is(err, errRecord):
-			return fmt.Errorf("%w: a block of %s is not what it was", ErrDamaged, filepath.Base(table.NewFilename(id, o.Dir)))
-		case err != nil:
+		if err == nil {
+			err = readTable(data.Bytes(), id, table.Options{ReadOnly: true, ChkMode: options.OnBlockRead, DataKey: key, IndexCache: index})
+		}
+		if errors.Is(err, errRecord) || errors.Is(err, fs.ErrNotExist) {
+			err = stillListed(o, id)
+		}
+		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
 		}
 	}
 	return nil
 }
 
-// readTable counts the rows, which end where a block cannot be read.
-func readTable(name string, o table.Options) (err error) {
-	file, err := z.OpenMmapFile(name, os.O_RDONLY, 0)
+// stillListed is ErrDamaged for a table that could not be read, unless it was compacted away meanwhile: the engine takes it out of the
+// manifest first.
+func stillListed(o badger.Options, id uint64) error {
+	listed, err := listedTables(o)
+	if _, ok := listed[id]; ok && err == nil {
+		return fmt.Errorf("%w: %s is not what it was", ErrDamaged, filepath.Base(table.NewFilename(id, o.Dir)))
+	}
+	return err
+}
+
+// readFile reads all of it. It is not mapped, for the engine cuts files short before it removes them, and who then reads what was mapped is
+// killed.
+func readFile(into *bytes.Buffer, name string) error {
+	into.Reset()
+	f, err := os.Open(name)
 	if err != nil {
 		return err
 	}
+	defer f.Close() //nolint:errcheck // it is only read
+	if info, err := f.Stat(); err == nil {
+		into.Grow(int(info.Size()) + bytes.MinRead) // or it would grow by doubling
+	}
+	_, err = into.ReadFrom(f)
+	return err
+}
+
+// readTable counts the rows, which end where a block cannot be read.
+func readTable(data []byte, id uint64, o table.Options) (err error) {
 	defer func() {
 		if recover() != nil { // the engine trusts the lengths in a block
 			err = errRecord
 		}
-		_ = file.Close(-1) // it was only read
 	}()
-	t, err := table.OpenTable(file, o)
+	t, err := table.OpenInMemoryTable(data, id, &o)
 	if err != nil {
 		return errors.Join(errRecord, err)
 	}
 	it, rows := t.NewIterator(table.NOCACHE), uint32(0)
-	defer it.Close() //nolint:errcheck // as above
+	defer it.Close() //nolint:errcheck // it was only read
 	for it.Rewind(); it.Valid(); it.Next() {
 		rows++
 	}

@@ -102,3 +102,32 @@ func TestADamagedBlockIsTold(t *testing.T) {
 		t.Error("nobody reads, or nobody is told")
 	}
 }
+
+// TestTablesAreReadBesideCompaction: tables that go while they are read are no damage, and kill nobody.
+func TestTablesAreReadBesideCompaction(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	defer closeStore(t, s)
+	done := make(chan error, 1)
+	go func() {
+		for range 20 {
+			if err := errors.Join(s.Burst(t.Context(), 500, 4<<10), s.Compact()); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for reads := 0; ; reads++ {
+		select {
+		case err := <-done:
+			if t.Logf("all tables were read %d times", reads); err != nil || reads == 0 {
+				t.Error(reads, err)
+			}
+			return
+		default:
+			if _, err := s.Verify(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
