@@ -1,7 +1,6 @@
 package relay_test
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -55,9 +54,9 @@ func TestSaysOnce(t *testing.T) {
 
 // TestFaultsInTheLog: what somebody elsewhere is to blame for does not fill it, and what is in it names nobody.
 func TestFaultsInTheLog(t *testing.T) {
-	var log bytes.Buffer
+	log := make(lines, 64)
 	g := gate{err: fmt.Errorf("%w: Get %q: no such host", policy.ErrKeyUnavailable, zoe)}
-	w := newWorldWith(t, memory(), g, func(o *relay.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	w := newWorldWith(t, memory(), g, func(o *relay.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 	if got := w.deliver(t, "/users/alice/inbox", create("1", alice)); got.status != http.StatusServiceUnavailable {
 		t.Errorf("a key that cannot be had: %+v", got)
 	}
@@ -65,16 +64,24 @@ func TestFaultsInTheLog(t *testing.T) {
 	if got := w.ask(t, http.MethodPost, "/users/alice/outbox", note, "Authorization", "Bearer of-alice"); got.status != http.StatusNotImplemented {
 		t.Errorf("a note: %+v", got)
 	}
-	if log.Len() > 0 {
-		t.Errorf("the log says %s", log.String())
+	if len(log) > 0 {
+		t.Errorf("the log says %s", <-log)
 	}
 	w.upstream.Close()
 	if got := w.ask(t, http.MethodGet, "/e2ee/users/carol/keyPackages", nil); got.status != http.StatusServiceUnavailable {
 		t.Errorf("without the instance: %+v", got)
 	}
-	if text := log.String(); !strings.Contains(text, "connection refused") || strings.Contains(text, "carol") {
+	if text := <-log; !strings.Contains(text, "connection refused") || strings.Contains(text, "carol") {
 		t.Errorf("without the instance the log says %s", text)
 	}
+}
+
+// lines are those of a log, as they are written.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
 }
 
 func detail(t *testing.T, a answer, want string) {
