@@ -108,7 +108,7 @@ func newScene(ctx context.Context, o options, directory string) (s *scene, err e
 			return s, fmt.Errorf("write a person's key: %w", err)
 		}
 	}
-	if s.site, err = s.serve(ctx, slowly(s.local), "127.0.0.1:0"); err != nil {
+	if s.site, err = s.serve(ctx, s.local, "127.0.0.1:0"); err != nil {
 		return s, err
 	}
 	s.gateway, err = gateway.Start(ctx, gateway.Options{

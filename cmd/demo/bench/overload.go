@@ -21,8 +21,6 @@ const (
 	sustained       = 25_000
 	overloadWorkers = 512
 	probeEvery      = 5 * time.Millisecond
-	slowPage        = "/@person0?slow"
-	slow            = 50 * time.Millisecond // what the instance takes for slowPage
 )
 
 // overload measures what the gateway can take, and then offers twice as much in two mixtures, while somebody asks
@@ -65,8 +63,8 @@ func overload(ctx context.Context, o options, directory string, out io.Writer) (
 		return err
 	}
 	most := float64(done.Streams[0].Taken) / done.Took.Seconds()
-	_, _ = fmt.Fprintf(out, "\noverload: %.0f messages a second can be taken; ordinary requests p50 %.1f, p99 %.1f ms idle, %.1f and %.1f ms beside them, the slow page's p99 %.1f and %.1f; memory second by second %.0f MiB\n",
-		most, ms(idle.P50), ms(idle.P99), ms(once.P50), ms(once.P99), ms(idle.slow), ms(once.slow), once.memory)
+	_, _ = fmt.Fprintf(out, "\noverload: %.0f messages a second can be taken; ordinary requests p50 %.1f, p99 %.1f ms idle, %.1f and %.1f ms beside them; memory second by second %.0f MiB\n",
+		most, ms(idle.P50), ms(idle.P99), ms(once.P50), ms(once.P99), once.memory)
 	for _, m := range []mixture{{"0.6 groups, 1.4 contact", 0.6 * most, 1.4 * most}, {"1.4 groups, 0.6 contact", 1.4 * most, 0.6 * most}} {
 		if err := s.flood(ctx, out, once, m, o.flood); err != nil {
 			return err
@@ -117,43 +115,39 @@ func (s *scene) flood(ctx context.Context, out io.Writer, once probing, m mixtur
 		k.report(out, done.Took.Seconds())
 	}
 	back, err := s.recovery(ctx)
-	_, _ = fmt.Fprintf(out, "  ordinary: p50 %.1f ms, p99 %.1f ms, %.2f of that at once the load, the slow page's p99 %.1f, %.2f of it; memory second by second %.0f MiB; an invitation was taken %.0f ms after the end\n",
-		ms(ordinary.P50), ms(ordinary.P99), float64(ordinary.P99)/float64(once.P99), ms(ordinary.slow), float64(ordinary.slow)/float64(once.slow), ordinary.memory, ms(back))
+	_, _ = fmt.Fprintf(out, "  ordinary: p50 %.1f ms, p99 %.1f ms, %.2f of that at once the load; memory second by second %.0f MiB; an invitation was taken %.0f ms after the end\n",
+		ms(ordinary.P50), ms(ordinary.P99), float64(ordinary.P99)/float64(once.P99), ordinary.memory, ms(back))
 	return err
 }
 
-// probe asks for an ordinary page every few milliseconds, and as often for the slow one, until stop.
+// probe asks for an ordinary page every few milliseconds until stop.
 func (s *scene) probe(ctx context.Context) (stop func(), outcome <-chan probing) {
 	ctx, stop = context.WithCancel(ctx)
 	done := make(chan probing, 1)
 	go func() {
 		var mu sync.Mutex
-		took := make(map[string][]time.Duration)
+		var took []time.Duration
 		var probes sync.WaitGroup
-		for page, connections := range map[string]int{"/@person0": 4, slowPage: 16} {
-			for range connections {
-				probes.Go(func() {
-					mine := s.ordinary(ctx, page, time.Duration(connections)*probeEvery)
-					mu.Lock()
-					took[page] = append(took[page], mine...)
-					mu.Unlock()
-				})
-			}
+		for range 4 {
+			probes.Go(func() {
+				mine := s.ordinary(ctx, 4*probeEvery)
+				mu.Lock()
+				took = append(took, mine...)
+				mu.Unlock()
+			})
 		}
 		var memory []float64
 		probes.Go(func() { memory = s.memory(ctx) })
 		probes.Wait()
-		quick := took["/@person0"]
-		done <- probing{result{P50: percentile(quick, 50), P99: percentile(quick, 99)}, percentile(took[slowPage], 99), memory}
+		done <- probing{result{P50: percentile(took, 50), P99: percentile(took, 99)}, memory}
 	}()
 	return stop, done
 }
 
-// probing is what the probes met, the 99th percentile of the slow page, and how much anonymous memory the gateway had at most in each second, in MiB.
+// probing is what the probes met, and how much anonymous memory the gateway had at most in each second, in MiB.
 type probing struct {
 	result
 
-	slow   time.Duration
 	memory []float64
 }
 
@@ -183,15 +177,15 @@ func (s *scene) probeAlone(ctx context.Context, d time.Duration) probing {
 	return <-outcome
 }
 
-// ordinary asks for a page over one connection, at even times.
-func (s *scene) ordinary(ctx context.Context, page string, every time.Duration) (took []time.Duration) {
+// ordinary asks over one connection, at even times.
+func (s *scene) ordinary(ctx context.Context, every time.Duration) (took []time.Duration) {
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", s.door)
 	if err != nil {
 		return nil
 	}
 	defer c.Close() //nolint:errcheck // it was only used to ask
 	r := bufio.NewReader(c)
-	request := []byte("GET " + page + " HTTP/1.1\r\nHost: " + s.host + "\r\nAccept: text/html\r\n\r\n")
+	request := []byte("GET /@person0 HTTP/1.1\r\nHost: " + s.host + "\r\nAccept: text/html\r\n\r\n")
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -243,14 +237,4 @@ func invitation() []byte {
 	secret := slices.Concat(vector(32), vector(32), vector(100))
 	b := []byte{0, 1, 0, 3, 0, 1, 0x40 | byte(len(secret)>>8), byte(len(secret))}
 	return slices.Concat(b, secret, vector(messageBytes-len(secret)))
-}
-
-// slowly is an instance that takes its time for slowPage, as Mastodon does for its pages.
-func slowly(instance http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.RequestURI() == slowPage {
-			<-time.After(slow)
-		}
-		instance.ServeHTTP(w, r)
-	})
 }
