@@ -111,7 +111,7 @@ func oneAuthor(signer string, a *activity.Activity) error {
 			return fmt.Errorf("%w: object %d is attributed to %q, actor is %q", ErrForbidden, i+1, o.AttributedTo, signer)
 		}
 	}
-	if isWeb(a.ID) && authority.Of(a.ID) != authority.Of(signer) {
+	if host := authority.Of(a.ID); isWeb(a.ID) && (host == "" || host != authority.Of(signer)) {
 		return fmt.Errorf("%w: activity id %q is not on the host of its actor %q", ErrForbidden, a.ID, signer)
 	}
 	return nil

@@ -196,6 +196,17 @@ func TestAcceptRefuses(t *testing.T) {
 	}
 }
 
+// TestNoHostIsNobodys: an id on no host is not its actor's, whose own has none either.
+func TestNoHostIsNobodys(t *testing.T) {
+	in, _ := newInbox()
+	a := create("https://peer.example/%zz")
+	a.Actor = "https://alice@peer.example/users/alice"
+	a.Objects[0].AttributedTo = a.Actor
+	if rs, err := in.Accept(t.Context(), inbox.Delivery{Signer: a.Actor, Activity: a, Owners: []inbox.Owner{"1"}}); !errors.Is(err, inbox.ErrForbidden) {
+		t.Errorf("%+v, %v", rs, err)
+	}
+}
+
 func TestAcceptIsLiberal(t *testing.T) {
 	for name, a := range map[string]*activity.Activity{
 		"same host, default port": create("https://peer.example:443/1"),

@@ -83,6 +83,9 @@ func TestADamagedBlockIsTold(t *testing.T) {
 		if _, err := s.Export(t.Context(), somebody("zoe", "4711"), new(bytes.Buffer)); !errors.Is(err, storage.ErrDamaged) {
 			t.Errorf("byte %d: exported: %v", at, err)
 		}
+		if _, err := s.Erase(t.Context(), somebody("zoe", "4711")); !errors.Is(err, storage.ErrDamaged) {
+			t.Errorf("byte %d: erased: %v", at, err)
+		}
 		if results, err := s.Append(t.Context(), []inbox.Message{inboxtest.Sample("alice", 99)}); !errors.Is(err, inbox.ErrUnavailable) {
 			t.Errorf("byte %d: taken: %v %v", at, results, err)
 		}

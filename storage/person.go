@@ -80,6 +80,9 @@ func (s *Store) Export(ctx context.Context, p mastodon.Person, w io.Writer) (n i
 // rows of theirs and for every hash that stands for them; what is found is erased too, and ErrStillThere
 // after some rounds. Rows that fade (see kind) go with the message they lie beside.
 func (s *Store) Erase(ctx context.Context, p mastodon.Person) (n int, err error) {
+	if err := s.readTables(ctx); err != nil {
+		return 0, err // as in Export
+	}
 	for range eraseRounds {
 		left, err := s.eraseOnce(ctx, p)
 		if err != nil {
@@ -96,9 +99,6 @@ func (s *Store) Erase(ctx context.Context, p mastodon.Person) (n int, err error)
 func (s *Store) eraseOnce(ctx context.Context, p mastodon.Person) (found int, err error) {
 	who := s.whose(p)
 	var keys [][]byte
-	if err := s.readTables(ctx); err != nil {
-		return 0, err // as in Export
-	}
 	err = s.scan(ctx, []byte{}, func(row *badger.Entry) error {
 		if !who.has(row) {
 			return who.unmentioned(row)
