@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -16,15 +17,19 @@ import (
 
 // intact refuses a directory of the engine's that was copied or mended in part, before the engine sees it: without its
 // manifest it would delete every table as unknown and begin anew, without its key registry or with a table cut
-// short it would panic. After an orderly end the manifest must be what it was then: a shorter one the engine would take
-// for cut by a crash, and delete the tables it lacks. The error wraps ErrDamaged. What else is wrong is left to the
-// engine to say.
+// short it would panic. After an orderly end the manifest must be what it was then, and after a crash it must not lack a table
+// (cutoff.go): a shorter one the engine would take for cut by the crash, and delete the tables it lacks. The error wraps
+// ErrDamaged. What else is wrong is left to the engine to say.
 func intact(o badger.Options) error {
 	if err := asClosed(o.Dir); err != nil {
 		return err
 	}
 	listed, err := listedTables(o)
-	if err != nil || len(listed) == 0 {
+	if err != nil || listed == nil {
+		return err
+	}
+	others, err := unlistedTables(o.Dir, listed)
+	if err != nil || len(listed)+len(others) == 0 {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(o.Dir, badger.KeyRegistryFileName)); errors.Is(err, fs.ErrNotExist) {
@@ -32,7 +37,7 @@ func intact(o badger.Options) error {
 	}
 	for id := range listed {
 		name := table.NewFilename(id, o.Dir)
-		switch err := wholeTable(name); {
+		switch _, err := readIndex(name); {
 		case errors.Is(err, fs.ErrNotExist):
 			return damaged(o.Dir, filepath.Base(name)+" is missing")
 		case errors.Is(err, errRecord):
@@ -41,7 +46,10 @@ func intact(o badger.Options) error {
 			return fmt.Errorf("look at the store (storage.path): %w", err)
 		}
 	}
-	return nil
+	if len(others) == 0 {
+		return nil
+	}
+	return noneCutOff(o, listed, others)
 }
 
 // closedName is of the file that an orderly end leaves beside the engine's: the manifest's hash. It is not there while
@@ -91,7 +99,7 @@ func manifestSum(dir string) (string, error) {
 	return fmt.Sprintf("%x\n", sha256.Sum256(manifest)), err
 }
 
-// listedTables are those the manifest names. Others may be there: a table being written when the power went.
+// listedTables are those the manifest names; nil without one, or with one that the engine will refuse.
 func listedTables(o badger.Options) (map[uint64]badger.TableManifest, error) {
 	f, err := os.Open(filepath.Join(o.Dir, badger.ManifestFilename))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -107,7 +115,7 @@ func listedTables(o badger.Options) (map[uint64]badger.TableManifest, error) {
 	defer f.Close() //nolint:errcheck // it is only read
 	manifest, _, err := badger.ReplayManifestFile(f, o.ExternalMagicVersion, o)
 	if err != nil {
-		return map[uint64]badger.TableManifest{}, nil // the engine says it again
+		return nil, nil //nolint:nilnil // the engine says it again
 	}
 	return manifest.Tables, nil
 }
@@ -116,24 +124,32 @@ func damaged(path, what string) error {
 	return fmt.Errorf("%w: %s; put the file back, or move %s (storage.path) away and restore the last backup", ErrDamaged, what, path)
 }
 
-// wholeTable follows the lengths at a table's end, which the engine trusts: of the index's checksum, then of the index.
-func wholeTable(name string) error {
+// tableIndex is the end of a table, encrypted as it is there.
+type tableIndex struct {
+	bytes []byte
+	at    int64 // where it begins, and the blocks end
+}
+
+// readIndex follows the lengths at a table's end, which the engine trusts: of the index's checksum, then of the index.
+func readIndex(name string) (tableIndex, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return err
+		return tableIndex{}, err
 	}
 	defer f.Close() //nolint:errcheck // it is only read
 	end, err := f.Seek(0, io.SeekEnd)
+	var length [4]byte
 	for range 2 {
-		if end -= 4; err != nil || end < 0 {
-			return errors.Join(err, errRecord)
+		if end -= int64(len(length)); err != nil || end < 0 {
+			return tableIndex{}, errors.Join(err, errRecord)
 		}
-		var length [4]byte
 		_, err = f.ReadAt(length[:], end)
 		end -= int64(binary.BigEndian.Uint32(length[:]))
 	}
-	if err == nil && end < 0 {
-		return errRecord
+	if err != nil || end < 0 {
+		return tableIndex{}, cmp.Or(err, errRecord)
 	}
-	return err
+	index := tableIndex{make([]byte, binary.BigEndian.Uint32(length[:])), end}
+	_, err = f.ReadAt(index.bytes, index.at)
+	return index, err
 }

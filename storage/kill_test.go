@@ -100,7 +100,7 @@ func TestKill(t *testing.T) {
 	begin := time.Now()
 	for round := range kills {
 		// From before the first acknowledgement to well into the stream.
-		writeAndKill(t, path, round, round*round%97, ledger)
+		writeAndKill(t, path, strconv.Itoa(round), round*round%97, ledger)
 		audit(t, path, ledger)
 		if t.Failed() {
 			return
@@ -128,9 +128,9 @@ func spawn(t *testing.T, environment ...string) (child *exec.Cmd, out io.Reader)
 	return child, out
 }
 
-func writeAndKill(t *testing.T, path string, round, acks int, ledger map[string]string) {
+func writeAndKill(t *testing.T, path, round string, acks int, ledger map[string]string) {
 	t.Helper()
-	child, out := spawn(t, childPath+"="+path, fmt.Sprintf("%s_ROUND=%d", childPath, round))
+	child, out := spawn(t, childPath+"="+path, childPath+"_ROUND="+round)
 	readLedger(t, out, ledger, func(n int) {
 		if n == acks {
 			child.Process.Kill() // what is already in the pipe still counts

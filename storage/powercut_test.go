@@ -75,6 +75,11 @@ func cutUnderLoad(t *testing.T, cuts int, seed uint64, environment ...string) (m
 		if err := disk.Cut(one.path, chance); err != nil {
 			failures = append(failures, err)
 		}
+		if n > 0 { // else there may be no manifest yet
+			if err := lostByCut(t, one.path, manifestCuts(t, one.path, rng)[0], one.ledger); err != nil && !isRefused(err) {
+				failures = append(failures, fmt.Errorf("cut %d, after %d messages, with the manifest cut too: %w", done, n, err))
+			}
+		}
 		if err := lost(one.path, one.ledger); err != nil {
 			failures = append(failures, fmt.Errorf("cut %d, after %d messages: %w", done, n, err))
 		}
