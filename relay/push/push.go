@@ -65,9 +65,9 @@ type Pusher struct {
 	changing sync.Mutex // one change of anybody's subscriptions at a time
 
 	mu      sync.Mutex
-	owners  map[inbox.Owner]bool // within the quiet time after a push; true: something came meanwhile
-	holding map[string]hold      // subscriptions whose service wants to be left alone, by id
-	queue   []inbox.Owner
+	owners  map[inbox.Owner]devices // queued, being pushed, or within the quiet time after that; and whom to wake then
+	holding map[string]hold         // subscriptions whose service wants to be left alone, by id
+	queue   []task
 	ready   chan struct{} // has something in it when the queue may have
 
 	ctx     context.Context //nolint:containedctx // the life of the workers, ended by Close
@@ -96,7 +96,7 @@ func New(o Options) (*Pusher, error) {
 	p := &Pusher{
 		o: o, public: public,
 		pushes: metric.Counter(o.Metrics, "sealgate_web_pushes_total", "Web pushes by result: sent, gone, later, failed.", "result"),
-		owners: map[inbox.Owner]bool{}, holding: map[string]hold{}, ready: make(chan struct{}, 1),
+		owners: map[inbox.Owner]devices{}, holding: map[string]hold{}, ready: make(chan struct{}, 1),
 	}
 	p.tokens.made = map[string]token{}
 	p.ctx, p.cancel = context.WithCancel(context.Background())

@@ -1,6 +1,7 @@
 package push_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,10 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,7 +61,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // check verifies the VAPID header with a library that shares no code with the gateway.
 func (s *service) check(r *http.Request) error {
-	if r.Method != http.MethodPost || r.Header.Get("TTL") == "" || r.Header.Get("Urgency") == "" || r.Header.Get("Content-Encoding") != "" {
+	if r.Method != http.MethodPost || r.Header.Get("TTL") != "2419200" || r.Header.Get("Urgency") != "high" || r.Header.Get("Topic") == "" || r.Header.Get("Content-Encoding") != "" {
 		return fmt.Errorf("%s with %v", r.Method, r.Header)
 	}
 	rest, ok := strings.CutPrefix(r.Header.Get("Authorization"), "vapid t=")
@@ -116,6 +119,11 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	d.ServeHTTP(w, r)
 	return w.Result(), nil
 }
+
+// answer is a transport made of a function.
+type answer func(*http.Request) (*http.Response, error)
+
+func (f answer) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func newPusher(t *testing.T, client *http.Client, values push.Values) (*push.Pusher, *service) {
 	t.Helper()
@@ -233,9 +241,13 @@ func TestFailuresAreTriedAgainLessAndLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, s := newPusher(t, nil, &inboxtest.Memory{})
 		subscribe(t, p, "bob", "https://push.example/broken")
+		subscribe(t, p, "bob", "https://push.example/phone")
 		s.answer("/broken", http.StatusInternalServerError)
 		p.Wake("bob")
 		<-time.After(48 * time.Hour)
+		if n := len(s.times("/phone")); n != 1 {
+			t.Errorf("one message woke the phone %d times, for another device", n)
+		}
 		came := s.times("/broken")
 		if len(came) < 3 || len(came) > 10 {
 			t.Fatalf("%d tries in two days", len(came))
@@ -244,6 +256,125 @@ func TestFailuresAreTriedAgainLessAndLess(t *testing.T) {
 			if came[i].Sub(came[i-1]) < came[i-1].Sub(came[i-2]) {
 				t.Errorf("tries at %v", came)
 			}
+		}
+	})
+}
+
+// TestASlowServiceKeepsOnePlace: however many messages come, it is asked for one of them, and nobody else waits.
+func TestASlowServiceKeepsOnePlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow, quick atomic.Int32
+		p, _ := newPusher(t, &http.Client{Transport: direct{http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/quick" {
+				quick.Add(1)
+				return
+			}
+			slow.Add(1)
+			<-time.After(time.Hour)
+		})}}, &inboxtest.Memory{})
+		subscribe(t, p, "bob", "https://push.example/slow")
+		subscribe(t, p, "carol", "https://push.example/quick")
+		for range 100 {
+			p.Wake("bob")
+			<-time.After(6 * time.Second)
+		}
+		p.Wake("carol")
+		synctest.Wait()
+		if slow.Load() != 1 || quick.Load() != 1 {
+			t.Errorf("the slow service was asked %d times, the quick one %d times", slow.Load(), quick.Load())
+		}
+		<-time.After(3 * time.Hour)
+		if n := slow.Load(); n != 2 {
+			t.Errorf("what came meanwhile was told %d times", n-1)
+		}
+	})
+}
+
+// TestResults: what services answer is counted, how long they ask to wait is kept, an hour at most, and no log names an endpoint.
+func TestResults(t *testing.T) {
+	f := func(status int, retryAfter, result string, wait time.Duration) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			var came []time.Time
+			var logged bytes.Buffer
+			registry := prometheus.NewRegistry()
+			key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := push.New(push.Options{
+				Values: &inboxtest.Memory{}, Key: key, Subject: subject, Metrics: registry,
+				Log: slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
+				Client: &http.Client{Transport: answer(func(r *http.Request) (*http.Response, error) {
+					came = append(came, time.Now())
+					if status == 0 {
+						return nil, io.ErrUnexpectedEOF
+					}
+					return &http.Response{StatusCode: status, Request: r, Header: http.Header{"Retry-After": {retryAfter}}, Body: http.NoBody}, nil
+				})},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(p.Close)
+			subscribe(t, p, "bob", "https://push.example/secret")
+			p.Wake("bob")
+			<-time.After(100 * time.Minute)
+			if n := counted(t, registry, result); n == 0 {
+				t.Errorf("%d is not counted as %q", status, result)
+			}
+			if len(came) == 0 || (len(came) > 1) != (wait > 0) || wait > 0 && came[1].Sub(came[0]) != wait {
+				t.Errorf("%d, %q: tries at %v, want one after %v", status, retryAfter, came, wait)
+			}
+			if strings.Contains(logged.String(), "push.example") {
+				t.Errorf("the log names the endpoint: %s", &logged)
+			}
+		})
+	}
+	f(200, "", "sent", 0)
+	f(201, "60", "sent", 0)
+	f(410, "60", "gone", 0)
+	f(429, "", "later", 30*time.Second)
+	f(429, "60", "later", time.Minute)
+	f(503, "86400", "later", time.Hour)
+	f(429, "Fri, 31 Dec 9999 23:59:59 GMT", "later", time.Hour)
+	f(503, "Sat, 01 Jan 2000 00:10:00 GMT", "later", 10*time.Minute) // where time begins in this test
+	f(503, "-5", "later", 30*time.Second)
+	f(400, "60", "failed", 30*time.Second)
+	f(302, "60", "failed", 30*time.Second)
+	f(0, "", "failed", 30*time.Second)
+}
+
+// counted is how many pushes ended with result.
+func counted(t *testing.T, registry *prometheus.Registry, result string) (n int) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, one := range f.GetMetric() {
+			for _, l := range one.GetLabel() {
+				if f.GetName() == "sealgate_web_pushes_total" && l.GetValue() == result {
+					n = int(one.GetCounter().GetValue())
+				}
+			}
+		}
+	}
+	return n
+}
+
+// TestTokensAreRenewed: a service never sees a token that has ended (service.check).
+func TestTokensAreRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s := newPusher(t, nil, &inboxtest.Memory{})
+		subscribe(t, p, "bob", "https://push.example/phone")
+		for range 8 {
+			p.Wake("bob")
+			<-time.After(5*time.Hour + time.Second)
+		}
+		if n := len(s.times("/phone")); n != 8 {
+			t.Errorf("%d pushes", n)
 		}
 	})
 }
@@ -268,6 +399,9 @@ func TestSubscriptionsAreDurableAndBounded(t *testing.T) {
 	}
 	if err := other.Unsubscribe(t.Context(), "bob", list[3].ID); !errors.Is(err, push.ErrNoSubscription) {
 		t.Errorf("twice: %v", err)
+	}
+	if err := other.Unsubscribe(t.Context(), "bob", list[5].Endpoint); err != nil {
+		t.Error(err)
 	}
 	if err := other.Unsubscribe(t.Context(), "carol", list[4].ID); !errors.Is(err, push.ErrNoSubscription) {
 		t.Errorf("somebody else's: %v", err)

@@ -35,16 +35,16 @@ func (e *laterError) Error() string {
 	return "push: the service cannot take it now, wait " + e.wait.String()
 }
 
-// pushAll wakes every device of o whose service is not held.
-func (p *Pusher) pushAll(o inbox.Owner) {
-	list, err := p.List(p.ctx, o)
+// push wakes the devices of t whose service is not held.
+func (p *Pusher) push(t task) {
+	list, err := p.List(p.ctx, t.owner)
 	if err != nil {
 		p.o.Log.Warn("push subscriptions could not be read", "error", err)
 		return
 	}
 	for _, s := range list {
-		if !p.held(s.ID) {
-			p.settle(o, s, p.send(p.ctx, s.Endpoint))
+		if p.due(s.ID, t.whom) {
+			p.settle(t.owner, s, p.send(p.ctx, s.Endpoint))
 		}
 	}
 }
@@ -106,7 +106,7 @@ func (p *Pusher) settle(o inbox.Owner, s Subscription, err error) {
 		p.o.Log.Debug("a push could not be sent", "error", withoutURL(err))
 	}
 	if wait, again := p.hold(s.ID, wait); again {
-		time.AfterFunc(wait, func() { p.Wake(o) })
+		time.AfterFunc(wait, func() { p.wake(task{o, failed}) })
 	}
 }
 
@@ -127,12 +127,13 @@ func (p *Pusher) hold(id string, wait time.Duration) (held time.Duration, again 
 	return wait, again
 }
 
-// held tells whether a subscription is left alone. Whoever held it sees to it that
+// due tells whether a subscription is one of whom, and not left alone. Whoever held it sees to it that
 // it is tried again.
-func (p *Pusher) held(id string) bool {
+func (p *Pusher) due(id string, whom devices) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.o.Clock().Before(p.holding[id].until)
+	h, hasFailed := p.holding[id]
+	return (hasFailed || whom == all) && !p.o.Clock().Before(h.until)
 }
 
 func (p *Pusher) count(result string) { p.pushes.WithLabelValues(result).Inc() }
