@@ -66,6 +66,7 @@ const (
 const (
 	maxKeyID       = 2048
 	maxName        = 128
+	maxError       = 512 // characters: errors quote what servers wrote, and are remembered
 	maxCacheBytes  = 16 << 20
 	maxFlights     = 1024 // fetches begun and not ended, waiting ones included
 	maxHostFlights = 64   // of these for one host
@@ -183,9 +184,13 @@ func (k *Keys) Refresh(ctx context.Context, id string) (Key, error) {
 func (k *Keys) refresh(id string) (*flight, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	may, last := k.cache.mayRefresh(id, k.clock())
-	if may {
-		return k.begin(id)
+	last, isRecent := k.cache.lastRefresh(id, k.clock())
+	if !isRecent {
+		fl, err := k.begin(id)
+		if err == nil {
+			k.cache.refreshBegan(id, k.clock())
+		}
+		return fl, err
 	}
 	url, err := documentURL(id)
 	if err != nil {
@@ -194,7 +199,7 @@ func (k *Keys) refresh(id string) (*flight, error) {
 	if fl := k.flights.find(flightID{key: id, host: url.Host}); fl != nil {
 		return fl, nil
 	}
-	return nil, last
+	return nil, last.err
 }
 
 // begin joins or starts the one fetch of id.
@@ -205,6 +210,7 @@ func (k *Keys) begin(id string) (*flight, error) {
 	}
 	return k.flights.join(flightID{key: id, host: url.Host}, func(ctx context.Context) (Key, error) {
 		key, err := k.fetch.key(ctx, id)
+		err = brief(err)
 		k.cache.put(id, key, err, k.clock())
 		k.fetches.WithLabelValues(result(err)).Inc()
 		if err != nil {

@@ -31,7 +31,7 @@ func lately(at, now time.Time, d time.Duration) bool {
 	return age >= 0 && age < d
 }
 
-// entryBytes is what an entry takes besides its strings: an RSA key and the
+// entryBytes is what an entry takes besides its strings: an RSA key, or an error, and the
 // tables' own share.
 const entryBytes = 1024
 
@@ -87,16 +87,13 @@ type refresh struct {
 	err error
 }
 
-// mayRefresh says whether five minutes have passed since the last refresh, and
-// if so, starts them anew; if not, what the last one failed with. Calls for one
-// id must not overlap.
-func (c *cache) mayRefresh(id string, now time.Time) (may bool, last error) {
-	if r, ok := c.refreshes.GetIfPresent(id); ok && lately(r.at, now, refreshEvery) {
-		return false, r.err
-	}
-	c.refreshes.Set(id, refresh{at: now})
-	return true, nil
+// lastRefresh is the last refresh of id, and whether it began within five minutes.
+func (c *cache) lastRefresh(id string, now time.Time) (last refresh, isRecent bool) {
+	last, ok := c.refreshes.GetIfPresent(id)
+	return last, ok && lately(last.at, now, refreshEvery)
 }
+
+func (c *cache) refreshBegan(id string, now time.Time) { c.refreshes.Set(id, refresh{at: now}) }
 
 // refreshFailed notes that the last refresh of id did not reach the server.
 func (c *cache) refreshFailed(id string, err error) {

@@ -44,6 +44,9 @@ func TestAnswersAreRememberedForAWhile(t *testing.T) {
 	f(time.Second, p.URL+"/flaky", actorkey.ErrUnavailable, 1)
 	f(9*time.Second, p.URL+"/flaky", actorkey.ErrUnavailable, 0)
 	f(time.Second, p.URL+"/flaky", actorkey.ErrUnavailable, 1)
+	p.handle("/alice", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	f(59*time.Minute, alice+"#main-key", actorkey.ErrUnavailable, 1) // what was good is too old
+	f(9*time.Second, alice+"#main-key", actorkey.ErrUnavailable, 0)
 	f(-5*time.Hour, p.URL+"/flaky", actorkey.ErrUnavailable, 1) // the clock was set back
 	f(0, p.URL+"/flaky", actorkey.ErrUnavailable, 0)
 }
@@ -80,6 +83,41 @@ func TestRefreshOnceInFiveMinutes(t *testing.T) {
 	if _, err := k.Refresh(t.Context(), id); err != nil || p.hits.Load()-before != 2 {
 		t.Errorf("before the last refresh: %v, %d fetches", err, p.hits.Load()-before)
 	}
+}
+
+// TestARefreshThatCannotBeginIsNone: while a host has too many fetches waiting, a key of its that was changed is not
+// to be had; afterwards it is.
+func TestARefreshThatCannotBeginIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		public := pemOf(t, edPublic)
+		k := actorkey.New(actorkey.Options{Client: &http.Client{Transport: answer(func(r *http.Request) (*http.Response, error) {
+			id := r.URL.String()
+			if r.URL.Path != "/a" {
+				<-gate
+			}
+			b, _ := json.Marshal(m{"id": id, "inbox": "x", "publicKey": m{"id": id + "#k", "owner": id, "publicKeyPem": public}})
+			return reply(r, 200, string(b)), nil
+		})}})
+		defer k.Close()
+		const id = "https://a.example/a#k"
+		if _, err := k.Key(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		public = pemOf(t, &rsaKey().PublicKey)
+		for n := range 64 {
+			go func() { _, _ = k.Key(t.Context(), fmt.Sprintf("https://a.example/%d#k", n)) }()
+		}
+		synctest.Wait()
+		if key, err := k.Refresh(t.Context(), id); !errors.Is(err, actorkey.ErrUnavailable) {
+			t.Errorf("%T, %v", key.Public, err)
+		}
+		close(gate)
+		synctest.Wait()
+		if key, err := k.Refresh(t.Context(), id); err != nil || !rsaKey().PublicKey.Equal(key.Public) {
+			t.Errorf("%T, %v", key.Public, err)
+		}
+	})
 }
 
 func TestARefreshThatFailsKeepsTheKey(t *testing.T) {

@@ -141,6 +141,22 @@ func TestPortRule(t *testing.T) {
 	}
 }
 
+// TestRefused: an address that must never be reached is not, though its network is exempt.
+func TestRefused(t *testing.T) {
+	url, hits := trap(t)
+	inner := netip.MustParseAddrPort(strings.TrimPrefix(url, "http://"))
+	c := actorkey.NewClient(actorkey.ClientOptions{
+		AllowPlainHTTP: true, AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Refuse: []netip.AddrPort{inner},
+	})
+	resp, err := c.Get(url)
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	if n := hits(); err == nil || n != 0 {
+		t.Errorf("%d requests reached it, %v", n, err)
+	}
+}
+
 func TestRedirects(t *testing.T) {
 	p := newPeer(t)
 	l, err := net.Listen("tcp", "127.0.0.2:0") // answers, and is not in the allowed network

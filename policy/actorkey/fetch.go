@@ -98,8 +98,20 @@ func classify(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
+// brief cuts an error short.
+func brief(err error) error {
+	if err == nil || len(err.Error()) <= maxError {
+		return err
+	}
+	kind := ErrNoKey
+	if errors.Is(err, ErrUnavailable) {
+		kind = ErrUnavailable
+	}
+	return fmt.Errorf("%.*s… (%w)", maxError, err, kind)
+}
+
 // documentURL is where the document of a key or actor id is: the id without its
-// fragment.
+// fragment. A host has one spelling, so that what is decided about it holds.
 func documentURL(id string) (*url.URL, error) {
 	if len(id) > maxKeyID {
 		return nil, fmt.Errorf("%w: id of %d bytes", ErrNoKey, len(id))
@@ -112,7 +124,8 @@ func documentURL(id string) (*url.URL, error) {
 		return nil, fmt.Errorf("%w: %.200q is not an https URL", ErrNoKey, id)
 	}
 	u.Fragment, u.RawFragment = "", ""
-	if before, _, _ := strings.Cut(id, "#"); u.String() != before {
+	isOdd := strings.HasSuffix(u.Hostname(), ".") || strings.HasSuffix(u.Host, ":") || strings.HasPrefix(u.Port(), "0")
+	if before, _, _ := strings.Cut(id, "#"); isOdd || u.String() != before {
 		return nil, fmt.Errorf("%w: %.200q is not written as a URL should be", ErrNoKey, id)
 	}
 	return u, nil

@@ -1,6 +1,14 @@
 package actorkey_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"math/big"
 	"net/http"
 	"strings"
 	"testing"
@@ -43,6 +51,11 @@ func TestShapesOfPeers(t *testing.T) {
 	lister := newKeys(t, actorkey.Options{})
 	p.serve("/user/ok", m{"id": okID, "type": "Service", "inbox": okID + "/inbox", "publicKey": okID + "/publickey"})
 	mustKey(t, lister, okID+"/publickey", okID, rsa)
+	for id, want := range map[string]bool{okID + "/publickey": true, alice: false} {
+		if key, err := k.Key(t.Context(), id); err != nil || key.Agent != want {
+			t.Errorf("%s speaks for many: %v, want %v (%v)", id, key.Agent, want, err)
+		}
+	}
 
 	// GoToSocial: the key's URL answers with a stub of the actor.
 	gts := p.actor(t, "/users/gts", rsa)
@@ -80,6 +93,19 @@ func TestAKeyDocumentProvesNothing(t *testing.T) {
 	evil.serve("/mallory", m{"id": mallory, "inbox": "x", "publicKey": m{"id": mallory + "#k", "owner": alice, "publicKeyPem": own}})
 	mustFail(t, k, mallory+"#k", actorkey.ErrNoKey)
 	mustFail(t, k, mallory, actorkey.ErrNoKey)
+	// An actor document of the evil host calls itself Alice.
+	evil.serve("/key2", m{"id": evil.URL + "/key2", "owner": evil.URL + "/m2", "publicKeyPem": own})
+	evil.serve("/m2", m{"id": alice, "inbox": "x", "publicKey": m{"id": evil.URL + "/key2", "owner": alice, "publicKeyPem": own}})
+	mustFail(t, k, evil.URL+"/key2", actorkey.ErrNoKey)
+	// What an actor only lists must be that key, and nobody else's.
+	lister := evil.URL + "/lister"
+	evil.serve("/lister", m{"id": lister, "inbox": "x", "publicKey": []any{evil.URL + "/k3", evil.URL + "/k4", evil.URL + "/k5"}})
+	evil.serve("/k3", m{"id": lister, "publicKey": m{"id": evil.URL + "/k3", "owner": mallory, "publicKeyPem": own}})
+	mustFail(t, k, evil.URL+"/k3", actorkey.ErrNoKey)
+	evil.serve("/k4", m{"id": lister, "publicKey": m{"id": evil.URL + "/other", "owner": lister, "publicKeyPem": own}})
+	mustFail(t, k, evil.URL+"/k4", actorkey.ErrNoKey)
+	evil.serve("/k5", m{"id": lister, "publicKey": m{"id": evil.URL + "/k5", "owner": lister, "publicKeyPem": own}})
+	mustKey(t, k, evil.URL+"/k5", lister, edPublic)
 	// An actor lists a key on another host.
 	evil.serve("/far", m{"id": evil.URL + "/far", "inbox": "x", "publicKey": victim.URL + "/k"})
 	victim.serve("/k", m{"id": victim.URL + "/k", "owner": evil.URL + "/far", "publicKeyPem": own})
@@ -175,8 +201,78 @@ func TestBadKeyIDs(t *testing.T) {
 		"https://user@a.example/x", "https://a.example/ space", "https://a.example/%zz", "https://a.example:port/",
 		"HTTPS://a.example/x", "https://a.example/" + strings.Repeat("x", 3000), "file:///etc/passwd", "https://[::1",
 		"javascript:alert(1)", "https://a.example/\x00",
+		"https://a.example./x", "https://a.example.:443/x", "https://a.example:/x", "https://a.example:0443/x", // spellings of a host
 	} {
 		mustFail(t, k, id, actorkey.ErrNoKey)
+	}
+}
+
+// TestASafeKeyIsNotAskedForUnsafely: https speaks for https only.
+func TestASafeKeyIsNotAskedForUnsafely(t *testing.T) {
+	k := newKeys(t, actorkey.Options{Client: &http.Client{Transport: answer(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Scheme != "https" {
+			t.Errorf("fetched %s", r.URL)
+		}
+		if r.URL.Path == "/moved" {
+			moved := reply(r, http.StatusFound, "")
+			moved.Header.Set("Location", "http://a.example/moved")
+			return moved, nil
+		}
+		return reply(r, http.StatusOK, `{"id":"https://a.example/key","owner":"http://a.example/a"}`), nil
+	})}})
+	mustFail(t, k, "https://a.example/key", actorkey.ErrNoKey)
+	mustFail(t, k, "https://a.example/moved", actorkey.ErrNoKey)
+}
+
+func TestKindsOfKeys(t *testing.T) {
+	p := newPeer(t)
+	f := func(text string, good bool) {
+		t.Helper()
+		id := p.URL + "/a"
+		p.serve("/a", m{"id": id, "inbox": "x", "publicKey": m{"id": id + "#k", "owner": id, "publicKeyPem": text}})
+		if key, err := newKeys(t, actorkey.Options{}).Key(t.Context(), id+"#k"); (err == nil) != good || err != nil && !errors.Is(err, actorkey.ErrNoKey) {
+			t.Errorf("%T, %v", key.Public, err)
+		}
+	}
+	f(string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&rsaKey().PublicKey)})), true)
+	for curve, good := range map[elliptic.Curve]bool{elliptic.P224(): false, elliptic.P256(): true, elliptic.P384(): true, elliptic.P521(): false} {
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(pemOf(t, &key.PublicKey), good)
+	}
+	bits := func(n uint) *rsa.PublicKey {
+		return &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), int(n)-1, 1), E: 65537}
+	}
+	f(pemOf(t, bits(2047)), false)
+	f(pemOf(t, bits(2048)), true)
+	f(pemOf(t, bits(8192)), true)
+	f(pemOf(t, bits(8193)), false)
+}
+
+// TestErrorsAreShort: what a server writes in its documents, or in its redirects, is not what is remembered of it.
+func TestErrorsAreShort(t *testing.T) {
+	long := strings.Repeat("\x01", 100_000)
+	p := newPeer(t)
+	k := newKeys(t, actorkey.Options{})
+	p.serve("/key", m{"id": p.URL + "/key", "owner": p.URL + "/a"})
+	p.serve("/a", m{"id": long})
+	p.serve("/owner", m{"id": p.URL + "/owner", "inbox": "x", "publicKey": m{"id": p.URL + "/owner#k", "owner": long}})
+	p.handle("/moved", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "https://"+strings.Repeat("a", 60_000)+"/")
+		w.WriteHeader(http.StatusFound)
+	})
+	p.handle("/nowhere", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "http://%zz/"+strings.Repeat("a", 60_000))
+		w.WriteHeader(http.StatusFound)
+	})
+	for id, want := range map[string]error{
+		"/key": actorkey.ErrNoKey, "/owner#k": actorkey.ErrNoKey, "/moved": actorkey.ErrNoKey, "/nowhere": actorkey.ErrUnavailable,
+	} {
+		if _, err := k.Key(t.Context(), p.URL+id); !errors.Is(err, want) || len(err.Error()) > 1024 {
+			t.Errorf("%s: %d bytes of error, %.100v", id, len(err.Error()), err)
+		}
 	}
 }
 
