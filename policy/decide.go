@@ -172,16 +172,17 @@ func (g *Gate) known(ctx context.Context, domain string) int {
 }
 
 // domainOf is the host in an actor's id as the lists have it: lower case, Punycode,
-// without a port.
+// without a port or a dot at its end.
 func domainOf(actor string) string {
 	u, err := url.Parse(actor)
 	if err != nil {
 		return ""
 	}
-	if name, err := idna.Lookup.ToASCII(u.Hostname()); err == nil {
+	host := strings.TrimSuffix(u.Hostname(), ".")
+	if name, err := idna.Lookup.ToASCII(host); err == nil {
 		return name
 	}
-	return strings.ToLower(u.Hostname())
+	return strings.ToLower(host)
 }
 
 // decisionAlphabet has no letters that are mistaken for others.

@@ -225,12 +225,13 @@ func TestRelations(t *testing.T) {
 	}
 }
 
-// TestDomainsAreAsListsHaveThem: lower case, Punycode, without a port, and what is no name of a host as it is.
+// TestDomainsAreAsListsHaveThem: lower case, Punycode, without a port or a dot at the end, and what is no name of a host as it is.
 func TestDomainsAreAsListsHaveThem(t *testing.T) {
 	for actor, want := range map[string]string{
 		"https://A.Example:8443/users/a": "a.example", "https://BÜCHER.example/users/a": "xn--bcher-kva.example",
 		"https://xn--bcher-kva.example/users/a": "xn--bcher-kva.example", "https://A_B.example/users/a": "a_b.example",
 		"https://[2001:DB8::1]/users/a": "2001:db8::1", "https://%zz/": "",
+		"https://a.example./users/a": "a.example", "https://a.example.:443/users/a": "a.example",
 	} {
 		if got := policy.DomainOf(actor); got != want {
 			t.Errorf("%s is of %q, want %q", actor, got, want)

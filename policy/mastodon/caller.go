@@ -48,9 +48,6 @@ func (c Caller) MayWrite() error {
 	if c.Remembered {
 		return fmt.Errorf("confirm the access token: %w", ErrUnavailable)
 	}
-	if c.ScopesUnknown {
-		return &ScopeError{Missing: []string{"read", "write"}}
-	}
 	return c.require("read", "write")
 }
 

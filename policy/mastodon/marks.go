@@ -3,6 +3,7 @@ package mastodon
 import (
 	"bytes"
 	"crypto/sha256"
+	"net/url"
 	"slices"
 	"sort"
 	"strings"
@@ -20,11 +21,13 @@ func markOf(text string) mark {
 	return mark(h[:16])
 }
 
-// markOfHost is the mark of a domain as ActivityPub ids have it: lower case, and Punycode, which GoToSocial
-// does not show.
+// markOfHost is the mark of a domain, in whatever spelling.
 func markOfHost(host string) mark { return markOf(asciiHost(host)) }
 
+// asciiHost is a host as lists of domains have it: lower case, Punycode, which GoToSocial does not show, and without a port
+// or a dot at its end, which lead to the same server.
 func asciiHost(host string) string {
+	host = strings.TrimSuffix((&url.URL{Host: host}).Hostname(), ".")
 	if !strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf || r >= 'A' && r <= 'Z' }) {
 		return host
 	}

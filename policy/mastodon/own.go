@@ -149,13 +149,18 @@ func (r *Relations) askMarks(ctx context.Context, account string, q question) (f
 	return found, isAll, err
 }
 
+// errTooOften: a person's token has asked as often as it may, which is no matter of others.
+var errTooOften = errors.New("mastodon: the token has asked too often")
+
 // tells is errNotHere for what this software does not have or the token may not ask, ErrToken for a token that
-// is over (snac: 422). What else is no answer is an instance that is away.
+// is over (snac: 422), errTooOften. What else is no answer is an instance that is away.
 func (r *Relations) tells(account string, reply answer) error {
 	switch s := reply.status; {
 	case s == http.StatusUnauthorized, s == http.StatusUnprocessableEntity:
 		r.tokens.Invalidate(account)
 		return ErrToken
+	case s == http.StatusTooManyRequests && account != "":
+		return errTooOften
 	case s == http.StatusTooManyRequests, s == http.StatusRequestTimeout:
 		return nil
 	case s >= 400 && s < 500, s == http.StatusNotImplemented:

@@ -63,6 +63,7 @@ type town struct {
 	server *httptest.Server
 	alice  *instance.Person
 	token  string
+	tired  atomic.Value // a token that asks too often
 	admin  string
 	clock  *clock
 	shelf  *shelf
@@ -84,6 +85,10 @@ func newTown(t testing.TB) *town {
 	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if w.away.Load() {
 			rw.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		if tired, _ := w.tired.Load().(string); tired != "" && r.Header.Get("Authorization") == "Bearer "+tired {
+			rw.WriteHeader(http.StatusTooManyRequests)
 			return
 		}
 		w.sample.ServeHTTP(rw, r)
@@ -199,6 +204,7 @@ func TestBlocksOfPeopleOutliveTheInstanceAndARestart(t *testing.T) {
 	w.want(t, bore.Actor, rules.Muted)
 	w.want(t, friend.Actor, rules.Mutual)
 	w.want(t, "https://hate.example/users/new", rules.Blocked)
+	w.want(t, "https://hate.example.:443/users/new", rules.Blocked)
 	w.want(t, "https://new.example/users/new", rules.Stranger)
 
 	// Back again: what changed meanwhile is learnt, and what was taken back is forgotten.
@@ -263,6 +269,29 @@ func TestAnInstanceThatIsAwayIsNotWaitedForTwice(t *testing.T) {
 	}
 }
 
+// TestATokenThatAsksTooOftenIsItsOwnersMatter: what others are to somebody is asked nevertheless.
+func TestATokenThatAsksTooOftenIsItsOwnersMatter(t *testing.T) {
+	w := newTown(t)
+	friend := w.know("friend.example", instance.Tie{Following: true})
+	w.connect(t)
+	bob, err := w.sample.AddPerson("bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.sample.Relate(bob, friend, instance.Tie{Blocking: true})
+	if _, err := w.CallerWithin(t.Context(), w.sample.Token(bob, "read"), 0); err != nil {
+		t.Fatal(err)
+	}
+	w.tired.Store(w.token)
+	w.want(t, friend.Actor, rules.Stranger)
+	if got := w.Relation(t.Context(), bob.Account, friend.Actor, everything()); got != rules.Blocked {
+		t.Errorf("whom bob blocks is %s to him", got)
+	}
+	w.tired.Store("")
+	w.clock.turn(time.Minute)
+	w.want(t, friend.Actor, rules.Following)
+}
+
 func TestNotificationPolicy(t *testing.T) {
 	w := newTown(t)
 	fan, idol := w.know("fan.example", instance.Tie{FollowedBy: true}), w.know("idol.example", instance.Tie{Following: true})
@@ -291,6 +320,12 @@ func TestNotificationPolicy(t *testing.T) {
 	f("for_bots", "filter", rules.Follower, rules.Following, rules.Follower, rules.Stranger)
 	young.Bot = true
 	f("for_bots", "filter", rules.Follower, rules.Following, rules.Limited, rules.Stranger)
+	f("for_limited_accounts", "drop", rules.Follower, rules.Following, rules.Follower, rules.Stranger)
+	fan.Limited, idol.Limited = true, true
+	w.clock.turn(16 * time.Minute)
+	w.connect(t)
+	w.want(t, fan.Actor, rules.Blocked)
+	w.want(t, idol.Actor, rules.Following)
 }
 
 func TestLongListsAreReadInPages(t *testing.T) {
@@ -349,6 +384,7 @@ func TestDomainBlocks(t *testing.T) {
 				Blocks: []instance.DomainBlock{
 					{Domain: "hate.example", Severity: "suspend"},
 					{Domain: "noise.example", Severity: "silence"},
+					{Domain: "böse.example", Severity: "suspend"}, // as GoToSocial shows it
 					{Domain: "secret-hate.example", Severity: "suspend", Obfuscated: true},
 					{Domain: "media.example", Severity: "noop"},
 				},
@@ -362,6 +398,11 @@ func TestDomainBlocks(t *testing.T) {
 			w.want(t, "https://hate.example/users/a", rules.Blocked)
 			w.want(t, "https://deep.under.hate.example/users/a", rules.Blocked)
 			w.want(t, "https://nothate.example/users/a", rules.Stranger)
+			for _, host := range []string{ // all lead to a server that is blocked
+				"HATE.Example", "hate.example.", "hate.example:443", "hate.example:", "hate.example:0443", "hate.example.:443", "xn--bse-sna.example", "Böse.example",
+			} {
+				w.want(t, "https://"+host+"/users/a", rules.Blocked)
+			}
 			w.want(t, "https://secret-hate.example/users/a", rules.Blocked)
 			w.want(t, "https://noise.example/users/a", rules.Limited)
 			w.want(t, "https://media.example/users/a", rules.Stranger)
