@@ -110,9 +110,13 @@ const momentKey = string(valueKey) + "backup"
 
 // loadMoment is for the first start of the engine, before it lets anything go.
 func (s *Store) loadMoment() error {
-	txn := s.db.NewTransactionAt(s.db.MaxVersion(), false)
-	defer txn.Discard()
-	value, err := get(txn, []byte(momentKey))
+	var value []byte
+	err := s.unhurt(func() (err error) {
+		txn := s.db.NewTransactionAt(s.db.MaxVersion(), false)
+		defer txn.Discard()
+		value, err = get(txn, []byte(momentKey))
+		return err
+	})
 	if isMissing(err) || err == nil && len(value) == 0 {
 		return nil
 	}

@@ -96,15 +96,16 @@ func (s *Store) run(group []*request) {
 }
 
 func (s *Store) runTogether(group []*request) {
-	var err error
-	switch {
-	case group[0].sweep:
-		err = s.sweepNow()
-	case group[0].engine != nil:
-		err = group[0].engine()
-	default:
-		err = s.commit(group)
-	}
+	err := s.unhurt(func() error {
+		switch {
+		case group[0].sweep:
+			return s.sweepNow()
+		case group[0].engine != nil:
+			return group[0].engine()
+		default:
+			return s.commit(group)
+		}
+	})
 	if errors.Is(err, badger.ErrTxnTooBig) && len(group) > 1 {
 		for _, r := range group { // together they changed more than was foreseen
 			s.run([]*request{r})

@@ -33,30 +33,28 @@ func unlistedTables(dir string, listed map[uint64]badger.TableManifest) (names [
 }
 
 // noneCutOff refuses a manifest that has lost one of the other tables.
-func noneCutOff(o badger.Options, listed map[uint64]badger.TableManifest, others []string) error {
-	keys, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: o.Dir, ReadOnly: true, EncryptionKey: o.EncryptionKey})
-	if err != nil {
-		return nil // the engine says it again
+func (r *tableReader) noneCutOff(listed map[uint64]badger.TableManifest, others []string) (err error) {
+	if len(others) == 0 {
+		return nil
 	}
-	defer keys.Close() //nolint:errcheck // it is only read
 	named := uint64(0)
 	for id := range listed {
-		last, _ := lastIn(table.NewFilename(id, o.Dir), keys)
+		last, _ := lastIn(table.NewFilename(id, r.dir), r.keys)
 		named = max(named, last)
 	}
 	var logged map[uint64]bool
 	for _, name := range others {
-		last, ok := lastIn(name, keys)
+		last, ok := lastIn(name, r.keys)
 		if !ok || last <= named {
 			continue // it was being written
 		}
 		if logged == nil {
-			if logged, err = loggedIn(o.Dir, keys); err != nil {
+			if logged, err = loggedIn(r.dir, r.keys); err != nil {
 				return fmt.Errorf("look at the store (storage.path): %w", err)
 			}
 		}
 		if !logged[last] {
-			return damaged(o.Dir, badger.ManifestFilename+" was cut: it lacks "+filepath.Base(name))
+			return damaged(r.dir, badger.ManifestFilename+" was cut: it lacks "+filepath.Base(name))
 		}
 	}
 	return nil

@@ -106,6 +106,121 @@ func TestADamagedBlockIsTold(t *testing.T) {
 	}
 }
 
+// TestADamagedLengthKillsNobody: the engine follows the lengths at a block's end before it asks the checksum.
+func TestADamagedLengthKillsNobody(t *testing.T) {
+	whole := t.TempDir()
+	s := open(t, options(whole))
+	for n := range 12 {
+		m := inboxtest.Sample("bob", n)
+		m.Activity = bytes.Repeat([]byte(fmt.Sprintf("%08d", n)), 700)
+		appendOne(t, s, m)
+	}
+	want := everything(t, s)
+	closeStore(t, s)
+	ends, err := storage.BlockEnds(options(whole))
+	if err != nil || len(ends) < 3 {
+		t.Fatal(ends, err)
+	}
+	tables, err := filepath.Glob(filepath.Join(whole, "*.sst"))
+	if err != nil || len(tables) != 1 {
+		t.Fatal(tables, err)
+	}
+	table, err := os.ReadFile(tables[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, told, refused := 0, 0, 0
+	for _, n := range []int{0, 1, len(ends) - 1} {
+		for _, back := range []int{1, 9, 16, 17, 18, 19, 20, 23, 28, 31, 32, 33, 40} {
+			dir := copyStore(t, whole)
+			changed := bytes.Clone(table)
+			changed[ends[n]-back] ^= 1 << (back % 8)
+			if err := os.WriteFile(filepath.Join(dir, filepath.Base(tables[0])), changed, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := storage.Open(options(dir))
+			if err != nil {
+				if refused++; !isRefused(err) {
+					t.Errorf("block %d, %d before its end: refused with %v", n, back, err)
+				}
+				continue
+			}
+			got, err := s.After(t.Context(), "bob", 0, 100)
+			switch {
+			case errors.Is(err, storage.ErrDamaged):
+				told++
+			case err != nil || !reflect.DeepEqual(got, want):
+				t.Errorf("block %d, %d before its end: read %d, %v", n, back, len(got), err)
+			default:
+				read++
+			}
+			if _, err := s.Verify(t.Context()); !errors.Is(err, storage.ErrDamaged) {
+				t.Errorf("block %d, %d before its end: verified: %v", n, back, err)
+			}
+			closeStore(t, s)
+		}
+	}
+	if t.Logf("%d blocks: %d read, %d were told, %d times it was not opened", len(ends), read, told, refused); told == 0 || refused == 0 {
+		t.Error("nobody was told, or it was always opened")
+	}
+}
+
+// TestADamagedMailboxIsNotBegunAnew: also before all tables were read.
+func TestADamagedMailboxIsNotBegunAnew(t *testing.T) {
+	whole := t.TempDir()
+	s := open(t, options(whole))
+	m := inboxtest.Sample("bob", 1)
+	m.Activity = bytes.Repeat([]byte("x"), 40_000) // more than a block, between what a start needs and the mailbox's row
+	appendOne(t, s, m)
+	for n := range 40 { // rows behind it
+		if err := s.KeepAnswer(t.Context(), fmt.Sprint(n), "whom", bytes.Repeat([]byte("x"), 2000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := everything(t, s)
+	closeStore(t, s)
+	ends, err := storage.BlockEnds(options(whole))
+	if err != nil || len(ends) < 3 {
+		t.Fatal(ends, err)
+	}
+	told := 0
+	for _, end := range ends[:len(ends)-1] {
+		dir := copyStore(t, whole)
+		tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+		if err != nil || len(tables) != 1 {
+			t.Fatal(tables, err)
+		}
+		table, err := os.ReadFile(tables[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		table[end-100] ^= 1
+		if err := os.WriteFile(tables[0], table, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := storage.Open(options(dir))
+		if err != nil {
+			if told++; !isRefused(err) {
+				t.Errorf("block to %d: refused with %v", end, err)
+			}
+			continue
+		}
+		results, err := s.Append(t.Context(), []inbox.Message{inboxtest.Sample("bob", 2)})
+		if err == nil && (results[0].Err != nil || results[0].Position != 2) || err != nil && !errors.Is(err, inbox.ErrUnavailable) {
+			t.Errorf("block to %d: taken %v, %v", end, results, err)
+		}
+		if got, err := s.After(t.Context(), "bob", 0, 1); errors.Is(err, storage.ErrDamaged) {
+			told++
+		} else if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("block to %d: read %d messages, %v", end, len(got), err)
+		}
+		closeStore(t, s)
+	}
+	if told == 0 {
+		t.Error("nobody was told")
+	}
+}
+
 // TestTablesAreReadBesideCompaction: tables that go while they are read are no damage, and kill nobody.
 func TestTablesAreReadBesideCompaction(t *testing.T) {
 	s := open(t, options(t.TempDir()))

@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -11,6 +12,9 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/fb"
+	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/badger/v4/y"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy/mastodon"
@@ -284,4 +288,39 @@ func (s *Store) Lifetimes() map[string][]time.Time {
 		all[what] = append(all[what], at)
 	}
 	return all
+}
+
+// BlockEnds says where the blocks of the only table of a store end.
+func BlockEnds(o Options) (ends []int, err error) {
+	b := BadgerOptions(o)
+	listed, err := listedTables(b)
+	if err != nil || len(listed) != 1 {
+		return nil, errors.Join(err, errRecord)
+	}
+	r, err := newTableReader(b)
+	if err != nil {
+		return nil, err
+	}
+	defer r.close()
+	for id, one := range listed {
+		index, err := readIndex(table.NewFilename(id, b.Dir))
+		if err != nil {
+			return nil, err
+		}
+		key, err := r.keys.DataKey(one.KeyID)
+		if err != nil {
+			return nil, err
+		}
+		cut := len(index.bytes) - aes.BlockSize
+		plain, err := y.XORBlockAllocate(index.bytes[:cut], key.Data, index.bytes[cut:])
+		if err != nil {
+			return nil, err
+		}
+		all, block := fb.GetRootAsTableIndex(plain, 0), new(fb.BlockOffset)
+		for i := range all.OffsetsLength() {
+			all.Offsets(block, i)
+			ends = append(ends, int(block.Offset()+block.Len()))
+		}
+	}
+	return ends, nil
 }

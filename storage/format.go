@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
@@ -23,7 +24,7 @@ func (s *Store) loadFormat() error {
 	if isMissing(err) && s.durable.Load() == 0 {
 		value, err = s.createFormat()
 	}
-	if isMissing(err) {
+	if isMissing(err) || errors.Is(err, ErrDamaged) {
 		if err := s.readTables(context.Background()); err != nil {
 			return fmt.Errorf("%w; move %s (storage.path) away and restore the last backup", err, s.opt.Path)
 		}

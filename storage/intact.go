@@ -46,10 +46,17 @@ func intact(o badger.Options) error {
 			return fmt.Errorf("look at the store (storage.path): %w", err)
 		}
 	}
-	if len(others) == 0 {
-		return nil
+	r, err := newTableReader(o)
+	if err != nil {
+		return nil // the engine says it again
 	}
-	return noneCutOff(o, listed, others)
+	defer r.close()
+	for id, one := range listed {
+		if err := r.end(id, one); errors.Is(err, errRecord) { // the engine would panic where nobody can recover
+			return damaged(o.Dir, filepath.Base(table.NewFilename(id, o.Dir))+" is not what it was")
+		}
+	}
+	return r.noneCutOff(listed, others)
 }
 
 // closedName is of the file that an orderly end leaves beside the engine's: the manifest's hash. It is not there while

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -157,6 +158,9 @@ func (p *post) box(h hashed) (*mailbox, error) {
 		return b, nil
 	}
 	b, err := readMailbox(p.txn, h)
+	if err == nil && b.last == 0 {
+		err = p.s.absent(context.Background())
+	}
 	if err != nil {
 		return nil, err
 	}

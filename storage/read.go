@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ func (s *Store) Find(ctx context.Context, o inbox.Owner, activityID string) (inb
 	err := s.shelf(ctx, o, func(sh *shelf) error {
 		p, err := readPosition(sh.txn, s.keys.find(o, activityID).key(findKey))
 		if isMissing(err) {
-			return inbox.ErrNotFound
+			return cmp.Or(s.absent(ctx), inbox.ErrNotFound)
 		}
 		if r, ok := sh.mailbox.at(p); err == nil && (!ok || !sh.alive(r.serial)) {
 			return inbox.ErrNotFound
@@ -71,8 +72,10 @@ func (s *Store) shelf(ctx context.Context, o inbox.Owner, f func(*shelf) error) 
 		if sh.mailbox, err = readMailbox(txn, sh.box); err != nil {
 			return err
 		}
-		if harm := s.harm.Load(); harm != nil && sh.mailbox.last == 0 {
-			return *harm // who knows whether there is one
+		if sh.mailbox.last == 0 {
+			if err := s.absent(ctx); err != nil {
+				return err
+			}
 		}
 		return f(sh)
 	})

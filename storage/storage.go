@@ -101,6 +101,7 @@ type Store struct {
 	broken  atomic.Pointer[error]
 	harm    atomic.Pointer[error] // ErrDamaged, once a table was found so
 	doubt   chan struct{}         // a read missed what must be there
+	looked  chan struct{}         // closed when all tables were read once
 	watch   sync.WaitGroup        // of watchTables
 
 	pins       pins
@@ -137,6 +138,7 @@ func Open(o Options) (*Store, error) {
 		stop:    make(chan struct{}),
 		done:    make(chan struct{}),
 		doubt:   make(chan struct{}, 1),
+		looked:  make(chan struct{}),
 	}
 	s.sync = func() error { return s.db.Sync() }
 	if err := prepareDir(o, s.disk); err != nil {
@@ -150,7 +152,8 @@ func Open(o Options) (*Store, error) {
 		return nil, errors.Join(err, s.shut())
 	}
 	go s.commitLoop()
-	s.watch.Go(s.watchTables)
+	engine := badgerOptions(s.opt)
+	s.watch.Go(func() { s.watchTables(engine) })
 	return s, nil
 }
 
@@ -254,6 +257,10 @@ func (s *Store) view(f func(*badger.Txn) error) error { return s.viewAt(0, f) }
 
 // viewAt is view as of a pinned timestamp; 0 is now.
 func (s *Store) viewAt(at uint64, f func(*badger.Txn) error) error {
+	return s.unhurt(func() error { return s.snapshot(at, f) })
+}
+
+func (s *Store) snapshot(at uint64, f func(*badger.Txn) error) error {
 	s.life.RLock()
 	defer s.life.RUnlock()
 	if s.closed {

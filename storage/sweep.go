@@ -15,7 +15,7 @@ import (
 const patience = time.Hour
 
 func (s *Store) sweepQuietly() {
-	err := s.dropExpired(s.longOver(s.buckets.expired(s.now()), time.Now()))
+	err := s.unhurt(func() error { return s.dropExpired(s.longOver(s.buckets.expired(s.now()), time.Now())) })
 	if err != nil && !errors.Is(err, inbox.ErrUnavailable) {
 		s.opt.Log.Warn("expired messages could not be dropped", "error", err)
 	}

@@ -135,7 +135,7 @@ func TestCheckStoreFindsDamage(t *testing.T) {
 	}
 	s.fails(t, "wrong", "check", "--store")
 	saved := filepath.Join(t.TempDir(), "saved")
-	s.fails(t, "it is damaged: move it away and restore the last backup", "backup", saved)
+	s.fails(t, "restore the last backup", "backup", saved)
 	if left, err := filepath.Glob(saved + "*"); err != nil || len(left) > 0 {
 		t.Errorf("a backup with the damage in it is left: %q, %v", left, err)
 	}
