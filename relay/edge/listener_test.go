@@ -116,6 +116,30 @@ func TestGoneInAHandshake(t *testing.T) {
 	eventually(t, 5*time.Second, "both are counted", func() bool { return failures(t, metrics, "closed") == 2 })
 }
 
+// TestPlacesForHandshakesAreGivenBack: those of clients that succeed, and of those that leave.
+func TestPlacesForHandshakesAreGivenBack(t *testing.T) {
+	for name, o := range map[string]edge.ListenerOptions{"of all": {AtOnce: 1}, "of a client": {PerClient: 1}} {
+		t.Run(name, func(t *testing.T) {
+			l, c := secureListener(t, o)
+			go hangUp(l)
+			for range 3 {
+				silent, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				silent.Close()
+				eventually(t, 5*time.Second, "a place is free", func() bool {
+					quick, err := tls.Dial("tcp", l.Addr().String(), c)
+					if err == nil {
+						quick.Close()
+					}
+					return err == nil
+				})
+			}
+		})
+	}
+}
+
 // TestHandshakesPerClient: one client cannot begin any number of handshakes.
 func TestHandshakesPerClient(t *testing.T) {
 	l, _ := secureListener(t, edge.ListenerOptions{Timeout: 5 * time.Second, PerClient: 2})
