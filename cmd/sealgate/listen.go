@@ -151,14 +151,7 @@ func listenSocket(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	l, err := forward.Listen(ctx, "unix:"+path)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
+	return forward.ListenPrivately(ctx, path)
 }
 
 func serveOperator(o endpoint) error {

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,9 +10,11 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/pires/go-proxyproto"
+	"golang.org/x/sys/unix"
 )
 
 // Listen opens host:port or unix:/path. A socket left behind by a program that is gone is replaced; who may
@@ -23,10 +26,7 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	if !ok {
 		return c.Listen(ctx, "tcp", address)
 	}
-	if err := removeStale(ctx, path); err != nil {
-		return nil, err
-	}
-	l, err := c.Listen(ctx, "unix", path)
+	l, err := ListenPrivately(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -34,6 +34,18 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// ListenPrivately is Listen of a socket to which nobody but its owner can connect, at any moment.
+func ListenPrivately(ctx context.Context, path string) (net.Listener, error) {
+	if err := removeStale(ctx, path); err != nil {
+		return nil, err
+	}
+	c := net.ListenConfig{Control: func(_, _ string, socket syscall.RawConn) (err error) {
+		asked := socket.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) }) // bind gives the file this mode
+		return cmp.Or(asked, err)
+	}}
+	return c.Listen(ctx, "unix", path)
 }
 
 // removeStale removes a socket nobody listens on.

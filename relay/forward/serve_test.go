@@ -104,6 +104,21 @@ func TestListenSparesFiles(t *testing.T) {
 	}
 }
 
+// TestListenPrivately: bind itself makes a socket that is its owner's alone, whatever the mask.
+func TestListenPrivately(t *testing.T) {
+	path := t.TempDir() + "/sock"
+	mask := unix.Umask(0)
+	l, err := forward.ListenPrivately(t.Context(), path)
+	unix.Umask(mask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if about, err := os.Stat(path); err != nil || about.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", about.Mode(), err)
+	}
+}
+
 // TestTheStatusOfACutReply: a handler learns what the client was told, whatever followed.
 func TestTheStatusOfACutReply(t *testing.T) {
 	t.Parallel()
