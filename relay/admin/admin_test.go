@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -27,7 +28,7 @@ func TestHealthNeedsNothing(t *testing.T) {
 	broken := admin.Check{Name: "store", Probe: func(context.Context) error { return errors.New("disk is full") }}
 	a := admin.New(admin.Options{Checks: []admin.Check{broken}})
 	a.Drain()
-	if w := get(a.Handler(), "/healthz"); w.Code != http.StatusOK || w.Header().Get("Cache-Control") == "" {
+	if w := get(a.Handler(), "/healthz"); w.Code != http.StatusOK || w.Header().Get("Cache-Control") == "" || w.Header().Get("Content-Type") != "application/json" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 }
@@ -38,7 +39,7 @@ func TestReadyNamesWhatIsWrong(t *testing.T) {
 		{Name: "store", Probe: func(context.Context) error { return storeErr }},
 		{Name: "upstream", Probe: working},
 	}})
-	if w := get(a.Handler(), "/readyz"); w.Code != http.StatusOK {
+	if w := get(a.Handler(), "/readyz"); w.Code != http.StatusOK || strings.Contains(w.Body.String(), "leaving") {
 		t.Errorf("all well: %d %s", w.Code, w.Body)
 	}
 	storeErr = errors.New("disk is full")
@@ -71,9 +72,13 @@ func TestReadyDoesNotWaitForTheDeaf(t *testing.T) {
 			{Name: "upstream", Probe: func(context.Context) error { <-release; return nil }},
 			{Name: "store", Probe: working},
 		}})
+		begin := time.Now()
 		w := get(a.Handler(), "/readyz")
 		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"store":"ok"`) {
 			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		if took := time.Since(begin); took != 3*time.Second {
+			t.Errorf("it takes %v", took)
 		}
 		close(release)
 	})
@@ -90,6 +95,26 @@ func TestMetricsAndProfiles(t *testing.T) {
 	}
 	if w := get(h, "/debug/pprof/goroutine?debug=1"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "goroutine profile") {
 		t.Errorf("%d", w.Code)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for _, name := range []string{"cmdline", "symbol", "profile?seconds=1", "trace"} {
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, httptest.NewRequestWithContext(gone, http.MethodGet, "/debug/pprof/"+name, http.NoBody)); w.Code != http.StatusOK {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+}
+
+// TestNothingIsThere: what an Admin was not given it does not answer for.
+func TestNothingIsThere(t *testing.T) {
+	a := admin.New(admin.Options{})
+	for _, path := range []string{"/metrics", "/mailbox/alice/has?id=x", "/policy", "/requests", "/page/"} {
+		for _, h := range []http.Handler{a.Handler(), a.Commands()} {
+			if w := get(h, path); w.Code != http.StatusNotFound {
+				t.Errorf("%s: %d", path, w.Code)
+			}
+		}
 	}
 }
 

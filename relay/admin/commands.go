@@ -62,7 +62,7 @@ func (a *Admin) has(w http.ResponseWriter, r *http.Request) {
 }
 
 // command cannot take back a status, so a failure after the first byte cuts the connection: the reader misses
-// the end of the stream.
+// the end of the stream. So does one who has given up and reads on.
 func (a *Admin) command(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	do, known := a.commands[name]
@@ -80,6 +80,7 @@ func (a *Admin) command(w http.ResponseWriter, r *http.Request) {
 		a.log.Info("command is done", "command", name)
 	case out.lost || r.Context().Err() != nil:
 		a.log.Info("command was given up", "command", name)
+		panic(http.ErrAbortHandler)
 	case out.begun:
 		a.log.Error("command failed", "command", name, "error", err)
 		panic(http.ErrAbortHandler)

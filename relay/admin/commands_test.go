@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -156,13 +158,20 @@ func TestPolicyCommands(t *testing.T) {
 		t.Errorf("rolled back to %s", text)
 	}
 	f("POST /policy/rollback?change=none", http.StatusNotFound, "no such change")
+	f("GET /policy/tally?since=48h&rule=wait", http.StatusOK, counted) // which is no longer in force
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f("GET /policy/history?change="+newest, http.StatusUnprocessableEntity, "closed")
+	f("GET /policy/tally?since=48h&rule=oops", http.StatusUnprocessableEntity, "closed")
 }
 
 // TestCommand: what a command writes is the answer, piece by piece; one that fails before is refused, and one that
 // fails behind cuts it off.
 func TestCommand(t *testing.T) {
 	began := make(chan struct{})
-	h := admin.New(admin.Options{Commands: map[string]admin.Command{
+	var log bytes.Buffer // read when the server has closed
+	h := admin.New(admin.Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Commands: map[string]admin.Command{
 		"say/twice": func(_ context.Context, args url.Values, w io.Writer) error {
 			_, _ = io.WriteString(w, args.Get("word"))
 			<-began
@@ -176,7 +185,6 @@ func TestCommand(t *testing.T) {
 		},
 	}}).Commands()
 	server := httptest.NewServer(h)
-	defer server.Close()
 	post := func(name string) *http.Response {
 		t.Helper()
 		res, err := http.Post(server.URL+"/command/"+name, "", http.NoBody)
@@ -192,7 +200,7 @@ func TestCommand(t *testing.T) {
 		t.Errorf("at first: %s, %v", first, err)
 	}
 	close(began)
-	if rest, err := io.ReadAll(res.Body); err != nil || string(rest) != "hush" || res.Header.Get("Cache-Control") != "no-store" {
+	if rest, err := io.ReadAll(res.Body); err != nil || string(rest) != "hush" || res.Header.Get("Cache-Control") != "no-store" || res.Header.Get("Content-Type") != "application/octet-stream" {
 		t.Errorf("then: %s, %v", rest, err)
 	}
 	for name, want := range map[string]struct {
@@ -211,6 +219,66 @@ func TestCommand(t *testing.T) {
 			t.Errorf("%s: %d %s, %v", name, res.StatusCode, body, err)
 		}
 	}
+	server.Close()
+	for _, said := range []string{
+		`"command begins" command=say/twice`, `"command is done" command=say/twice`, `"command is refused" command=refuse`,
+		`"command failed" command=break error="not today"`,
+	} {
+		if strings.Count(log.String(), said) != 1 {
+			t.Errorf("not once %s in\n%s", said, &log)
+		}
+	}
+}
+
+// TestCommandGivenUp: to somebody who sends no more and still reads, a command that ended for it is not a whole answer.
+func TestCommandGivenUp(t *testing.T) {
+	var log bytes.Buffer // read when the server has closed
+	server := httptest.NewServer(admin.New(admin.Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Commands: map[string]admin.Command{
+		"wait": func(ctx context.Context, args url.Values, w io.Writer) error {
+			_, _ = io.WriteString(w, args.Get("first"))
+			<-ctx.Done()
+			return ctx.Err()
+		},
+	}}).Commands())
+	for _, first := range []string{"", "half"} {
+		c, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c, "POST /command/wait?first="+first+" HTTP/1.1\r\nHost: sealgate\r\nContent-Length: 0\r\n\r\n")
+		_ = c.(*net.TCPConn).CloseWrite()
+		answer, err := io.ReadAll(c)
+		if err != nil || strings.Contains(string(answer), "\r\n0\r\n") || strings.Contains(string(answer), "Content-Length: 0") {
+			t.Errorf("after %q: %q, %v", first, answer, err)
+		}
+		_ = c.Close()
+	}
+	server.Close()
+	if strings.Count(log.String(), `"command was given up" command=wait`) != 2 || strings.Contains(log.String(), "ERROR") {
+		t.Error(&log)
+	}
+}
+
+// deaf is an answer that nobody reads.
+type deaf struct{ http.ResponseWriter }
+
+func (deaf) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+// TestCommandUnread: a command whose answer cannot be written was given up; it has not failed.
+func TestCommandUnread(t *testing.T) {
+	var log bytes.Buffer
+	h := admin.New(admin.Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Commands: map[string]admin.Command{
+		"say": func(_ context.Context, _ url.Values, w io.Writer) error {
+			_, err := io.WriteString(w, "word")
+			return err
+		},
+	}}).Commands()
+	defer func() {
+		if cut := recover(); cut != http.ErrAbortHandler || !strings.Contains(log.String(), `"command was given up"`) { //nolint:errorlint // it is that very value
+			t.Errorf("%v, %s", cut, &log)
+		}
+	}()
+	h.ServeHTTP(deaf{httptest.NewRecorder()}, httptest.NewRequest(http.MethodPost, "/command/say", http.NoBody))
 }
 
 // TestPages: the operator's page is at /page on the listener, and another on the socket; without one there is nothing.
