@@ -58,7 +58,20 @@ func toGateway(config configs.Config, req *http.Request) (*http.Response, error)
 	if err != nil {
 		return nil, unanswered(err)
 	}
+	resp.Body = answerBody{resp.Body}
 	return resp, nil
+}
+
+// answerBody says of an answer that ends too early who broke it off.
+type answerBody struct{ io.ReadCloser }
+
+// Read implements io.Reader.
+func (b answerBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: %w", errBrokeOff, err)
+	}
+	return n, err
 }
 
 var errBrokeOff = errors.New("the gateway broke off, look into its log")

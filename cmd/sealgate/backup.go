@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -156,7 +155,7 @@ func (b backup) fill(ctx context.Context, part *os.File, key []byte) error {
 	}
 	out := &meteredFile{f: part, told: b.progress, written: storage.Amount{Bytes: from.Offset}}
 	err = operate(ctx, b.config, "backup", url.Values{"from": {string(spot)}}, out)
-	if err = cmp.Or(out.err, err); err != nil && out.written.Bytes > from.Offset {
+	if err != nil && out.written.Bytes > from.Offset {
 		return fmt.Errorf("%w; within %.0f hours the same command goes on from %s", err, storage.MomentKept.Hours(), part.Name())
 	}
 	return err
@@ -204,16 +203,15 @@ type meteredFile struct {
 	told    storage.Progress
 	written storage.Amount
 	next    int64
-	err     error
 }
 
-func (m *meteredFile) Write(p []byte) (n int, err error) {
-	n, m.err = m.f.Write(p)
+func (m *meteredFile) Write(p []byte) (int, error) {
+	n, err := m.f.Write(p)
 	if m.written.Bytes += int64(n); m.told != nil && m.written.Bytes >= m.next {
 		m.told(m.written)
 		m.next = m.written.Bytes + 4<<20
 	}
-	return n, m.err
+	return n, err
 }
 
 func restore(ctx context.Context, config configs.Config, path string, told storage.Progress) (storage.Amount, error) {

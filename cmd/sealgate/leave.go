@@ -55,15 +55,23 @@ func leaveCommand() *cobra.Command {
 	return cmd
 }
 
-// leave keeps the decision and watches the queue of the running gateway.
-func leave(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error {
-	if err := keepLeaving(ctx, s, args, w); err != nil || args.Has("undo") {
+var errTakenBack = errors.New("messages are taken again: leave --undo was given meanwhile")
+
+// leave keeps the decision, goes by it, and watches the queue of the running gateway.
+func (g *gateway) leave(ctx context.Context, args url.Values, w io.Writer) error {
+	if err := g.decideLeaving(ctx, args); err != nil {
+		return err
+	}
+	if err := sayLeaving(args, w); err != nil || args.Has("undo") {
 		return err
 	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for last := -1; ; {
-		n, err := s.Waiting(ctx)
+		if !g.leaving.Load() {
+			return errTakenBack
+		}
+		n, err := g.store.Waiting(ctx)
 		if err != nil {
 			return err
 		}
@@ -84,9 +92,23 @@ func leave(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) 
 	}
 }
 
+// decideLeaving keeps the decision and goes by it: all of it, once it has begun, and one at a time.
+func (g *gateway) decideLeaving(ctx context.Context, args url.Values) error {
+	g.deciding.Lock()
+	defer g.deciding.Unlock()
+	if err := keepLeaving(context.WithoutCancel(ctx), g.store, args); err != nil {
+		return err
+	}
+	g.leaving.Store(!args.Has("undo"))
+	return nil
+}
+
 // leaveAtRest is leave where no gateway runs, so that waiting would be for ever.
 func leaveAtRest(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error {
-	if err := keepLeaving(ctx, s, args, w); err != nil || args.Has("undo") {
+	if err := keepLeaving(ctx, s, args); err != nil {
+		return err
+	}
+	if err := sayLeaving(args, w); err != nil || args.Has("undo") {
 		return err
 	}
 	n, err := s.Waiting(ctx)
@@ -101,13 +123,18 @@ func leaveAtRest(ctx context.Context, s *storage.Store, args url.Values, w io.Wr
 }
 
 // keepLeaving keeps the decision, or takes it back.
-func keepLeaving(ctx context.Context, s *storage.Store, args url.Values, w io.Writer) error {
-	since, said := []byte(time.Now().UTC().Format(time.RFC3339)), "no new messages are taken"
+func keepLeaving(ctx context.Context, s *storage.Store, args url.Values) error {
+	since := []byte(time.Now().UTC().Format(time.RFC3339))
 	if args.Has("undo") {
-		since, said = nil, "messages are taken again"
+		since = nil
 	}
-	if err := s.Keep(ctx, leavingName, since); err != nil {
-		return err
+	return s.Keep(ctx, leavingName, since)
+}
+
+func sayLeaving(args url.Values, w io.Writer) error {
+	said := "no new messages are taken"
+	if args.Has("undo") {
+		said = "messages are taken again"
 	}
 	_, err := fmt.Fprintln(w, said)
 	return err

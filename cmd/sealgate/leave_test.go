@@ -5,12 +5,15 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/sealgate/sealgate/cmd/demo/instance"
+	"github.com/sealgate/sealgate/storage"
 )
 
 // watcher calls seen once what is written to it says want.
@@ -51,12 +54,36 @@ func TestLeaveWithAQueue(t *testing.T) {
 	if _, said, _ := alice.command(t, "check"); !strings.Contains(said, "no messages are taken since sealgate leave") {
 		t.Errorf("it leaves no more: %s", said)
 	}
+	again := &watcher{want: "1 deliveries are queued", seen: sync.OnceFunc(func() { alice.succeeds(t, "messages are taken again", "leave", "--undo") })}
+	if code := execute(t.Context(), []string{"leave", "--config", alice.file}, again, errs); code != exitFailure || strings.Contains(again.written.String(), "what stays behind") {
+		t.Errorf("taken back: %d %s%s", code, &again.written, errs)
+	}
 	alice.end(t)
-	if log := alice.log.String(); strings.Contains(log, "command failed") || !strings.Contains(log, "command was given up") {
+	if log := alice.log.String(); strings.Count(log, "command failed") != 1 || !strings.Contains(log, errTakenBack.Error()) || !strings.Contains(log, "command was given up") {
 		t.Error(log)
 	}
 	if code, _, said := alice.command(t, "leave"); code != exitFailure || !strings.Contains(said, "1 deliveries are queued") || !strings.Contains(said, "sealgate serve") {
 		t.Errorf("at rest: %d %s", code, said)
 	}
 	alice.succeeds(t, "messages are taken again", "leave", "--undo")
+}
+
+// TestLeaveThatIsNotKept: what the store has not kept the gateway does not go by, in both directions.
+func TestLeaveThatIsNotKept(t *testing.T) {
+	s, err := storage.Open(storage.Options{Path: t.TempDir(), Key: make([]byte, storage.KeySize), Retention: time.Hour, Quota: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	g := &gateway{store: s}
+	for _, args := range []url.Values{{}, {"undo": {"yes"}}} {
+		before := args.Has("undo")
+		g.leaving.Store(before)
+		var out bytes.Buffer
+		if err := g.leave(t.Context(), args, &out); err == nil || out.Len() > 0 || g.leaving.Load() != before {
+			t.Errorf("%v: %v, it says %q and leaves: %v", args, err, &out, g.leaving.Load())
+		}
+	}
 }

@@ -53,10 +53,7 @@ func (g *gateway) commands() map[string]admin.Command {
 		}
 		return erase(ctx, args, w)
 	}
-	out["leave"] = func(ctx context.Context, args url.Values, w io.Writer) error {
-		g.leaving.Store(!args.Has("undo"))
-		return leave(ctx, g.store, args, w)
-	}
+	out["leave"] = g.leave
 	return out
 }
 
@@ -93,10 +90,8 @@ func perform(ctx context.Context, config configs.Config, name string, args url.V
 	if resp.StatusCode != http.StatusOK {
 		return refused(resp.StatusCode, resp.Body)
 	}
-	if _, err := io.Copy(w, resp.Body); err != nil {
-		return fmt.Errorf("%w: %w", errBrokeOff, err)
-	}
-	return nil
+	_, err = io.Copy(w, resp.Body)
+	return err
 }
 
 // atRest opens the store that nobody serves.

@@ -141,6 +141,23 @@ func TestCheckStoreFindsDamage(t *testing.T) {
 	}
 }
 
+// TestAnswersThatCannotBeWritten: a command whose words are lost fails, and blames nobody else.
+func TestAnswersThatCannotBeWritten(t *testing.T) {
+	s := serveHere(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, args := range [][]string{{"policy", "status"}, {"requests", "list"}, {"leave", "--undo"}} {
+		var errs bytes.Buffer
+		code := execute(t.Context(), append(args, "--config", s.file), full, &errs)
+		if said := errs.String(); code != exitFailure || !strings.HasSuffix(said, "write /dev/full: no space left on device\n") || strings.Contains(said, "broke off") {
+			t.Errorf("%q: %d %s", args, code, said)
+		}
+	}
+}
+
 // TestAGatewayThatBreaksOff: a command whose gateway dies says where to look.
 func TestAGatewayThatBreaksOff(t *testing.T) {
 	s := serveHere(t)
@@ -157,11 +174,13 @@ func TestAGatewayThatBreaksOff(t *testing.T) {
 			if err != nil {
 				return
 			}
-			_, _ = bufio.NewReader(c).ReadString('\n')
+			if line, _ := bufio.NewReader(c).ReadString('\n'); strings.Contains(line, "/leave?") || strings.Contains(line, "/requests?") {
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
+			}
 			c.Close()
 		}
 	}()
-	for _, command := range [][]string{{"rotate-key"}, {"policy", "status"}} {
+	for _, command := range [][]string{{"rotate-key"}, {"policy", "status"}, {"leave"}, {"requests", "list"}} {
 		s.fails(t, ": the gateway broke off, look into its log: ", command...)
 	}
 }

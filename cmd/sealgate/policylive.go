@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -45,7 +45,7 @@ func (l liveCommand[T]) command() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return l.run(cmd.Context(), cmd.OutOrStdout(), config, q, asJSON)
+			return interrupted(cmd.Context(), l.run(cmd.Context(), cmd.OutOrStdout(), config, q, asJSON))
 		},
 	}
 	s.bind(cmd)
@@ -70,7 +70,9 @@ func (l liveCommand[T]) run(ctx context.Context, w io.Writer, config configs.Con
 	case !found:
 		_, err = io.WriteString(w, "nothing has changed\n")
 	default:
-		l.show(w, v)
+		out := bufio.NewWriter(w) // which keeps the first error
+		l.show(out, v)
+		err = out.Flush()
 	}
 	return err
 }
@@ -195,12 +197,15 @@ func sinceFlag(since *string) func(*cobra.Command) {
 	}
 }
 
+// maxDays is longer than anything is kept.
+const maxDays = 100_000
+
 func days(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if n, ok := strings.CutSuffix(text, "d"); ok {
 		var count int
 		count, err = strconv.Atoi(n)
-		d = time.Duration(count) * 24 * time.Hour
+		d = time.Duration(min(count, maxDays)) * 24 * time.Hour
 	}
 	if err != nil || d <= 0 {
 		return 0, usageError{fmt.Errorf("--since %q is no time: write 7d or 12h", text)}
@@ -214,12 +219,12 @@ func candidate(file string) ([]byte, error) {
 		return nil, nil
 	}
 	c := policy.Candidate{Name: filepath.Base(file), Files: map[string][]byte{}}
-	text, err := os.ReadFile(file)
+	origin := policyFile(file)
+	text, err := origin.Read()
 	if err != nil {
 		return nil, err
 	}
 	c.Text = text
-	origin := policyFile(file)
 	_, err = rules.Parse(rules.Source{Name: c.Name, Text: text, Now: time.Now(), Open: func(path string) ([]byte, error) {
 		list, err := origin.Open(path)
 		c.Files[path] = list

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -54,7 +55,8 @@ type gateway struct {
 	certificates edge.Certificates // nil: something in front does TLS
 	plain        *forward.Server   // of tls.http; nil without certificates
 
-	leaving atomic.Bool // sealgate leave
+	leaving  atomic.Bool // sealgate leave
+	deciding sync.Mutex  // keeps leaving what the store has
 
 	closers []func() error // in the order of opening; closed from the last
 	ways    []func() error // close the ways to the instance, which tunnels need when all else is closed
