@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -52,17 +53,40 @@ func (s *Store) key() []byte {
 
 // RotateKeyFile makes a new key and puts the store and the key file at path under it; the key of before is kept
 // beside it, for older backups, under the name that is returned. Interrupted at any moment, OpenFile finds the
-// key that holds.
+// key that holds. Rotations wait for one another, and one that has begun is not given up when ctx ends.
 func (s *Store) RotateKeyFile(ctx context.Context, path string) (former string, err error) {
-	_ = os.Remove(path + nextSuffix) // of a rotation that never reached the store
+	s.rotating.Lock()
+	defer s.rotating.Unlock()
+	if err := errors.Join(ctx.Err(), s.Writable()); err != nil {
+		return "", err // a store that is broken may need the next key that is there
+	}
+	if err := s.clearNext(path); err != nil {
+		return "", err
+	}
 	key, err := newKeyFile(path + nextSuffix)
 	if err != nil {
 		return "", fmt.Errorf("make the next key (storage.encryption_key): %w", err)
 	}
-	if err := s.RotateKey(ctx, key); err != nil {
+	if err := s.RotateKey(context.WithoutCancel(ctx), key); err != nil {
 		return "", err
 	}
 	return settleKey(path, s.now())
+}
+
+// clearNext makes room for a next key: the one that is there holds already, or never reached the store.
+func (s *Store) clearNext(path string) error {
+	text, err := os.ReadFile(path + nextSuffix)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the next key: %w", err)
+	}
+	if key, err := ParseKey(string(text)); err == nil && bytes.Equal(key, s.key()) {
+		_, err = settleKey(path, s.now())
+		return err
+	}
+	return os.Remove(path + nextSuffix)
 }
 
 // OpenFile is Open with the key file at path, which a first start makes.

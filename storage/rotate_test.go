@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"io/fs"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
@@ -133,5 +136,80 @@ func TestTheWrongKeyChangesNothing(t *testing.T) {
 	refuses(t, wrong, storage.ErrKey, "storage.encryption_key")
 	if has, err := fs.Glob(dir, "*"); err != nil || !slices.Equal(has, had) {
 		t.Errorf("%q became %q, %v", had, has, err)
+	}
+}
+
+// TestRotationsAtOnce: each makes a key of its own, one after the other, and the last of them opens the store.
+func TestRotationsAtOnce(t *testing.T) {
+	o := options(t.TempDir())
+	path := filepath.Join(t.TempDir(), "key")
+	s, err := storage.OpenFile(o, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendOne(t, s, inboxtest.Sample("bob", 1))
+	const many = 4
+	var rotations errgroup.Group
+	for range many {
+		rotations.Go(func() error {
+			_, err := s.RotateKeyFile(t.Context(), path)
+			return err
+		})
+	}
+	if err := rotations.Wait(); err != nil {
+		t.Error(err)
+	}
+	closeStore(t, s)
+	if s, err = storage.OpenFile(o, path); err != nil {
+		t.Fatal(err)
+	}
+	if es := everything(t, s); len(es) != 1 {
+		t.Errorf("%d messages", len(es))
+	}
+	closeStore(t, s)
+	keys := map[string]bool{}
+	files, err := filepath.Glob(path + "*")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Error(err)
+		}
+		keys[string(text)] = true
+	}
+	if err != nil || len(keys) != many+1 {
+		t.Errorf("%d keys in %q, %v", len(keys), files, err)
+	}
+}
+
+// TestTheNextKeyThatHolds: a rotation that could not give the key its name leaves the only copy of it to the next one.
+func TestTheNextKeyThatHolds(t *testing.T) {
+	o := options(t.TempDir())
+	path := filepath.Join(t.TempDir(), "key")
+	s, err := storage.OpenFile(o, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeStore(t, s)
+	next := hex.EncodeToString(key(9))
+	if err := os.WriteFile(path+".next", []byte(next), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RotateKey(t.Context(), key(9)); err != nil {
+		t.Fatal(err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := s.RotateKeyFile(ended, path); !errors.Is(err, context.Canceled) {
+		t.Errorf("given up before it begins: %v", err)
+	}
+	if text, err := os.ReadFile(path + ".next"); err != nil || string(text) != next {
+		t.Errorf("the next key: %q, %v", text, err)
+	}
+	former, err := s.RotateKeyFile(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(former); err != nil || string(text) != next {
+		t.Errorf("the former key: %q, %v", text, err)
 	}
 }

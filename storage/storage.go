@@ -114,6 +114,8 @@ type Store struct {
 	days     dayKeys
 	newcomer ration // of domains first seen
 
+	rotating sync.Mutex // held while the key file is changed
+
 	line sync.RWMutex // held exclusively while one submission's many requests enter
 	work chan *request
 	stop chan struct{}
