@@ -174,7 +174,7 @@ func (i *Instance) self(ctx context.Context, a account) (Person, error) {
 		return Person{}, fmt.Errorf("%w: it names no local person for a token", ErrUnavailable)
 	}
 	s := subject{name: strings.ToLower(a.Username)}
-	if cached, ok := i.persons.GetIfPresent(s.key()); ok && cached.known && cached.fresh(i.clock()) {
+	if cached, ok := i.persons.GetIfPresent(s.key()); ok && cached.known() && cached.fresh(i.clock()) {
 		if software != SoftwareMastodon || cached.person.Account == a.ID {
 			return cached.person, nil
 		}

@@ -33,6 +33,8 @@ import (
 var (
 	// ErrNoPerson: the instance says that nobody local has this name or id.
 	ErrNoPerson = errors.New("mastodon: no such local person")
+	// ErrGone is an ErrNoPerson of somebody whom the Register remembers.
+	ErrGone = fmt.Errorf("%w any more", ErrNoPerson)
 	// ErrUnavailable: the instance could not be asked and nothing is remembered.
 	ErrUnavailable = errors.New("mastodon: the instance cannot be asked (upstream.web)")
 	// ErrToken: the instance does not know this token, or it names no person.

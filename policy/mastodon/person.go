@@ -18,13 +18,15 @@ const activityJSON = "application/activity+json"
 // too, briefly.
 type personAnswer struct {
 	person Person
-	known  bool
+	err    error // ErrNoPerson, or ErrGone which is one
 	at     time.Time
 }
 
+func (a personAnswer) known() bool { return a.err == nil }
+
 func (a personAnswer) fresh(now time.Time) bool {
 	keep := unknownFresh
-	if a.known {
+	if a.known() {
 		keep = personFresh
 	}
 	return now.Sub(a.at) < keep
@@ -56,7 +58,7 @@ type actor struct {
 
 // Person finds the local person an id names: an actor URL on our host in any of
 // its spellings, whatever the case of the name, or a bare username. One question
-// per id is in flight. ErrNoPerson when the instance knows nobody by it;
+// per id is in flight. ErrNoPerson when the instance knows nobody by it, ErrGone when it once did;
 // ErrUnavailable when it cannot be asked and nothing is remembered.
 func (i *Instance) Person(ctx context.Context, id string) (Person, error) {
 	s, err := i.read(id)
@@ -64,28 +66,21 @@ func (i *Instance) Person(ctx context.Context, id string) (Person, error) {
 		return Person{}, err
 	}
 	if a, ok := i.persons.GetIfPresent(s.key()); ok && a.fresh(i.clock()) {
-		return a.result()
+		return a.person, a.err
 	}
 	return once(ctx, i, "person "+s.key(), func(ctx context.Context) (Person, error) {
 		if a, ok := i.persons.GetIfPresent(s.key()); ok && a.fresh(i.clock()) {
-			return a.result() // it was answered since
+			return a.person, a.err // it was answered since
 		}
 		return i.refresh(ctx, s)
 	})
-}
-
-func (a personAnswer) result() (Person, error) {
-	if !a.known {
-		return Person{}, ErrNoPerson
-	}
-	return a.person, nil
 }
 
 // ForgetPerson drops what is remembered of p in memory: the next question asks the instance, and keeps the answer in
 // the Register anew.
 func (i *Instance) ForgetPerson(p Person) {
 	for key, a := range i.persons.All() {
-		if a.known && a.person.Account == p.Account {
+		if a.known() && a.person.Account == p.Account {
 			i.persons.Invalidate(key)
 		}
 	}
@@ -99,7 +94,10 @@ func (i *Instance) refresh(ctx context.Context, s subject) (Person, error) {
 	case err == nil:
 		i.remember(ctx, p)
 	case errors.Is(err, ErrNoPerson):
-		i.persons.Set(s.key(), personAnswer{at: i.clock()})
+		if _, recalled := i.recall(ctx, s, err); recalled == nil {
+			err = ErrGone
+		}
+		i.persons.Set(s.key(), personAnswer{err: err, at: i.clock()})
 		return Person{}, err
 	default:
 		p, err = i.recall(ctx, s, err)
@@ -110,7 +108,7 @@ func (i *Instance) refresh(ctx context.Context, s subject) (Person, error) {
 // recall is the answer while the instance is away: what memory still has, then
 // the register. cause is returned when neither knows the subject.
 func (i *Instance) recall(ctx context.Context, s subject, cause error) (Person, error) {
-	if a, ok := i.persons.GetIfPresent(s.key()); ok && a.known {
+	if a, ok := i.persons.GetIfPresent(s.key()); ok && a.known() {
 		return a.person, nil
 	}
 	if i.register == nil {
@@ -126,7 +124,7 @@ func (i *Instance) recall(ctx context.Context, s subject, cause error) (Person, 
 // remember keeps a person under every key, on disk only when something changed.
 func (i *Instance) remember(ctx context.Context, p Person) {
 	for _, key := range p.Keys() {
-		i.persons.Set(key, personAnswer{person: p, known: true, at: i.clock()})
+		i.persons.Set(key, personAnswer{person: p, at: i.clock()})
 	}
 	if i.register == nil {
 		return

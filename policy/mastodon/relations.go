@@ -127,7 +127,7 @@ func (r *Relations) Relation(ctx context.Context, account, actor string, with ru
 // localPerson is who has an account here, without asking anybody.
 func (r *Relations) localPerson(ctx context.Context, account string) (Person, bool) {
 	if a, ok := r.persons.GetIfPresent("#" + account); ok {
-		return a.person, a.known
+		return a.person, a.known()
 	}
 	if r.register == nil {
 		return Person{}, false

@@ -29,7 +29,7 @@ func (r *Round) Person(ctx context.Context, id string) (Person, error) {
 		return Person{}, err
 	}
 	if a, ok := r.people.persons.GetIfPresent(s.key()); ok && a.fresh(r.people.clock()) {
-		return a.result()
+		return a.person, a.err
 	}
 	if r.asked == maxAsked {
 		return r.people.recall(ctx, s, ErrAsked)

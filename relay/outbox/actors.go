@@ -78,6 +78,9 @@ func (a *actors) fresh(id string) (address, bool) {
 
 // once runs f, or waits for who does so for the same actor.
 func (a *actors) once(ctx context.Context, id string, f func(context.Context) address) (address, error) {
+	if ctx.Err() != nil {
+		return address{}, fmt.Errorf("%w: %w", errUnreachable, context.Cause(ctx)) // f would outlive it
+	}
 	result := a.asking.DoChan(id, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 		defer cancel()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sealgate/sealgate/cmd/demo/instance"
 	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/relay/outbox"
 )
 
@@ -198,6 +199,77 @@ func TestGone(t *testing.T) {
 	posted := w.post(t, message("g", 2, "", p.actor("gone"), p.actor("zoe")))
 	p.await(t, 1)
 	until(t, func() bool { return w.reported(t, posted.ID, p) == inbox.DeliveryFailed })
+}
+
+// TestGoneHere: who was deleted here keeps a message from nobody else, and is nobody alone.
+func TestGoneHere(t *testing.T) {
+	w := newWorld(t, settings{none: true})
+	carl := mastodon.Person{Account: "999", Name: "carl", Actor: w.origin + "/users/carl"}
+	if err := w.store.Remember(t.Context(), carl); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // asked, and remembered
+		w.post(t, message("g", 1, "", carl.Actor, w.bob.Actor))
+	}
+	for _, to := range [][]string{{carl.Actor}, {w.origin + "/users/nobody", w.bob.Actor}} {
+		if _, err := w.Submit(t.Context(), w.from, "", message("g", 2, "", to...)); !errors.Is(err, outbox.ErrMalformed) {
+			t.Errorf("to %s: %v", to, err)
+		}
+	}
+	if u, err := w.store.Usage(t.Context(), inbox.Owner(w.bob.Account)); err != nil || u.Total != 2 {
+		t.Errorf("bob has %d, %v", u.Total, err)
+	}
+}
+
+// TestSharedInboxGoneAndAway: who must be tried again has nobody posted to twice.
+func TestSharedInboxGoneAndAway(t *testing.T) {
+	w := newWorld(t, settings{})
+	var tries atomic.Int32
+	p := newPeer(t, func(r *http.Request, _ arrived) int {
+		switch {
+		case r.URL.Path == "/inbox":
+			return http.StatusGone
+		case r.URL.Path == "/users/yan/inbox" && tries.Add(1) < 3:
+			return http.StatusBadGateway
+		}
+		return http.StatusAccepted
+	})
+	w.run(t)
+	w.post(t, message("g", 1, "", p.actor("zoe"), p.actor("yan"), p.actor("una")))
+	w.post(t, message("g", 2, "", p.actor("ida")))
+	paths := ""
+	for _, got := range p.await(t, 4) {
+		paths += got.path + " "
+	}
+	if want := "/users/zoe/inbox /users/yan/inbox /users/una/inbox /users/ida/inbox "; paths != want {
+		t.Errorf("they went to %s, want %s", paths, want)
+	}
+}
+
+// TestNobodyIsAskedTooLate: when there is no time left, those who are not known are not asked.
+func TestNobodyIsAskedTooLate(t *testing.T) {
+	w, p := newWorld(t, settings{}), newPeer(t, nil)
+	w.post(t, message("g", 1, "", p.actor("zoe"))) // the key is known
+	var asked atomic.Int32
+	p.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/users/late") {
+			asked.Add(1)
+		}
+		p.ServeHTTP(rw, r)
+	})
+	var late []string
+	for i := range 100 {
+		late = append(late, p.actor(fmt.Sprint("late", i)))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _ = w.Submit(ctx, w.from, "", message("g", 2, "", late...))
+	for i := range 10 {
+		w.post(t, message("g", 3, "", p.actor(fmt.Sprint("yan", i))))
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("%d were asked", n)
+	}
 }
 
 // TestKeyRotated: a person's new key is used after five minutes.

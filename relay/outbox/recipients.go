@@ -37,6 +37,7 @@ type recipient struct {
 
 func (o *Outbox) resolve(ctx context.Context, d *draft) (resolved, error) {
 	var out resolved
+	var nobody error
 	round, named := o.people.Round(), d.activity.Named()
 	for _, id := range d.recipients {
 		if !o.people.IsLocal(id) {
@@ -48,7 +49,11 @@ func (o *Outbox) resolve(ctx context.Context, d *draft) (resolved, error) {
 		}
 		p, err := round.Person(ctx, id)
 		if errors.Is(err, mastodon.ErrNoPerson) {
-			return out, fmt.Errorf("%w: the recipient %.200q is nobody here; an encrypted message is for actors", ErrMalformed, id)
+			nobody = fmt.Errorf("%w: the recipient %.200q is nobody here; an encrypted message is for actors", ErrMalformed, id)
+			if errors.Is(err, mastodon.ErrGone) {
+				continue
+			}
+			return out, nobody
 		}
 		if err != nil {
 			return out, err
@@ -56,6 +61,9 @@ func (o *Outbox) resolve(ctx context.Context, d *draft) (resolved, error) {
 		if owner := inbox.Owner(p.Account); !slices.Contains(out.owners, owner) {
 			out.owners = append(out.owners, owner)
 		}
+	}
+	if len(out.owners)+len(out.remote) == 0 {
+		return out, nobody
 	}
 	return out, o.locate(ctx, out.remote)
 }

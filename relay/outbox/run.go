@@ -126,10 +126,11 @@ func (o *Outbox) deliver(ctx context.Context, d *Delivery, body []byte) answered
 }
 
 // follow posts to everybody's own inbox after one that they had was no more; got is what it answered. The answer is
-// delivered when all have it, else that of one who has not; who can be tried again stops the others.
+// delivered when all have it, else that of one who has not, with all who have not; who can be tried again stops the others.
 func (o *Outbox) follow(ctx context.Context, d *Delivery, body []byte, old string, got answered) answered {
 	out := answered{verdict: delivered}
-	for _, id := range d.Recipients {
+	var left []string
+	for i, id := range d.Recipients {
 		to, err := o.actors.refresh(ctx, id)
 		one := got
 		switch {
@@ -138,13 +139,16 @@ func (o *Outbox) follow(ctx context.Context, d *Delivery, body []byte, old strin
 		case err == nil && to.inbox != old:
 			one = o.hand(ctx, d, to.inbox, body)
 		}
-		if one.verdict != delivered {
-			out = one
+		if one.verdict == delivered {
+			continue
 		}
-		if !out.verdict.ends(0) && out.verdict != delivered {
+		left = append(left, id)
+		if out = one; !out.ends(0) {
+			left = append(left, d.Recipients[i+1:]...)
 			break
 		}
 	}
+	out.left = left
 	return out
 }
 
@@ -160,7 +164,7 @@ func (o *Outbox) settle(ctx context.Context, d *Delivery, got answered) outcome 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	age := o.clock().Sub(d.Accepted)
-	ends := got.verdict.ends(age)
+	ends := got.ends(age)
 	switch {
 	case got.verdict == delivered:
 		o.metrics.deliveries.WithLabelValues("delivered").Inc()
@@ -183,13 +187,19 @@ func (o *Outbox) settle(ctx context.Context, d *Delivery, got answered) outcome 
 	return outcome{settled: d.Seq, fault: got.verdict == later, heard: got.heard()}
 }
 
-// putBack leaves the delivery where it is and, after an hour, tells its sender.
+// putBack leaves the delivery where it is, for who has not got it, and tells its sender after an hour.
 func (o *Outbox) putBack(ctx context.Context, d *Delivery, got answered, age time.Duration) outcome {
 	o.log.Debug("delivery is tried again", "host", d.Host, "status", got.status, "error", got.err)
-	if age >= warnAfter && !d.Warned {
+	isLate, isLess := age >= warnAfter && !d.Warned, got.left != nil && len(got.left) < len(d.Recipients)
+	if isLess {
+		d.Recipients = got.left
+	}
+	if isLate {
 		if err := o.warn(ctx, d); err != nil {
 			return o.stuck(ctx, err)
 		}
+	}
+	if isLate || isLess {
 		if err := o.store.Settle(ctx, nil, []Delivery{*d}); err != nil {
 			return o.stuck(ctx, err)
 		}

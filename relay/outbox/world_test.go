@@ -118,7 +118,7 @@ func (w *world) open(t testing.TB, path string, keys outbox.Keys) {
 	w.registry = prometheus.NewRegistry()
 	w.store = openStore(t, path, w.registry)
 	domain := strings.TrimPrefix(w.origin, "http://")
-	people, err := mastodon.New(mastodon.Options{Domain: domain, Web: w.origin})
+	people, err := mastodon.New(mastodon.Options{Domain: domain, Web: w.origin, Register: w.store})
 	if err != nil {
 		t.Fatal(err)
 	}
