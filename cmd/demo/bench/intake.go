@@ -76,7 +76,6 @@ type scene struct {
 	local   *instance.Instance
 	people  []*instance.Person
 	host    string // the gateway's
-	door    string // where clients connect: host, or nginx before it
 	site    string // the local instance's
 	gateway *gateway.Process
 	servers []*http.Server
@@ -95,7 +94,6 @@ func newScene(ctx context.Context, o options, directory string) (s *scene, err e
 	if s.host, err = gateway.FreeAddress(ctx); err != nil {
 		return s, err
 	}
-	s.door = s.host
 	s.local = instance.New(instance.Options{Origin: "http://" + s.host})
 	for n := range o.people {
 		p, err := s.local.AddPerson(fmt.Sprintf("person%d", n))

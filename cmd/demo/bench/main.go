@@ -9,7 +9,7 @@
 // them away.
 //
 // Overload: twice as much as the gateway can take, of messages of groups and of
-// invitations, while ordinary requests go on.
+// invitations, while ordinary requests go on, beside the same through an nginx.
 //
 // Sending: messages to a large group, beside a plain net/http loop that posts the same
 // bodies, and beside a queue for a dead host.
@@ -39,23 +39,22 @@ func main() {
 
 // options are the flags.
 type options struct {
-	binary       string
-	nginx        string
-	requests     int
-	connections  int
-	people       int
-	caddy        string
-	duration     time.Duration
-	rounds       int
-	herd         int
-	only         string
-	flood        time.Duration
-	processors   string // of the gateway in the overload benchmark; empty: all
-	throughNginx bool   // the clients of the overload benchmark come through nginx
-	httputil     string // run as the standard library's proxy, with this file
-	standing     string // run as a herd before this address
-	pressing     bool   // offer the requests of the overload benchmark
-	posting      bool   // run as the plain loop of the sending benchmark
+	binary      string
+	nginx       string
+	requests    int
+	connections int
+	people      int
+	caddy       string
+	duration    time.Duration
+	rounds      int
+	herd        int
+	only        string
+	flood       time.Duration
+	processors  string // of the gateway in the overload benchmark; empty: all
+	httputil    string // run as the standard library's proxy, with this file
+	standing    string // run as a herd before this address
+	pressing    bool   // offer the requests of the overload benchmark
+	posting     bool   // run as the plain loop of the sending benchmark
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
@@ -73,7 +72,6 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.StringVar(&o.only, "only", "", "forward, intake, overload or send; empty is all")
 	flags.DurationVar(&o.flood, "flood", 5*time.Second, "overload: for how long twice as much is offered as can be taken")
 	flags.StringVar(&o.processors, "processors", "", "the processors for the gateway alone while it is overloaded (taskset); run the bench itself on others")
-	flags.BoolVar(&o.throughNginx, "through-nginx", false, "overload: nginx serves the clients and sends only the inboxes' requests through the gateway; its ordinary requests show what the machine does to them")
 	flags.StringVar(&o.httputil, "httputil", "", "for the bench's own use")
 	flags.BoolVar(&o.pressing, "pressing", false, "for the bench's own use")
 	flags.BoolVar(&o.posting, "posting", false, "for the bench's own use")

@@ -23,8 +23,22 @@ const (
 	probeEvery      = 5 * time.Millisecond
 )
 
+// door is where clients connect: the gateway, or nginx before it.
+type door struct {
+	name    string
+	address string
+	most    float64 // messages a second that can be taken
+	once    probing // what ordinary requests met beside so many
+}
+
+// doors are those that are compared.
+type doors struct{ ours, plain *door }
+
+func (d doors) both() []*door { return []*door{d.ours, d.plain} }
+
 // overload measures what the gateway can take, and then offers twice as much in two mixtures, while somebody asks
-// for an ordinary page every few milliseconds.
+// for an ordinary page every few milliseconds. The same is offered to an nginx that serves the clients and sends only the inboxes' requests
+// through the gateway: what its ordinary requests meet is what the machine does to them.
 func overload(ctx context.Context, o options, directory string, out io.Writer) (err error) {
 	directory = filepath.Join(directory, "overload")
 	if err := os.MkdirAll(directory, 0o700); err != nil {
@@ -38,38 +52,66 @@ func overload(ctx context.Context, o options, directory string, out io.Writer) (
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if o.throughNginx {
-		text := strings.NewReplacer("{upstream}", s.site, "{gateway}", s.host).Replace(before)
-		f, err := openNginx(ctx, o, filepath.Join(directory, "before"), text)
-		if err != nil {
+	text := strings.NewReplacer("{upstream}", s.site, "{gateway}", s.host).Replace(before)
+	f, err := openNginx(ctx, o, filepath.Join(directory, "before"), text)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.stop()) }()
+	d := doors{ours: &door{name: "the gateway", address: s.host}, plain: &door{name: "nginx before it", address: f.address}}
+	_, _ = fmt.Fprintln(out, "\noverload")
+	for _, one := range d.both() {
+		if err := s.load(ctx, o, out, one); err != nil {
 			return err
 		}
-		defer func() { _ = f.stop() }()
-		s.door = f.address
 	}
+	for _, m := range []mixture{{"0.6 groups, 1.4 contact", 0.6 * d.ours.most, 1.4 * d.ours.most}, {"1.4 groups, 0.6 contact", 1.4 * d.ours.most, 0.6 * d.ours.most}} {
+		if err := s.compare(ctx, o, out, m, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load measures what can be taken through d, and what ordinary requests meet then.
+func (s *scene) load(ctx context.Context, o options, out io.Writer, d *door) error {
 	groups, err := s.sign(ctx, privateMessage(usual, 1), sustained+warmUp)
 	if err != nil {
 		return err
 	}
-	idle := s.probeAlone(ctx, 3*time.Second)
-	if _, err := drive(ctx, s.door, warmers, groups[:warmUp], http.StatusAccepted); err != nil {
+	idle := s.probeAlone(ctx, d, 3*time.Second)
+	if _, err := drive(ctx, d.address, warmers, groups[:warmUp], http.StatusAccepted); err != nil {
 		return err
 	}
-	stop, base := s.probe(ctx)
-	done, err := pressure{Address: s.door, Streams: []*stream{{Name: "group", Workers: o.connections, Requests: groups[warmUp:]}}}.apply(ctx)
+	stop, base := s.probe(ctx, d)
+	done, err := pressure{Address: d.address, Streams: []*stream{{Name: "group", Workers: o.connections, Requests: groups[warmUp:]}}}.apply(ctx)
 	stop()
-	once := <-base
+	d.once = <-base
 	if err != nil {
 		return err
 	}
-	most := float64(done.Streams[0].Taken) / done.Took.Seconds()
-	_, _ = fmt.Fprintf(out, "\noverload: %.0f messages a second can be taken; ordinary requests p50 %.1f, p99 %.1f ms idle, %.1f and %.1f ms beside them; memory second by second %.0f MiB\n",
-		most, ms(idle.P50), ms(idle.P99), ms(once.P50), ms(once.P99), once.memory)
-	for _, m := range []mixture{{"0.6 groups, 1.4 contact", 0.6 * most, 1.4 * most}, {"1.4 groups, 0.6 contact", 1.4 * most, 0.6 * most}} {
-		if err := s.flood(ctx, out, once, m, o.flood); err != nil {
-			return err
+	d.most = float64(done.Streams[0].Taken) / done.Took.Seconds()
+	_, _ = fmt.Fprintf(out, "%s: %.0f messages a second can be taken; ordinary requests p50 %.1f, p99 %.1f ms idle, %.1f and %.1f ms beside them; memory second by second %.0f MiB\n",
+		d.name, d.most, ms(idle.P50), ms(idle.P99), ms(d.once.P50), ms(d.once.P99), d.once.memory)
+	return nil
+}
+
+// compare has m offered at both doors in turns, and prints what ordinary requests usually meet.
+func (s *scene) compare(ctx context.Context, o options, out io.Writer, m mixture, d doors) error {
+	_, _ = fmt.Fprintf(out, "%s\n", m.name)
+	met := map[*door][]time.Duration{}
+	for range o.rounds {
+		for _, one := range d.both() {
+			ordinary, err := s.flood(ctx, out, one, m, o.flood)
+			if err != nil {
+				return err
+			}
+			met[one] = append(met[one], ordinary.P99)
 		}
 	}
+	ours, plain := percentile(met[d.ours], 50), percentile(met[d.plain], 50)
+	_, _ = fmt.Fprintf(out, "  p99 of ordinary requests in the middle round: %.1f ms, %.2f of that at once the load; through nginx %.1f ms, %.2f of its own; sealgate / nginx %.2f\n",
+		ms(ours), float64(ours)/float64(d.ours.once.P99), ms(plain), float64(plain)/float64(d.plain.once.P99), float64(ours)/float64(plain))
 	return nil
 }
 
@@ -93,35 +135,34 @@ func (o *options) pin(directory string) error {
 	return nil
 }
 
-// flood offers m for so long, and prints what became of it; once is what was met at once the load.
-func (s *scene) flood(ctx context.Context, out io.Writer, once probing, m mixture, long time.Duration) error {
-	_, _ = fmt.Fprintf(out, "%s\n", m.name)
-	p := pressure{Address: s.door, Streams: []*stream{{Name: "group", Rate: m.group}, {Name: "contact", Rate: m.contact}}}
+// flood offers m for so long, prints what became of it, and returns what ordinary requests met.
+func (s *scene) flood(ctx context.Context, out io.Writer, d *door, m mixture, long time.Duration) (ordinary probing, err error) {
+	p := pressure{Address: d.address, Streams: []*stream{{Name: "group", Rate: m.group}, {Name: "contact", Rate: m.contact}}}
 	for i, message := range [][]byte{privateMessage(usual, 1), invitation()} {
-		var err error
 		k := p.Streams[i]
 		if k.Requests, err = s.sign(ctx, message, int(k.Rate*long.Seconds())); err != nil {
-			return err
+			return ordinary, err
 		}
 	}
-	stop, probed := s.probe(ctx)
+	stop, probed := s.probe(ctx, d)
 	done, err := p.apply(ctx)
 	stop()
-	ordinary := <-probed
+	ordinary = <-probed
 	if err != nil {
-		return err
+		return ordinary, err
 	}
+	_, _ = fmt.Fprintf(out, "  %s\n", d.name)
 	for _, k := range done.Streams {
 		k.report(out, done.Took.Seconds())
 	}
-	back, err := s.recovery(ctx)
-	_, _ = fmt.Fprintf(out, "  ordinary: p50 %.1f ms, p99 %.1f ms, %.2f of that at once the load; memory second by second %.0f MiB; an invitation was taken %.0f ms after the end\n",
-		ms(ordinary.P50), ms(ordinary.P99), float64(ordinary.P99)/float64(once.P99), ordinary.memory, ms(back))
-	return err
+	back, err := s.recovery(ctx, d)
+	_, _ = fmt.Fprintf(out, "    ordinary: p50 %.1f ms, p99 %.1f ms; memory second by second %.0f MiB; an invitation was taken %.0f ms after the end\n",
+		ms(ordinary.P50), ms(ordinary.P99), ordinary.memory, ms(back))
+	return ordinary, err
 }
 
 // probe asks for an ordinary page every few milliseconds until stop.
-func (s *scene) probe(ctx context.Context) (stop func(), outcome <-chan probing) {
+func (s *scene) probe(ctx context.Context, d *door) (stop func(), outcome <-chan probing) {
 	ctx, stop = context.WithCancel(ctx)
 	done := make(chan probing, 1)
 	go func() {
@@ -130,7 +171,7 @@ func (s *scene) probe(ctx context.Context) (stop func(), outcome <-chan probing)
 		var probes sync.WaitGroup
 		for range 4 {
 			probes.Go(func() {
-				mine := s.ordinary(ctx, 4*probeEvery)
+				mine := ordinary(ctx, d.address, s.host, 4*probeEvery)
 				mu.Lock()
 				took = append(took, mine...)
 				mu.Unlock()
@@ -170,22 +211,22 @@ func (s *scene) memory(ctx context.Context) (most []float64) {
 	}
 }
 
-func (s *scene) probeAlone(ctx context.Context, d time.Duration) probing {
-	stop, outcome := s.probe(ctx)
-	<-time.After(d)
+func (s *scene) probeAlone(ctx context.Context, d *door, long time.Duration) probing {
+	stop, outcome := s.probe(ctx, d)
+	<-time.After(long)
 	stop()
 	return <-outcome
 }
 
-// ordinary asks over one connection, at even times.
-func (s *scene) ordinary(ctx context.Context, every time.Duration) (took []time.Duration) {
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", s.door)
+// ordinary asks for a page of host over one connection to address, at even times.
+func ordinary(ctx context.Context, address, host string, every time.Duration) (took []time.Duration) {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil
 	}
 	defer c.Close() //nolint:errcheck // it was only used to ask
 	r := bufio.NewReader(c)
-	request := []byte("GET /@person0 HTTP/1.1\r\nHost: " + s.host + "\r\nAccept: text/html\r\n\r\n")
+	request := []byte("GET /@person0 HTTP/1.1\r\nHost: " + host + "\r\nAccept: text/html\r\n\r\n")
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -205,14 +246,14 @@ func (s *scene) ordinary(ctx context.Context, every time.Duration) (took []time.
 var errNoRecovery = errors.New("no invitation was taken half a minute after the load had ended")
 
 // recovery is how long it takes until an invitation is taken.
-func (s *scene) recovery(ctx context.Context) (time.Duration, error) {
+func (s *scene) recovery(ctx context.Context, d *door) (time.Duration, error) {
 	requests, err := s.sign(ctx, invitation(), 100)
 	if err != nil {
 		return 0, err
 	}
 	began := time.Now()
 	for _, one := range requests {
-		c, err := new(net.Dialer).DialContext(ctx, "tcp", s.door)
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", d.address)
 		if err != nil {
 			return 0, fmt.Errorf("connect: %w", err)
 		}

@@ -126,7 +126,7 @@ func (k *stream) note(status int, took time.Duration) {
 
 func (k *stream) report(out io.Writer, took float64) {
 	offered := float64(k.Taken + k.Shed + k.Other)
-	_, _ = fmt.Fprintf(out, "  %-8s offered %6.0f/s, taken %6.0f/s (%.2f), 503 %6.0f/s, else %v; 202 p99 %.0f ms, 503 p50 %.1f ms, p99 %.1f ms\n", k.Name,
+	_, _ = fmt.Fprintf(out, "    %-8s offered %6.0f/s, taken %6.0f/s (%.2f), 503 %6.0f/s, else %v; 202 p99 %.0f ms, 503 p50 %.1f ms, p99 %.1f ms\n", k.Name,
 		offered/took, float64(k.Taken)/took, float64(k.Taken)/offered, float64(k.Shed)/took, k.Odd,
 		ms(percentile(k.Answers, 99)), ms(percentile(k.Refusals, 50)), ms(percentile(k.Refusals, 99)))
 }
