@@ -10,9 +10,10 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 )
 
-// A transaction may fill 15 % of a memtable (Badger's rule), so the memtable
-// decides how much one group can carry.
-const minMemTable = 16 << 20
+// A transaction may fill 15 % of a memtable (Badger's rule), so the memtable decides how much one group can carry. No more than that: the engine
+// keeps eight buffers, each as large as a table and its encrypted copy and then up to the next of 28 and 60 MiB, and the more of the budget
+// they have, the more often the collector runs.
+const minMemTable = 12 << 20
 
 // memTable is how many bytes Badger gathers before it writes a table.
 func memTable(o Options) int64 { return max(minMemTable, 8*(o.MaxMessage+(64<<10))) }
@@ -54,8 +55,8 @@ func badgerOptions(o Options) badger.Options {
 	b.EncryptionKey = o.Key
 	b.MemTableSize = memTable(o)
 	b.NumMemtables = 3
-	b.NumLevelZeroTables = 4
-	b.NumLevelZeroTablesStall = 12
+	b.NumLevelZeroTables = 6
+	b.NumLevelZeroTablesStall = 18
 	b.NumCompactors = 2
 	b.BlockCacheSize = 8 << 20
 	b.IndexCacheSize = 16 << 20

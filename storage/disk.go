@@ -64,7 +64,7 @@ func (d *disk) hold() {
 	if d.atLeast(d.reserve+d.ballast) != nil {
 		return
 	}
-	f, err := os.OpenFile(d.ballastPath(), os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(d.ballastPath(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return
 	}
