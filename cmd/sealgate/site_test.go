@@ -109,7 +109,6 @@ func (s *site) newerFormat() string {
 		"formatVersion = 1": "formatVersion = 2",
 		"\tif value[0] != formatVersion ||": "\tif value[0] == 1 {\n\t\tvalue[0] = formatVersion\n\t\ttxn := s.db.NewTransactionAt(s.durable.Load(), true)\n\t\tdefer txn.Discard()\n" +
 			"\t\tif err := errors.Join(s.disk.claim(), txn.Set([]byte{formatKey}, value), s.persist(txn)); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n\tif value[0] != formatVersion ||",
-		"\t\"fmt\"\n": "\t\"errors\"\n\t\"fmt\"\n",
 	} {
 		if !strings.Contains(text, old) {
 			s.t.Fatalf("storage/format.go has no %q", old)
