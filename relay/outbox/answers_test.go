@@ -47,11 +47,11 @@ func TestAnswers(t *testing.T) {
 func TestEndOfATry(t *testing.T) {
 	const week = 7 * 24 * time.Hour
 	for _, v := range []verdict{later, waiting, denied} {
-		if (answered{verdict: v}).ends(week-1) || !(answered{verdict: v}).ends(week) {
+		if v.ends(week-1) || !v.ends(week) {
 			t.Errorf("%d does not end after a week", v)
 		}
 	}
-	if (answered{verdict: delivered}).ends(week) || !(answered{verdict: refused}).ends(0) || !(answered{verdict: moved}).ends(0) {
+	if delivered.ends(week) || !refused.ends(0) || !moved.ends(0) {
 		t.Error("what is delivered is not given up, and what cannot be is at once")
 	}
 	f := func(a answered, reason string, heard bool) {

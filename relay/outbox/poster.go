@@ -53,6 +53,18 @@ const (
 	moved             // never at this address
 )
 
+// ends says whether a delivery accepted so long ago is given up.
+func (v verdict) ends(age time.Duration) bool {
+	switch v {
+	case delivered:
+		return false
+	case refused, moved:
+		return true
+	default:
+		return age >= giveUpAfter
+	}
+}
+
 // answered is a verdict with what the log and the retry need. err may name people:
 // it is for the debug log only.
 type answered struct {
@@ -61,18 +73,6 @@ type answered struct {
 	after   time.Duration
 	err     error
 	left    []string // of several recipients those who have not got it; nil: nobody has
-}
-
-// ends says whether a delivery accepted so long ago is given up.
-func (a answered) ends(age time.Duration) bool {
-	switch a.verdict {
-	case delivered:
-		return false
-	case refused, moved:
-		return true
-	default:
-		return age >= giveUpAfter
-	}
 }
 
 // reason says without a name why a delivery did not succeed.

@@ -143,7 +143,7 @@ func (o *Outbox) follow(ctx context.Context, d *Delivery, body []byte, old strin
 			continue
 		}
 		left = append(left, id)
-		if out = one; !out.ends(0) {
+		if out = one; !one.verdict.ends(0) {
 			left = append(left, d.Recipients[i+1:]...)
 			break
 		}
@@ -164,7 +164,7 @@ func (o *Outbox) settle(ctx context.Context, d *Delivery, got answered) outcome 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	age := o.clock().Sub(d.Accepted)
-	ends := got.ends(age)
+	ends := got.verdict.ends(age)
 	switch {
 	case got.verdict == delivered:
 		o.metrics.deliveries.WithLabelValues("delivered").Inc()
