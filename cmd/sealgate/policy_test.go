@@ -172,3 +172,19 @@ func TestPolicyFileThatCannotBeWritten(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestSince: days are longer than any hours that Go counts, and no number of them is a short time.
+func TestSince(t *testing.T) {
+	for text, want := range map[string]time.Duration{"7d": 7 * 24 * time.Hour, "12h": 12 * time.Hour, "213504d": maxDays * 24 * time.Hour, "0d": 0, "-1d": 0, "-213504d": 0, "1w": 0, "d": 0} {
+		if d, err := days(text); d != want || (err == nil) != (want > 0) {
+			t.Errorf("%s: %v, %v", text, d, err)
+		}
+	}
+}
+
+// TestACandidateIsBounded: a file that never ends is no policy.
+func TestACandidateIsBounded(t *testing.T) {
+	if _, err := candidate("/dev/zero"); err == nil {
+		t.Error("it was read")
+	}
+}

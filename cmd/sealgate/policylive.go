@@ -205,7 +205,7 @@ func days(text string) (time.Duration, error) {
 	if n, ok := strings.CutSuffix(text, "d"); ok {
 		var count int
 		count, err = strconv.Atoi(n)
-		d = time.Duration(min(count, maxDays)) * 24 * time.Hour
+		d = time.Duration(max(0, min(count, maxDays))) * 24 * time.Hour
 	}
 	if err != nil || d <= 0 {
 		return 0, usageError{fmt.Errorf("--since %q is no time: write 7d or 12h", text)}
