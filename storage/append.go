@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/sealgate/sealgate/inbox"
 )
 
@@ -91,6 +93,9 @@ func (s *Store) fits(m *inbox.Message) error {
 // submit gives rs to the committer, in order, and waits until all are durable.
 // Nothing of anybody else comes between them, so that mailboxes agree on the order.
 func (s *Store) submit(ctx context.Context, rs ...*request) error {
+	if err := s.recognise(ctx, rs); err != nil {
+		return err
+	}
 	if err := s.enter(ctx, rs); err != nil {
 		return err
 	}
@@ -102,6 +107,35 @@ func (s *Store) submit(ctx context.Context, rs ...*request) error {
 			}
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// recognise waits with letters whose mailbox is not found until it is known that there is none, which the committer cannot do: it
+// waits for nobody.
+func (s *Store) recognise(ctx context.Context, rs []*request) error {
+	select {
+	case <-s.looked:
+		return nil // damage is told when they enter
+	default:
+	}
+	for _, r := range rs {
+		for i := range r.letters {
+			var box *mailbox
+			err := s.view(func(txn *badger.Txn) (err error) {
+				box, err = readMailbox(txn, r.letters[i].box)
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("%w: %w", inbox.ErrUnavailable, err)
+			}
+			if box.last > 0 {
+				continue
+			}
+			if err := s.absent(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 )
 
 // A transaction may fill 15 % of a memtable (Badger's rule), so the memtable decides how much one group can carry. No more than that: the engine
-// keeps eight buffers, each as large as a table and its encrypted copy and then up to the next of 28 and 60 MiB, and the more of the budget
+// keeps eight buffers that have held such a table and its encrypted copy, of 28 MiB each (60 for a memtable of 16), and the more of the budget
 // they have, the more often the collector runs.
 const minMemTable = 12 << 20
 

@@ -84,17 +84,26 @@ func (i tableIndex) last(key *pb.DataKey) (last uint64, ok bool) {
 			ok = false // the index is followed wherever it leads
 		}
 	}()
+	index, err := i.decrypt(key)
+	if err != nil {
+		return 0, false
+	}
+	block := new(fb.BlockOffset)
+	ok = index.Offsets(block, index.OffsetsLength()-1) && int64(block.Offset())+int64(block.Len()) == i.at
+	return index.MaxVersion(), ok
+}
+
+// decrypt gives the index, which leads anywhere with another key or where it is damaged.
+func (i tableIndex) decrypt(key *pb.DataKey) (*fb.TableIndex, error) {
 	plain := i.bytes
 	if key != nil {
 		cut := len(plain) - aes.BlockSize
 		var err error
 		if plain, err = y.XORBlockAllocate(plain[:cut], key.Data, plain[cut:]); err != nil {
-			return 0, false
+			return nil, err
 		}
 	}
-	index, block := fb.GetRootAsTableIndex(plain, 0), new(fb.BlockOffset)
-	ok = index.Offsets(block, index.OffsetsLength()-1) && int64(block.Offset())+int64(block.Len()) == i.at
-	return index.MaxVersion(), ok
+	return fb.GetRootAsTableIndex(plain, 0), nil
 }
 
 // loggedIn gives the timestamps of what the write-ahead logs have, each up to what was not written whole.

@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -37,36 +39,21 @@ func TestADamagedBlockIsTold(t *testing.T) {
 		}
 	}
 	closeStore(t, s)
-	tables, err := filepath.Glob(filepath.Join(whole, "*.sst"))
-	if err != nil || len(tables) != 1 {
-		t.Fatal(tables, err)
-	}
-	table, err := os.ReadFile(tables[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	name, table := onlyTable(t, whole)
 	reads, refused, errs := 0, 0, 0
 	for at := 0; at < len(table); at += 4099 {
-		dir := t.TempDir()
-		if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
-			t.Fatal(err)
-		}
-		changed := bytes.Clone(table)
-		changed[at] ^= 0x10
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(tables[0])), changed, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		dir := withTable(t, whole, name, changed(table, at, 0x10))
 		o, metrics, log := options(dir), prometheus.NewRegistry(), new(bytes.Buffer)
 		o.Metrics, o.Log = metrics, slog.New(slog.NewTextHandler(log, nil))
 		s, err := storage.Open(o)
 		if err != nil {
-			if !strings.Contains(err.Error(), "restore the last backup") {
+			if !isRefused(err) {
 				t.Errorf("byte %d: refused with %v", at, err)
 			}
 			refused++
 			continue
 		}
-		if _, err := s.Verify(t.Context()); !errors.Is(err, storage.ErrDamaged) || !strings.Contains(err.Error(), filepath.Base(tables[0])) {
+		if _, err := s.Verify(t.Context()); !errors.Is(err, storage.ErrDamaged) || !strings.Contains(err.Error(), name) {
 			t.Errorf("byte %d: verified: %v", at, err)
 		}
 		for _, who := range people {
@@ -121,23 +108,11 @@ func TestADamagedLengthKillsNobody(t *testing.T) {
 	if err != nil || len(ends) < 3 {
 		t.Fatal(ends, err)
 	}
-	tables, err := filepath.Glob(filepath.Join(whole, "*.sst"))
-	if err != nil || len(tables) != 1 {
-		t.Fatal(tables, err)
-	}
-	table, err := os.ReadFile(tables[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	name, table := onlyTable(t, whole)
 	read, told, refused := 0, 0, 0
 	for _, n := range []int{0, 1, len(ends) - 1} {
 		for _, back := range []int{1, 9, 16, 17, 18, 19, 20, 23, 28, 31, 32, 33, 40} {
-			dir := copyStore(t, whole)
-			changed := bytes.Clone(table)
-			changed[ends[n]-back] ^= 1 << (back % 8)
-			if err := os.WriteFile(filepath.Join(dir, filepath.Base(tables[0])), changed, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			dir := withTable(t, whole, name, changed(table, ends[n]-back, 1<<(back%8)))
 			s, err := storage.Open(options(dir))
 			if err != nil {
 				if refused++; !isRefused(err) {
@@ -183,42 +158,75 @@ func TestADamagedMailboxIsNotBegunAnew(t *testing.T) {
 	if err != nil || len(ends) < 3 {
 		t.Fatal(ends, err)
 	}
-	told := 0
+	name, table := onlyTable(t, whole)
+	told, waited := 0, 0
 	for _, end := range ends[:len(ends)-1] {
-		dir := copyStore(t, whole)
-		tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
-		if err != nil || len(tables) != 1 {
-			t.Fatal(tables, err)
-		}
-		table, err := os.ReadFile(tables[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		table[end-100] ^= 1
-		if err := os.WriteFile(tables[0], table, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, err := storage.Open(options(dir))
+		s, err := storage.Open(options(withTable(t, whole, name, changed(table, end-100, 1))))
 		if err != nil {
 			if told++; !isRefused(err) {
 				t.Errorf("block to %d: refused with %v", end, err)
 			}
 			continue
 		}
-		results, err := s.Append(t.Context(), []inbox.Message{inboxtest.Sample("bob", 2)})
-		if err == nil && (results[0].Err != nil || results[0].Position != 2) || err != nil && !errors.Is(err, inbox.ErrUnavailable) {
-			t.Errorf("block to %d: taken %v, %v", end, results, err)
+		look := s.Forget()
+		f := func() {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			results, err := s.Append(ctx, []inbox.Message{inboxtest.Sample("bob", 2)})
+			switch {
+			case errors.Is(err, context.DeadlineExceeded):
+				waited++
+			case err == nil && (results[0].Err != nil && !errors.Is(results[0].Err, inbox.ErrDuplicate) || results[0].Position != 2), err != nil && !errors.Is(err, inbox.ErrUnavailable):
+				t.Errorf("block to %d: taken %v, %v", end, results, err)
+			}
+			got, err := s.After(ctx, "bob", 0, 1)
+			switch {
+			case errors.Is(err, context.DeadlineExceeded):
+				waited++
+			case errors.Is(err, storage.ErrDamaged):
+				told++
+			case err != nil || !reflect.DeepEqual(got, want):
+				t.Errorf("block to %d: read %d messages, %v", end, len(got), err)
+			}
 		}
-		if got, err := s.After(t.Context(), "bob", 0, 1); errors.Is(err, storage.ErrDamaged) {
-			told++
-		} else if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("block to %d: read %d messages, %v", end, len(got), err)
-		}
+		f()
+		look()
+		f()
 		closeStore(t, s)
 	}
-	if told == 0 {
-		t.Error("nobody was told")
+	if told == 0 || waited == 0 {
+		t.Errorf("%d were told, %d waited", told, waited)
 	}
+}
+
+// onlyTable is the name and the content of a store's one table.
+func onlyTable(t *testing.T, path string) (name string, table []byte) {
+	t.Helper()
+	tables, err := filepath.Glob(filepath.Join(path, "*.sst"))
+	if err != nil || len(tables) != 1 {
+		t.Fatal(tables, err)
+	}
+	if table, err = os.ReadFile(tables[0]); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Base(tables[0]), table
+}
+
+// withTable is a copy of a store in which a table is another.
+func withTable(t *testing.T, path, name string, table []byte) string {
+	t.Helper()
+	dir := copyStore(t, path)
+	if err := os.WriteFile(filepath.Join(dir, name), table, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func changed(table []byte, at int, bits byte) []byte {
+	other := bytes.Clone(table)
+	other[at] ^= bits
+	return other
 }
 
 // TestTablesAreReadBesideCompaction: tables that go while they are read are no damage, and kill nobody.

@@ -3,7 +3,6 @@ package storage
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/fb"
 	"github.com/dgraph-io/badger/v4/table"
-	"github.com/dgraph-io/badger/v4/y"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/policy/mastodon"
@@ -311,16 +309,27 @@ func BlockEnds(o Options) (ends []int, err error) {
 		if err != nil {
 			return nil, err
 		}
-		cut := len(index.bytes) - aes.BlockSize
-		plain, err := y.XORBlockAllocate(index.bytes[:cut], key.Data, index.bytes[cut:])
+		all, err := index.decrypt(key)
 		if err != nil {
 			return nil, err
 		}
-		all, block := fb.GetRootAsTableIndex(plain, 0), new(fb.BlockOffset)
+		block := new(fb.BlockOffset)
 		for i := range all.OffsetsLength() {
 			all.Offsets(block, i)
 			ends = append(ends, int(block.Offset()+block.Len()))
 		}
 	}
 	return ends, nil
+}
+
+// Forget has a store be as it was before its tables were read once; look reads them.
+func (s *Store) Forget() (look func()) {
+	<-s.looked
+	s.looked = make(chan struct{})
+	s.harm.Store(nil)
+	s.broken.Store(nil)
+	return func() {
+		_ = s.readTables(context.Background())
+		close(s.looked)
+	}
 }

@@ -23,8 +23,11 @@ func (s *Store) ReadRows(ctx context.Context, f func(inbox.Ledger) error) error 
 }
 
 // ChangeRows implements inbox.Books. It has a transaction to itself, for nobody knows
-// beforehand how much f writes.
+// beforehand how much f writes, or into which mailboxes: after a start it waits until all tables were read once.
 func (s *Store) ChangeRows(ctx context.Context, f func(inbox.Ledger) error) error {
+	if err := s.absent(ctx); err != nil {
+		return err
+	}
 	var ruled error // written by the committer before it answers
 	r := &request{weight: s.groupBytes, change: func(p *post) error {
 		before := p.writes

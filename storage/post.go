@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -158,9 +157,6 @@ func (p *post) box(h hashed) (*mailbox, error) {
 		return b, nil
 	}
 	b, err := readMailbox(p.txn, h)
-	if err == nil && b.last == 0 {
-		err = p.s.absent(context.Background())
-	}
 	if err != nil {
 		return nil, err
 	}
