@@ -77,7 +77,7 @@ func serveCommand() *cobra.Command {
 }
 
 // garbage is for how many percent of what is in use the collector waits, within the budget (`memory`): where messages are taken all the time it
-// runs half as often as for 100, and the threads that serve clients find a place in the scheduler sooner.
+// runs less often than for 100, and the threads that serve clients find a place in the scheduler sooner.
 const garbage = 400
 
 func serve(ctx context.Context, config configs.Config, log *slog.Logger) error {
