@@ -10,11 +10,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
@@ -26,23 +27,22 @@ import (
 // a gap; and it takes what comes next.
 func TestBackupWhileWriting(t *testing.T) {
 	s := open(t, options(t.TempDir()))
-	ctx, stop := context.WithCancel(t.Context())
-	var writers sync.WaitGroup
+	stopped, stop := context.WithCancel(t.Context())
+	writers, ctx := errgroup.WithContext(stopped)
 	for w := range 4 {
-		writers.Go(func() { writeUntil(ctx, t, s, w) })
+		writers.Go(func() error { return writeUntil(ctx, s, w) })
 	}
 	var before inbox.Usage
-	for before.Total < 200 && !t.Failed() {
+	for before.Total < 200 && ctx.Err() == nil {
 		var err error
-		if before, err = s.Usage(ctx, "bob"); err != nil {
+		if before, err = s.Usage(t.Context(), "bob"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var file bytes.Buffer
-	amount, err := s.Backup(ctx, &file, storage.Spot{}, nil)
+	amount, err := s.Backup(t.Context(), &file, storage.Spot{}, nil)
 	stop()
-	writers.Wait()
-	if err != nil {
+	if err := errors.Join(writers.Wait(), err); err != nil {
 		t.Fatal(err)
 	}
 	if read, err := storage.VerifyBackup(t.Context(), key(1), bytes.NewReader(file.Bytes()), nil); err != nil || read != amount {

@@ -217,8 +217,8 @@ func TestRotateKey(t *testing.T) {
 	s := open(t, o)
 	appendOne(t, s, inboxtest.Sample("bob", 1<<30))
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() { defer close(ended); writeUntil(ctx, t, s, 0) }()
+	ended := make(chan error, 1)
+	go func() { ended <- writeUntil(ctx, s, 0) }()
 	for n := byte(2); n < 6; n++ {
 		if err := s.RotateKey(t.Context(), key(n)); err != nil {
 			t.Fatal(err)
@@ -228,7 +228,9 @@ func TestRotateKey(t *testing.T) {
 		}
 	}
 	stop()
-	<-ended
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
 	u, err := s.Usage(t.Context(), "bob")
 	if err != nil {
 		t.Fatal(err)

@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
@@ -79,55 +80,56 @@ func TestSweepAmongReadersAndWriters(t *testing.T) {
 	o.Clock, o.Retention = clock.Now, 30*time.Second
 	s := open(t, o)
 	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
+	var group errgroup.Group
 	for w := range 4 {
-		wg.Go(func() { writeUntil(ctx, t, s, w) })
-		wg.Go(func() { followUntil(ctx, t, s) })
+		group.Go(func() error { return writeUntil(ctx, s, w) })
+		group.Go(func() error { return followUntil(ctx, s) })
 	}
 	for range 12 {
 		clock.Advance(4 * time.Second)
 		sweep(t, s)
 	}
 	cancel()
-	wg.Wait()
-}
-
-func writeUntil(ctx context.Context, t *testing.T, s *storage.Store, w int) {
-	for n := 0; ctx.Err() == nil; n++ {
-		rs, err := s.Append(ctx, []inbox.Message{inboxtest.Sample("bob", w<<20+n)})
-		if err != nil && ctx.Err() == nil || err == nil && rs[0].Err != nil {
-			t.Errorf("Append: %v %v", rs, err)
-			return
-		}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
 	}
 }
 
-func followUntil(ctx context.Context, t *testing.T, s *storage.Store) {
+func writeUntil(ctx context.Context, s *storage.Store, w int) error {
+	for n := 0; ctx.Err() == nil; n++ {
+		rs, err := s.Append(ctx, []inbox.Message{inboxtest.Sample("bob", w<<20+n)})
+		if err == nil {
+			err = rs[0].Err
+		}
+		if err != nil && ctx.Err() == nil {
+			return fmt.Errorf("append message %d: %w", n, err)
+		}
+	}
+	return nil
+}
+
+func followUntil(ctx context.Context, s *storage.Store) error {
 	var cursor inbox.Position
 	for ctx.Err() == nil {
 		es, err := s.After(ctx, "bob", cursor, 50)
 		if err != nil && ctx.Err() == nil {
-			t.Errorf("After: %v", err)
-			return
+			return fmt.Errorf("read after %d: %w", cursor, err)
 		}
 		for i, e := range es {
 			// Only the oldest may be missing: they expired, before the read or in its midst.
-			if e.Position <= cursor || i > 0 && e.Position != cursor+1 && !expiredBefore(ctx, t, s, e.Position) {
-				t.Errorf("position %d after %d", e.Position, cursor)
-				return
+			if e.Position <= cursor || i > 0 && e.Position != cursor+1 && !expiredBefore(ctx, s, e.Position) {
+				return fmt.Errorf("position %d after %d", e.Position, cursor)
 			}
 			cursor = e.Position
 		}
 	}
+	return nil
 }
 
-// expiredBefore: nothing older than p is kept any more.
-func expiredBefore(ctx context.Context, t *testing.T, s *storage.Store, p inbox.Position) bool {
+// expiredBefore: nothing older than p is kept any more, or the end has come.
+func expiredBefore(ctx context.Context, s *storage.Store, p inbox.Position) bool {
 	u, err := s.Usage(ctx, "bob")
-	if err != nil && ctx.Err() == nil {
-		t.Error(err)
-	}
-	return err != nil || u.First == 0 || u.First >= p
+	return ctx.Err() != nil || err == nil && (u.First == 0 || u.First >= p)
 }
 
 // TestChurnGivesSpaceBack writes ten times the live size through a store.
