@@ -48,7 +48,7 @@ func Whom(text string) (string, error) {
 	host := authority.Of(who)
 	_, path, isURL := strings.Cut(who, "://")
 	if !isURL {
-		host = strings.TrimSuffix(strings.ToLower(who), ":443")
+		host = authority.Normal(who, "https")
 	}
 	if !strings.Contains(strings.TrimSuffix(path, "/"), "/") {
 		who = host

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -453,6 +454,18 @@ func TestRequestsAreTold(t *testing.T) {
 	}
 	if got := stream.next().data; !strings.Contains(got, `"actor":"`+zoe+`"`) || strings.Contains(got, `"activity"`) || strings.Contains(got, `"host"`) {
 		t.Errorf("zoe is severed, which is told as %s", got)
+	}
+}
+
+// TestNobodyHereIsSevered: however the configuration and the person spell the host.
+func TestNobodyHereIsSevered(t *testing.T) {
+	w := newWorldWith(t, &inboxtest.Memory{}, gate{}, func(o *relay.Options) { o.Domain = "Social.example:443" })
+	for _, who := range []string{"social.example", "SOCIAL.example:443", "https://Social.Example:443/", "https://SOCIAL.example/users/bob", "http://social.example:80/users/bob"} {
+		form := strings.NewReader(url.Values{"action": {"sever"}, "who": {who}}.Encode())
+		a := w.ask(t, http.MethodPost, "/e2ee/requests", form, "Authorization", "Bearer of-alice", "Content-Type", "application/x-www-form-urlencoded")
+		if a.status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", who, a.status, a.body)
+		}
 	}
 }
 

@@ -58,7 +58,7 @@ func (r *Relay) sever(work context.Context, ctx *fasthttp.RequestCtx, c mastodon
 // touched is the preview.
 func (r *Relay) touched(work context.Context, one inbox.Severed) (severingJSON, error) {
 	out := severingJSON{Who: one.Who}
-	if inbox.HostOf(one.Who) == r.domain {
+	if inbox.HostOf(one.Who) == inbox.HostOf(r.base) {
 		return out, errHere
 	}
 	contacts, err := r.inbox.ContactsOf(work, one.Who, []inbox.Owner{one.Owner})
