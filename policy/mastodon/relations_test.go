@@ -482,6 +482,8 @@ func TestReportsWhatTheInstanceAnswers(t *testing.T) {
 	f(w.token, zoe.Actor, "words", mastodon.ErrScope)
 	f("over", zoe.Actor, "words", mastodon.ErrToken)
 	f(w.token, "https://never.example/users/heard", "words", mastodon.ErrReport)
+	w.tired.Store(w.token) // it may look up whom the instance knows, which needs no token, and have it search later
+	f(w.token, "https://never.example/users/heard", "words", mastodon.ErrUnavailable)
 	w.away.Store(true)
 	f(w.token, zoe.Actor, "words", mastodon.ErrUnavailable)
 	f(w.token, "https://other.example/users/x", "words", mastodon.ErrUnavailable)

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -99,7 +98,7 @@ func (r *Relations) lookupRemote(ctx context.Context, address, token string) (ac
 	if err != nil {
 		return account{}, err
 	}
-	if reply.gone() || reply.status == http.StatusUnprocessableEntity || reply.status == http.StatusBadRequest {
+	if reply.nobody() {
 		return account{}, ErrNoPerson
 	}
 	var a account

@@ -74,7 +74,7 @@ func (r *Relations) resolve(ctx context.Context, actor, token string) (account, 
 	if err != nil {
 		return account{}, err
 	}
-	if reply.status >= 400 && reply.status < 500 {
+	if reply.nobody() || reply.refused() {
 		return account{}, ErrNoPerson
 	}
 	var found struct {

@@ -171,6 +171,11 @@ func (a answer) gone() bool {
 	return a.status == http.StatusNotFound || a.status == http.StatusGone
 }
 
+// nobody tells whether the instance said that nobody has the name asked for, or that it is no name.
+func (a answer) nobody() bool {
+	return a.gone() || a.status == http.StatusBadRequest || a.status == http.StatusUnprocessableEntity
+}
+
 // refused tells whether the instance wants to know who asks, or does not like who does.
 func (a answer) refused() bool {
 	return a.status == http.StatusUnauthorized || a.status == http.StatusForbidden

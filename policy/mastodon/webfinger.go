@@ -2,7 +2,6 @@ package mastodon
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"strings"
 )
@@ -26,7 +25,7 @@ func (i *Instance) webFinger(ctx context.Context, resource string) (finger, erro
 	if err != nil {
 		return finger{}, err
 	}
-	if reply.gone() || reply.status == http.StatusBadRequest || reply.status == http.StatusUnprocessableEntity {
+	if reply.nobody() {
 		return finger{}, ErrNoPerson
 	}
 	var f finger
