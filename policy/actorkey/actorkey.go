@@ -66,6 +66,7 @@ const (
 const (
 	maxKeyID       = 2048
 	maxName        = 128
+	maxMembers     = 100 // of an array: keys that an actor has, types that it is of
 	maxError       = 512 // characters: errors quote what servers wrote, and are remembered
 	maxCacheBytes  = 16 << 20
 	maxFlights     = 1024 // fetches begun and not ended, waiting ones included

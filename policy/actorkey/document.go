@@ -80,11 +80,11 @@ func text(raw json.RawMessage) string {
 	return s
 }
 
-// members are the elements of an array, or the value itself.
+// members are the elements of an array, of a long one the first, or the value itself.
 func members(raw json.RawMessage) []json.RawMessage {
-	var list []json.RawMessage
+	var list [maxMembers]json.RawMessage
 	if json.Unmarshal(raw, &list) == nil {
-		return list
+		return slices.DeleteFunc(list[:], func(m json.RawMessage) bool { return m == nil })
 	}
 	if len(raw) == 0 {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net/http"
 	"strings"
@@ -191,6 +192,26 @@ oYi+1hqp1fIekaxsyQIDAQAB
 			_, _ = w.Write([]byte(body))
 		})
 		mustFail(t, k, p.URL+path+"#k", actorkey.ErrNoKey)
+	}
+}
+
+// TestLongLists: of an actor with very many keys the first hundred count.
+func TestLongLists(t *testing.T) {
+	p := newPeer(t)
+	id := p.URL + "/a"
+	doc := m{"id": id, "inbox": "x"}
+	for _, name := range []string{"publicKey", "assertionMethod"} {
+		list := make([]any, 101)
+		for i := range list {
+			list[i] = m{"id": fmt.Sprint(id, "#", name, i), "owner": id, "publicKeyPem": pemOf(t, edPublic)}
+		}
+		doc[name] = list
+	}
+	p.serve("/a", doc)
+	k := newKeys(t, actorkey.Options{})
+	for _, name := range []string{"#publicKey", "#assertionMethod"} {
+		mustKey(t, k, id+name+"99", id, edPublic)
+		mustFail(t, k, id+name+"100", actorkey.ErrNoKey)
 	}
 }
 
