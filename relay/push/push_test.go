@@ -260,6 +260,28 @@ func TestFailuresAreTriedAgainLessAndLess(t *testing.T) {
 	})
 }
 
+// TestWhatComesWhileItIsLeftAloneIsTold: also after a message that was the last to be tried again for.
+func TestWhatComesWhileItIsLeftAloneIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s := newPusher(t, nil, &inboxtest.Memory{})
+		subscribe(t, p, "bob", "https://push.example/broken")
+		s.answer("/broken", http.StatusInternalServerError)
+		p.Wake("bob")
+		<-time.After(48 * time.Hour)
+		for _, status := range []int{http.StatusInternalServerError, 0} {
+			s.answer("/broken", status)
+			before := len(s.times("/broken"))
+			p.Wake("bob")
+			<-time.After(10 * time.Minute)
+			p.Wake("bob") // the service is left alone, or has just been told
+			<-time.After(48 * time.Hour)
+			if n := len(s.times("/broken")) - before; n != 2 {
+				t.Errorf("%d tries for two messages, answered %d", n, status)
+			}
+		}
+	})
+}
+
 // TestASlowServiceKeepsOnePlace: however many messages come, it is asked for one of them, and nobody else waits.
 func TestASlowServiceKeepsOnePlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

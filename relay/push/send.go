@@ -16,7 +16,7 @@ const (
 	keepFor     = "2419200" // TTL, RFC 8030 §5.2: four weeks, the most that services take
 	firstPause  = 30 * time.Second
 	longestHold = time.Hour
-	maxFailures = 8 // in a row; then the next message tries again
+	maxFailures = 8 // in a row; then it is tried again only for another message
 	maxHolding  = 100_000
 )
 
@@ -24,6 +24,7 @@ const (
 type hold struct {
 	until    time.Time
 	failures int
+	again    bool // it is to be tried when the time is over
 }
 
 var errGone = errors.New("push: the subscription has ended")
@@ -105,13 +106,16 @@ func (p *Pusher) settle(o inbox.Owner, s Subscription, err error) {
 		p.count("failed")
 		p.o.Log.Debug("a push could not be sent", "error", withoutURL(err))
 	}
-	if wait, again := p.hold(s.ID, wait); again {
-		time.AfterFunc(wait, func() { p.wake(task{o, failed}) })
-	}
+	wait = p.hold(s.ID, wait)
+	time.AfterFunc(wait, func() {
+		if p.isWanted(s.ID) {
+			p.wake(task{o, failed})
+		}
+	})
 }
 
-// hold leaves a subscription alone for wait, or longer after each failure.
-func (p *Pusher) hold(id string, wait time.Duration) (held time.Duration, again bool) {
+// hold leaves a subscription alone for wait, or longer after each failure, and says how long.
+func (p *Pusher) hold(id string, wait time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.holding) >= maxHolding {
@@ -122,18 +126,29 @@ func (p *Pusher) hold(id string, wait time.Duration) (held time.Duration, again 
 		wait = firstPause << min(h.failures, 7)
 	}
 	wait = min(wait, longestHold)
-	again = h.failures < maxFailures
-	p.holding[id] = hold{until: p.o.Clock().Add(wait), failures: min(h.failures+1, maxFailures)}
-	return wait, again
+	p.holding[id] = hold{until: p.o.Clock().Add(wait), failures: min(h.failures+1, maxFailures), again: h.failures < maxFailures}
+	return wait
 }
 
-// due tells whether a subscription is one of whom, and not left alone. Whoever held it sees to it that
-// it is tried again.
+func (p *Pusher) isWanted(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.holding[id].again
+}
+
+// due tells whether a subscription is one of whom, and not left alone. One that is, is tried when that is over.
 func (p *Pusher) due(id string, whom devices) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h, hasFailed := p.holding[id]
-	return (hasFailed || whom == all) && !p.o.Clock().Before(h.until)
+	if !p.o.Clock().Before(h.until) {
+		return hasFailed || whom == all
+	}
+	if whom == all {
+		h.again = true
+		p.holding[id] = h
+	}
+	return false
 }
 
 func (p *Pusher) count(result string) { p.pushes.WithLabelValues(result).Inc() }
