@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -170,4 +171,18 @@ func (c *capped) Read(p []byte) (int, error) {
 		return n - 1, ErrTooLarge
 	}
 	return n, err
+}
+
+// RetryAfter is how long an answer asks to wait, in seconds or until a date (RFC 9110 §10.2.3), at most most; 0: it does not say.
+func RetryAfter(res *http.Response, now time.Time, most time.Duration) time.Duration {
+	text := res.Header.Get("Retry-After")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(max(n, 0), int64(most/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return min(max(at.Sub(now), 0), most)
 }

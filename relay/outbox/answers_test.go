@@ -35,6 +35,7 @@ func TestAnswers(t *testing.T) {
 	}
 	for text, want := range map[string]time.Duration{
 		"": 0, "0": 0, "-5": 0, "soon": 0, "86399": 86399 * time.Second, "90000": 24 * time.Hour,
+		"99999999999999999999": 24 * time.Hour, "-99999999999999999999": 0,
 		now.Add(90 * time.Second).Format(http.TimeFormat): 90 * time.Second,
 		now.Add(-time.Hour).Format(http.TimeFormat):       0,
 		now.Add(48 * time.Hour).Format(http.TimeFormat):   24 * time.Hour,

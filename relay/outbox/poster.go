@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -161,25 +160,13 @@ func (p *poster) read(res *http.Response) answered {
 	case code == http.StatusUnauthorized:
 		a.verdict = denied
 	case code == http.StatusTooManyRequests, code == http.StatusTooEarly:
-		a.verdict, a.after = waiting, p.retryAfter(res)
+		a.verdict, a.after = waiting, actorkey.RetryAfter(res, p.clock(), longestWait)
 	case code == http.StatusRequestTimeout, code >= 500:
-		a.verdict, a.after = later, p.retryAfter(res)
+		a.verdict, a.after = later, actorkey.RetryAfter(res, p.clock(), longestWait)
 	case code == http.StatusNotFound, code == http.StatusGone, code < 400:
 		a.verdict = moved
 	default:
 		a.verdict = refused
 	}
 	return a
-}
-
-// retryAfter reads seconds or a date (RFC 9110 §10.2.3), at most a day.
-func (p *poster) retryAfter(res *http.Response) time.Duration {
-	text := res.Header.Get("Retry-After")
-	wait := time.Duration(0)
-	if n, err := strconv.Atoi(text); err == nil {
-		wait = time.Duration(min(n, 24*3600)) * time.Second
-	} else if at, err := http.ParseTime(text); err == nil {
-		wait = at.Sub(p.clock())
-	}
-	return min(max(wait, 0), 24*time.Hour)
 }

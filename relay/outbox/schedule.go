@@ -11,6 +11,7 @@ import (
 const (
 	firstRetry   = time.Second
 	longestRetry = time.Hour
+	longestWait  = 24 * time.Hour // that a Retry-After may ask for
 	giveUpAfter  = 7 * 24 * time.Hour
 	warnAfter    = time.Hour
 	breakAfter   = 10 // failures in a row at one host

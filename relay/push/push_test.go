@@ -359,6 +359,7 @@ func TestResults(t *testing.T) {
 	f(429, "", "later", 30*time.Second)
 	f(429, "60", "later", time.Minute)
 	f(503, "86400", "later", time.Hour)
+	f(503, "99999999999999999999", "later", time.Hour)
 	f(429, "Fri, 31 Dec 9999 23:59:59 GMT", "later", time.Hour)
 	f(503, "Sat, 01 Jan 2000 00:10:00 GMT", "later", 10*time.Minute) // where time begins in this test
 	f(503, "-5", "later", 30*time.Second)

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/sealgate/sealgate/inbox"
+	"github.com/sealgate/sealgate/policy/actorkey"
 )
 
 const (
@@ -75,7 +75,7 @@ func (p *Pusher) send(ctx context.Context, endpoint string) error {
 	case res.StatusCode == http.StatusNotFound, res.StatusCode == http.StatusGone:
 		return errGone
 	case res.StatusCode == http.StatusTooManyRequests, res.StatusCode == http.StatusServiceUnavailable:
-		return &laterError{wait: retryAfter(res.Header.Get("Retry-After"), p.o.Clock())}
+		return &laterError{wait: actorkey.RetryAfter(res, p.o.Clock(), longestHold)}
 	}
 	return fmt.Errorf("push: the service answers %d", res.StatusCode)
 }
@@ -152,17 +152,6 @@ func (p *Pusher) due(id string, whom devices) bool {
 }
 
 func (p *Pusher) count(result string) { p.pushes.WithLabelValues(result).Inc() }
-
-// retryAfter reads a Retry-After (RFC 9110 §10.2.3); 0: there is none.
-func retryAfter(text string, now time.Time) time.Duration {
-	if n, err := strconv.Atoi(text); err == nil && n > 0 {
-		return time.Duration(min(n, int(longestHold/time.Second))) * time.Second
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return max(0, at.Sub(now))
-	}
-	return 0
-}
 
 // withoutURL leaves out the endpoint, which is a secret and says whose device it is.
 func withoutURL(err error) error {
