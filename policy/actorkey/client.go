@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,7 +23,12 @@ import (
 // maxRedirects is how often a fetch may be sent on.
 const maxRedirects = 3
 
-var errRefused = errors.New("refused by the federation client")
+// ErrRefused means that the client does not go there: the address, the port or the scheme is none of the public
+// internet's, or there were too many redirects. A host of several addresses is refused when all of them are.
+var ErrRefused = errors.New("refused by the federation client")
+
+// errPartly: the addresses that were not refused did not answer.
+var errPartly = errors.New("no answer at some addresses, and others are refused by the federation client")
 
 // ErrTooLarge means that an answer is longer than whoever asked reads.
 var ErrTooLarge = errors.New("answer is larger than accepted")
@@ -54,11 +60,10 @@ func NewClient(o ClientOptions) *http.Client {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = maxDocument
 	}
-	g := &guard{options: o}
+	g := &guard{options: o, dialer: net.Dialer{Timeout: o.Timeout}}
 	g.refused = metric.Counter(o.Metrics, "sealgate_dial_refused_total", "Outgoing connections refused before they were made, by reason.", "reason")
-	dialer := &net.Dialer{Timeout: o.Timeout, ControlContext: g.control}
 	g.next = &http.Transport{
-		DialContext:            dialer.DialContext,
+		DialContext:            g.dial,
 		ForceAttemptHTTP2:      true,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    o.Timeout,
@@ -75,6 +80,7 @@ func NewClient(o ClientOptions) *http.Client {
 // guard stands before the transport and inside its dialer.
 type guard struct {
 	options ClientOptions
+	dialer  net.Dialer
 	refused *prometheus.CounterVec
 	next    *http.Transport
 }
@@ -124,8 +130,26 @@ func (g *guard) redirect(req *http.Request, via []*http.Request) error {
 	return g.checkURL(req)
 }
 
+// dial connects to one of a host's addresses.
+func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	var isOpen atomic.Bool
+	dialer := g.dialer
+	dialer.ControlContext = func(_ context.Context, network, address string, _ syscall.RawConn) error {
+		err := g.control(network, address)
+		if err == nil {
+			isOpen.Store(true)
+		}
+		return err
+	}
+	conn, err := dialer.DialContext(ctx, network, address)
+	if errors.Is(err, ErrRefused) && isOpen.Load() {
+		err = errPartly
+	}
+	return conn, err
+}
+
 // control judges the address that is about to be connected to.
-func (g *guard) control(_ context.Context, network, address string, _ syscall.RawConn) error {
+func (g *guard) control(network, address string) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil || (network != "tcp4" && network != "tcp6" && network != "tcp") {
 		return g.refuse("address", fmt.Sprintf("address %q", address))
@@ -150,7 +174,7 @@ func (g *guard) control(_ context.Context, network, address string, _ syscall.Ra
 
 func (g *guard) refuse(reason, why string) error {
 	g.refused.WithLabelValues(reason).Inc()
-	return fmt.Errorf("%w: %s", errRefused, why)
+	return fmt.Errorf("%w: %s", ErrRefused, why)
 }
 
 // capped ends a body that is longer than accepted with an error.

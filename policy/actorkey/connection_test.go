@@ -1,7 +1,9 @@
 package actorkey_test
 
 import (
+	"context"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/sealgate/sealgate/policy/actorkey"
 )
@@ -87,4 +91,62 @@ func TestClientTimeout(t *testing.T) {
 			t.Errorf("%s: it ended well", path)
 		}
 	}
+}
+
+// TestAHostWithoutAPublicAddress is refused; one that has another address, which does not answer, is not.
+func TestAHostWithoutAPublicAddress(t *testing.T) {
+	c := actorkey.NewClient(actorkey.ClientOptions{AllowPlainHTTP: true, AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.3/32")}})
+	actorkey.Resolve(c, resolver(t, map[string][][4]byte{
+		"inside.example.": {{10, 0, 0, 1}, {127, 0, 0, 2}},
+		"partly.example.": {{127, 0, 0, 2}, {127, 0, 0, 3}},
+	}))
+	for host, want := range map[string]bool{"inside.example": true, "partly.example": false, "nowhere.example": false} {
+		resp, err := c.Get("http://" + host + ":1/")
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		if err == nil || errors.Is(err, actorkey.ErrRefused) != want {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
+// resolver knows names by their IPv4 addresses.
+func resolver(t *testing.T, names map[string][][4]byte) *net.Resolver {
+	t.Helper()
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	go func() {
+		for packet := make([]byte, 512); ; {
+			n, from, err := server.ReadFrom(packet)
+			if err != nil {
+				return
+			}
+			var m dnsmessage.Message
+			if m.Unpack(packet[:n]) != nil || len(m.Questions) != 1 {
+				continue
+			}
+			q := m.Questions[0]
+			reply := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true}, Questions: m.Questions}
+			addresses, isKnown := names[q.Name.String()]
+			if !isKnown {
+				reply.RCode = dnsmessage.RCodeNameError
+			}
+			for _, a := range addresses {
+				if q.Type == dnsmessage.TypeA {
+					header := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1}
+					reply.Answers = append(reply.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: a}})
+				}
+			}
+			if answer, err := reply.Pack(); err == nil {
+				_, _ = server.WriteTo(answer, from)
+			}
+		}
+	}()
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", server.LocalAddr().String())
+	}}
 }

@@ -2,6 +2,7 @@ package actorkey
 
 import (
 	"crypto/x509"
+	"net"
 	"net/http"
 )
 
@@ -15,4 +16,10 @@ func (k *Keys) Remembered() int {
 func Trust(c *http.Client, roots *x509.CertPool) {
 	g, _ := c.Transport.(*guard)
 	g.next.TLSClientConfig.RootCAs = roots
+}
+
+// Resolve has a client of NewClient look names up with r.
+func Resolve(c *http.Client, r *net.Resolver) {
+	g, _ := c.Transport.(*guard)
+	g.dialer.Resolver = r
 }

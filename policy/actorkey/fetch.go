@@ -18,7 +18,7 @@ func newFetcher(o Options) *fetcher {
 	next := c.CheckRedirect
 	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		if !sameOrigin(req.URL, via[0].URL) {
-			return fmt.Errorf("%w: redirected from %q to another host, %q", errRefused, via[0].URL.Host, req.URL.Host)
+			return fmt.Errorf("%w: redirected from %q to another host, %q", ErrRefused, via[0].URL.Host, req.URL.Host)
 		}
 		if next != nil {
 			return next(req, via)
@@ -92,7 +92,7 @@ func checkAnswer(a Answer) error {
 
 // classify tells what can never work from what may work later.
 func classify(err error) error {
-	if errors.Is(err, errRefused) || errors.Is(err, ErrTooLarge) {
+	if errors.Is(err, ErrRefused) || errors.Is(err, ErrTooLarge) {
 		return fmt.Errorf("%w: %w", ErrNoKey, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)

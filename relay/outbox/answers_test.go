@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/sealgate/sealgate/policy/actorkey"
 )
 
 // TestAnswers: what each status means, and how long an answer asks to wait.
@@ -52,6 +54,9 @@ func TestEndOfATry(t *testing.T) {
 			t.Errorf("%d does not end after a week", v)
 		}
 	}
+	if offLimits.ends(24*time.Hour-1) || !offLimits.ends(24*time.Hour) {
+		t.Error("where the client does not go is not given up after a day")
+	}
 	if delivered.ends(week) || !refused.ends(0) || !moved.ends(0) {
 		t.Error("what is delivered is not given up, and what cannot be is at once")
 	}
@@ -66,6 +71,7 @@ func TestEndOfATry(t *testing.T) {
 	f(answered{verdict: refused, err: ErrNotSent}, "expired", false)
 	f(answered{verdict: refused, status: 400, err: errors.New("it answers 400")}, "status", true)
 	f(answered{verdict: later, err: errUnreachable}, "no_answer", false)
+	f(unanswered(fmt.Errorf("find: %w", actorkey.ErrRefused)), "off_limits", false)
 }
 
 // TestBackoff: a second, doubled to an hour, half of it more or less.

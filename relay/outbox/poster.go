@@ -46,6 +46,7 @@ type verdict int
 const (
 	delivered verdict = iota
 	later             // the host did not do its part: again
+	offLimits         // the client does not go where it leads: again, for a day
 	waiting           // the host is well and wants to be asked later
 	denied            // 401 in both schemes: perhaps the host cannot fetch the key now, or a clock is wrong
 	refused           // never
@@ -59,9 +60,22 @@ func (v verdict) ends(age time.Duration) bool {
 		return false
 	case refused, moved:
 		return true
+	case offLimits:
+		return age >= turnBackAfter
 	default:
 		return age >= giveUpAfter
 	}
+}
+
+// blames says whether the host did not do its part.
+func (v verdict) blames() bool { return v == later || v == offLimits }
+
+// unanswered is what it means that nobody answered.
+func unanswered(err error) answered {
+	if errors.Is(err, actorkey.ErrRefused) {
+		return answered{verdict: offLimits, err: err}
+	}
+	return answered{verdict: later, err: err}
 }
 
 // answered is a verdict with what the log and the retry need. err may name people:
@@ -83,6 +97,8 @@ func (a answered) reason() string {
 		return "no_actor"
 	case errors.Is(a.err, ErrNotSent):
 		return "expired"
+	case a.verdict == offLimits:
+		return "off_limits"
 	case a.status != 0:
 		return "status"
 	}
@@ -144,7 +160,7 @@ func (p *poster) try(ctx context.Context, inbox string, body []byte, who signatu
 	}
 	res, err := p.client.Do(req)
 	if err != nil {
-		return answered{verdict: later, err: err}
+		return unanswered(err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection is used again

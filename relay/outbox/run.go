@@ -156,7 +156,7 @@ func unlocated(err error) answered {
 	if errors.Is(err, errNotActor) {
 		return answered{verdict: refused, err: err}
 	}
-	return answered{verdict: later, err: err}
+	return unanswered(err)
 }
 
 // settle does the bookkeeping of one try.
@@ -184,7 +184,7 @@ func (o *Outbox) settle(ctx context.Context, d *Delivery, got answered) outcome 
 	if err := o.store.Settle(ctx, []Place{d.Place}, nil); err != nil {
 		return o.stuck(ctx, err) // it will be sent again: better twice than never
 	}
-	return outcome{settled: d.Seq, fault: got.verdict == later, heard: got.heard()}
+	return outcome{settled: d.Seq, fault: got.verdict.blames(), heard: got.heard()}
 }
 
 // putBack leaves the delivery where it is, for who has not got it, and tells its sender after an hour.
@@ -204,7 +204,7 @@ func (o *Outbox) putBack(ctx context.Context, d *Delivery, got answered, age tim
 			return o.stuck(ctx, err)
 		}
 	}
-	out := outcome{retry: got.after, fault: got.verdict == later, since: d.Accepted}
+	out := outcome{retry: got.after, fault: got.verdict.blames(), since: d.Accepted}
 	if got.verdict == waiting || got.verdict == denied {
 		out.retry = max(got.after, time.Nanosecond)
 	}

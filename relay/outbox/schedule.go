@@ -9,12 +9,13 @@ import (
 
 // How deliveries are repeated (contract.md).
 const (
-	firstRetry   = time.Second
-	longestRetry = time.Hour
-	longestWait  = 24 * time.Hour // that a Retry-After may ask for
-	giveUpAfter  = 7 * 24 * time.Hour
-	warnAfter    = time.Hour
-	breakAfter   = 10 // failures in a row at one host
+	firstRetry    = time.Second
+	longestRetry  = time.Hour
+	longestWait   = 24 * time.Hour // that a Retry-After may ask for
+	giveUpAfter   = 7 * 24 * time.Hour
+	turnBackAfter = 24 * time.Hour // from where the client does not go
+	warnAfter     = time.Hour
+	breakAfter    = 10 // failures in a row at one host
 )
 
 // Spread is where within its ± 50 % a retry falls, in [0, 1): random, or in a

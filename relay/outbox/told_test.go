@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -58,6 +59,22 @@ func TestTold(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOffLimits: where the client may not go, as to a private address, nothing is tried for longer than a day.
+func TestOffLimits(t *testing.T) {
+	w, awake := newWorld(t, settings{}), newPeer(t, nil)
+	inside := &peer{Server: &httptest.Server{URL: "http://10.1.2.3"}}
+	w.run(t)
+	posted := w.post(t, message("g", 1, "", inside.actor("zoe")))
+	for i, c := range []struct {
+		step time.Duration
+		want inbox.Kind
+	}{{23 * time.Hour, inbox.DeliveryDelayed}, {2 * time.Hour, inbox.DeliveryFailed}} {
+		w.ahead.Add(int64(c.step))
+		w.post(t, message("nudge", uint64(i), "", awake.actor("yan"))) // the outbox looks at its clock
+		until(t, func() bool { return w.reported(t, posted.ID, inside) == c.want })
 	}
 }
 
