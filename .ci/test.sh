@@ -10,6 +10,7 @@ die() { echo "test: $*" >&2; exit 1; }
 step setup
 command -v go >/dev/null 2>&1 || die "go is missing: install Go 1.26 or newer"
 go version
+.ci/space.sh 4096 "${TMPDIR:-/tmp}" 6144 "$(go env GOCACHE)" # more than what was measured, for the race detector and fuzzing add to it
 linter_log=$(mktemp)
 trap 'rm -f "$linter_log"' EXIT
 .ci/tools.sh golangci-lint >"$linter_log" 2>&1 & # slow the first time: beside the rest
