@@ -128,3 +128,15 @@ func TestOptionsAreChecked(t *testing.T) {
 		t.Errorf("%v; want the key that is missing", err)
 	}
 }
+
+// TestWhatReachesTheGatewayIsToldAnywhere: an OPTIONS that asks for nothing else is not the instance's.
+func TestWhatReachesTheGatewayIsToldAnywhere(t *testing.T) {
+	w := newWorld(t, &broken{}, gate{})
+	for _, path := range append(relay.Needs(), "/", "/api/v1/statuses") {
+		got := w.ask(t, http.MethodOptions, path, nil, relay.SeenHeader, "?")
+		seen, err := relay.ParseSeen(got.header.Get(relay.SeenHeader))
+		if got.status != http.StatusNoContent || err != nil || seen.Host != "social.example" {
+			t.Errorf("%s: %+v %+v %v", path, got, seen, err)
+		}
+	}
+}

@@ -187,6 +187,11 @@ func (r *Relay) Handle(ctx *fasthttp.RequestCtx) {
 
 // serve passes on what is the instance's at once. Everything else may wait, and does so aside.
 func (r *Relay) serve(ctx *fasthttp.RequestCtx, d destination) {
+	if string(ctx.Method()) == fasthttp.MethodOptions && asksSeen(ctx) {
+		writeEmpty(ctx, fasthttp.StatusNoContent)
+		tellSeen(ctx)
+		return
+	}
 	switch d.route {
 	case routeForward:
 		r.web.Pass(ctx)

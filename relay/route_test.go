@@ -10,9 +10,9 @@ import (
 	"github.com/sealgate/sealgate/relay/forward"
 )
 
-func TestRouteOf(t *testing.T) {
-	r := &Relay{domain: "social.example", streaming: &forward.Upstream{}}
-	for line, want := range map[string]route{
+// requestLines are where they go.
+func requestLines() map[string]route {
+	return map[string]route{
 		"GET /":                                     routeForward,
 		"GET /api/v1/timelines/home?limit=40":       routeForward,
 		"GET /users/alice/statuses/1":               routeForward,
@@ -46,6 +46,11 @@ func TestRouteOf(t *testing.T) {
 		"GET /.well-known/webfinger?resource=x":     routeWebFinger,
 		"GET /users/alice/inbox":                    routeOwnInbox,
 		"POST /oauth/revoke":                        routeRevoke,
+		"GET /oauth/authorize?client_id=x":          routeAuthorize,
+		"POST /oauth/authorize":                     routeForward,
+		"POST /oauth/token":                         routeToken,
+		"GET /oauth/token/info":                     routeForward,
+		"GET " + metadataPath:                       routeMetadata,
 		"GET /e2ee/actor":                           routeOwnActor,
 		"GET /e2ee/users/alice/messages?after=x":    routeMessages,
 		"OPTIONS /e2ee/users/alice/messages":        routeMessages,
@@ -61,7 +66,12 @@ func TestRouteOf(t *testing.T) {
 		"OPTIONS *":                                 routeForward,
 		"GET ":                                      routeForward,
 		"GET http://social.example":                 routeForward,
-	} {
+	}
+}
+
+func TestRouteOf(t *testing.T) {
+	r := &Relay{domain: "social.example", streaming: &forward.Upstream{}, signIn: &signIn{}}
+	for line, want := range requestLines() {
 		method, target, _ := strings.Cut(line, " ")
 		if got := r.routeOf([]byte(method), []byte(target)); got.route != want {
 			t.Errorf("%s goes to %s, want %s", line, got.route, want)
@@ -73,6 +83,27 @@ func TestRouteOf(t *testing.T) {
 	r.streaming = nil
 	if got := r.routeOf([]byte("GET"), []byte("/api/v1/streaming")); got.route != routeForward {
 		t.Errorf("streaming without upstream.streaming goes to %s", got.route)
+	}
+}
+
+// TestNeedsAreOfEveryKind: for each route that is not below /e2ee/ a need goes there.
+func TestNeedsAreOfEveryKind(t *testing.T) {
+	r := &Relay{domain: "social.example", signIn: &signIn{}}
+	needed := map[route]bool{routeForward: true, routeStreaming: true}
+	for _, path := range Needs() {
+		ours := false
+		for _, method := range []string{"GET", "POST", "OPTIONS"} {
+			to := r.routeOf([]byte(method), []byte(path)).route
+			needed[to], ours = true, ours || to != routeForward
+		}
+		if !ours {
+			t.Errorf("%s is the instance's alone", path)
+		}
+	}
+	for line, to := range requestLines() {
+		if !needed[to] && !strings.Contains(line, " /e2ee/") {
+			t.Errorf("%s goes to %s, and no need does", line, to)
+		}
 	}
 }
 

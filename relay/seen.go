@@ -8,9 +8,19 @@ import (
 )
 
 // SeenHeader asks, with any value, on a request for /e2ee/actor: what reached the gateway of me?
-// The answer carries a Seen in the header of the same name. It shows the asker nothing but their
-// own way here; `sealgate check` judges the proxy in front by it.
+// The answer carries a Seen in the header of the same name. An OPTIONS that asks is answered so at any
+// address. It shows the asker nothing but their own way here; `sealgate check` judges the proxy in front by it.
 const SeenHeader = "Sealgate-Seen"
+
+// Needs are addresses of every kind that the gateway must see, also of a proxy in front that answers the rest
+// without it. Those of actors it must see only if JSON is asked for, by Accept or by the name.
+func Needs() []string {
+	return []string{
+		OwnActor(""), metadataPath, "/.well-known/webfinger", rootAuthorizePath, rootTokenPath, "/oauth/revoke",
+		"/inbox", "/users/sealgate/inbox", "/ap/users/1/inbox", "/users/sealgate/outbox", "/ap/users/1/outbox",
+		"/users/sealgate", "/ap/users/1", "/@sealgate", "/@sealgate.json",
+	}
+}
 
 // Seen is what reached the gateway.
 type Seen struct {
@@ -35,12 +45,14 @@ func ParseSeen(text string) (Seen, error) {
 	return Seen{Host: v.Get("host"), Proto: v.Get("proto"), Forwarded: v.Get("forwarded"), CacheControl: v.Get("cache")}, nil
 }
 
+func asksSeen(ctx *fasthttp.RequestCtx) bool { return len(value(&ctx.Request.Header, SeenHeader)) > 0 }
+
 // tellSeen adds the header to an answer that is complete otherwise.
 func tellSeen(ctx *fasthttp.RequestCtx) {
-	h := &ctx.Request.Header
-	if len(value(h, SeenHeader)) == 0 {
+	if !asksSeen(ctx) {
 		return
 	}
+	h := &ctx.Request.Header
 	s := Seen{
 		Host: string(h.Host()), Proto: string(value(h, fasthttp.HeaderXForwardedProto)), Forwarded: "no",
 		CacheControl: string(ctx.Response.Header.Peek(fasthttp.HeaderCacheControl)),

@@ -224,20 +224,12 @@ func (c *checker) ask(ctx context.Context, path string, into any) error {
 // has made of question and answer.
 func (c *checker) front(ctx context.Context) {
 	address := relay.OwnActor(c.base)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		c.wrong("public front", err.Error(), "set domain")
-		return
-	}
-	req.Header.Set("Accept", "application/activity+json")
-	req.Header.Set(relay.SeenHeader, "?")
-	resp, err := c.public.Do(req)
+	resp, err := c.look(ctx, http.MethodGet, address) //nolint:bodyclose // look closes it
 	if err != nil {
 		c.wrong("public front", fmt.Sprintf("%s cannot be fetched (%v)", address, err),
-			"point the proxy in front at the gateway (listen), and look at DNS and certificate")
+			"set domain, point the proxy in front at the gateway (listen), and look at DNS and certificate")
 		return
 	}
-	defer resp.Body.Close() //nolint:errcheck // it is only read
 	seen, err := relay.ParseSeen(resp.Header.Get(relay.SeenHeader))
 	if resp.StatusCode != http.StatusOK || err != nil {
 		c.wrong("public front", fmt.Sprintf("%s is not answered by this gateway (status %d)", address, resp.StatusCode),
@@ -246,6 +238,42 @@ func (c *checker) front(ctx context.Context) {
 	}
 	c.ok("public front", address+" is answered by this gateway")
 	c.proxy(seen, resp.Header)
+	c.needs(ctx)
+}
+
+// needs looks whether all that the gateway must see is sent to it.
+func (c *checker) needs(ctx context.Context) {
+	var missed []string
+	for _, path := range relay.Needs() {
+		resp, err := c.look(ctx, http.MethodOptions, c.base+path) //nolint:bodyclose // look closes it
+		if err == nil {
+			_, err = relay.ParseSeen(resp.Header.Get(relay.SeenHeader))
+		}
+		if err != nil {
+			missed = append(missed, path)
+		}
+	}
+	if missed != nil {
+		c.wrong("proxy in front", "requests for "+strings.Join(missed, ", ")+" do not reach this gateway",
+			`send them to it (listen), as everything or as docs/operations.md says under "In part"`)
+	}
+}
+
+// look asks as everybody would, and for what reaches the gateway of it.
+func (c *checker) look(ctx context.Context, method, address string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasSuffix(address, ".json") { // which says it by itself
+		req.Header.Set("Accept", "application/activity+json")
+	}
+	req.Header.Set(relay.SeenHeader, "?")
+	resp, err := c.public.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	return resp, resp.Body.Close()
 }
 
 // proxy judges the proxy in front by what reached the gateway and what came back.

@@ -86,6 +86,7 @@ type kitchen struct {
 	dir, binary         string
 	public, gate, inner string // addresses: the public one, the gateway's, the one of a proxy behind it
 	pool                *x509.CertPool
+	sample              *instance.Instance
 	bob                 *instance.Person
 }
 
@@ -130,7 +131,7 @@ func (k *kitchen) adapt(text, web string) string {
 func (k *kitchen) proxy(t *testing.T, program []string, text string) {
 	t.Helper()
 	public, file := k.path("public"), k.path("recipe")
-	if err := os.Mkdir(public, 0o755); err != nil {
+	if err := os.MkdirAll(public, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(public, "file.txt"), []byte("a file"), 0o600); err != nil {
@@ -180,14 +181,14 @@ func (k *kitchen) gateway(t *testing.T, web, streaming string, edge bool, more s
 // mastodon is an instance behind TLS with one person, and its streaming server.
 func (k *kitchen) mastodon(t *testing.T) (web, streaming string) {
 	t.Helper()
-	sample := instance.New(instance.Options{Origin: "https://" + k.public, IDs: instance.Numeric, Edge: instance.TLSEdge})
+	k.sample = instance.New(instance.Options{Origin: "https://" + k.public, IDs: instance.Numeric, Edge: instance.TLSEdge})
 	var err error
-	if k.bob, err = sample.AddPerson("bob"); err != nil {
+	if k.bob, err = k.sample.AddPerson("bob"); err != nil {
 		t.Fatal(err)
 	}
 	puma := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/echo" {
-			sample.ServeHTTP(w, r)
+		if !strings.HasPrefix(r.URL.Path, "/echo") {
+			k.sample.ServeHTTP(w, r)
 			return
 		}
 		sum, h := sha256.New(), r.Header
@@ -216,28 +217,16 @@ func stream(w http.ResponseWriter, r *http.Request) {
 // try does through the public address what people, clients and peers do. files: a proxy serves public/.
 func (k *kitchen) try(t *testing.T, files bool) {
 	t.Helper()
-	// A client of another address than the proxies', who lies about it.
-	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
-	client := &http.Client{Transport: &http.Transport{DialContext: from.DialContext, TLSClientConfig: &tls.Config{RootCAs: k.pool}}}
-	defer client.CloseIdleConnections()
-	k.awaitActor(t, client)
-	check := exec.CommandContext(t.Context(), k.binary, "check", "--send", "bob", "--config", k.path("sealgate.yaml"))
-	check.Env = append(os.Environ(), "SSL_CERT_FILE="+k.path("cert.pem"))
-	if out, err := check.CombinedOutput(); err != nil {
-		t.Errorf("check --send: %v\n%s", err, out)
+	client := k.from(t, 2)
+	k.await(t, client, "/e2ee/actor")
+	for _, args := range [][]string{nil, {"--send", "bob"}} {
+		if out, err := k.check(t, args...); err != nil {
+			t.Errorf("check %v: %v\n%s", args, err, out)
+		}
 	}
-	body := bytes.Repeat([]byte("5 MiB"), 1<<20)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+k.public+"/echo?a=%2F&b", bytes.NewReader(body))
+	k.echo(t, client, "/echo?a=%2F&b", bytes.Repeat([]byte("5 MiB"), 1<<20))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+k.public+"/file.txt", nil)
 	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header = http.Header{"X-Forwarded-For": {"6.6.6.6"}, "X-Forwarded-Proto": {"http"}, "X-Real-Ip": {"6.6.6.6"}}
-	head, rest, _ := strings.Cut(read(t, client, req), "\n")
-	want := fmt.Sprintf("POST %s /echo?a=%%2F&b %x [https] [127.0.0.2] [127.0.0.2", k.public, sha256.Sum256(body))
-	if !strings.HasPrefix(head, want) || strings.Contains(head, "6.6.6.6") || len(rest) != len(body) {
-		t.Errorf("got  %q and %d bytes\nwant %q", head, len(rest), want)
-	}
-	if req, err = http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+k.public+"/file.txt", nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, client, req); (got == "a file") != files {
@@ -246,14 +235,48 @@ func (k *kitchen) try(t *testing.T, files bool) {
 	k.live(t)
 }
 
-// awaitActor returns when the gateway answers through the public address.
-func (k *kitchen) awaitActor(t *testing.T, client *http.Client) {
+// from is a client at 127.0.0.n, which is not the proxies' address.
+func (k *kitchen) from(t *testing.T, n byte) *http.Client {
+	t.Helper()
+	d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, n)}}
+	client := &http.Client{Transport: &http.Transport{
+		DialContext: d.DialContext, TLSClientConfig: &tls.Config{RootCAs: k.pool}, DisableCompression: true,
+	}}
+	t.Cleanup(client.CloseIdleConnections)
+	return client
+}
+
+// check runs `sealgate check`.
+func (k *kitchen) check(t *testing.T, args ...string) (out []byte, err error) {
+	t.Helper()
+	check := exec.CommandContext(t.Context(), k.binary, append([]string{"check", "--config", k.path("sealgate.yaml")}, args...)...)
+	check.Env = append(os.Environ(), "SSL_CERT_FILE="+k.path("cert.pem"))
+	return check.CombinedOutput()
+}
+
+// echo posts as 127.0.0.2, who lies about it, and looks what the instance got and how much came back.
+func (k *kitchen) echo(t *testing.T, client *http.Client, target string, body []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+k.public+target, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{"X-Forwarded-For": {"6.6.6.6"}, "X-Forwarded-Proto": {"http"}, "X-Real-Ip": {"6.6.6.6"}}
+	head, rest, _ := strings.Cut(read(t, client, req), "\n")
+	want := fmt.Sprintf("POST %s %s %x [https] [127.0.0.2] [127.0.0.2", k.public, target, sha256.Sum256(body))
+	if !strings.HasPrefix(head, want) || strings.Contains(head, "6.6.6.6") || len(rest) != len(body) {
+		t.Errorf("got  %q and %d bytes\nwant %q", head, len(rest), want)
+	}
+}
+
+// await returns when path is answered with 200 through the public address.
+func (k *kitchen) await(t *testing.T, client *http.Client, path string) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		resp, err := client.Get("https://" + k.public + "/e2ee/actor")
+		resp, err := client.Get("https://" + k.public + path)
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
@@ -263,7 +286,7 @@ func (k *kitchen) awaitActor(t *testing.T, client *http.Client) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("the gateway is not reached: %v, %v", resp, err)
+			t.Fatalf("%s is not reached: %v, %v", path, resp, err)
 		}
 	}
 }

@@ -59,17 +59,18 @@ http {
 }
 `
 
-// before is nginx in the gateway's place for all but what is posted to inboxes.
+// before is nginx in the gateway's place for all but what docs/operations.md, "In part", has it send through the gateway.
 const before = `
 daemon off; worker_processes 2; pid {directory}/pid; error_log {directory}/error.log warn;
 events { worker_connections 4096; }
 http {
   access_log off; keepalive_requests 1000000000; client_max_body_size 2m; client_body_buffer_size 64k;
-` + temporary + `  proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+` + temporary + `  include {configs}/nginx-http.conf;
   upstream instance { server {upstream}; keepalive 128; keepalive_requests 1000000000; }
-  upstream gateway { server {gateway}; keepalive 1024; keepalive_requests 1000000000; }
-  server { listen {address};
-    location / { proxy_pass http://instance; } location ~ /inbox$ { proxy_pass http://gateway; } }
+  upstream sealgate { server {gateway}; keepalive 1024; keepalive_requests 1000000000; }
+  server { listen {address}; include {configs}/nginx-server.conf;
+    location / { try_files /none @$sealgate_or_proxy; }
+    location @proxy { proxy_pass http://instance; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host; } }
 }
 `
 
@@ -204,7 +205,7 @@ func openGateway(ctx context.Context, o options, directory, address, upstream st
 	return front{address: address, pid: p.PID, stop: p.Stop}, nil
 }
 
-// openNginx starts an nginx in a directory of its own.
+// openNginx starts an nginx in a directory of its own; {configs} is the repository's.
 func openNginx(ctx context.Context, o options, directory, text string) (front, error) {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return front{}, fmt.Errorf("make a directory for nginx: %w", err)
@@ -213,6 +214,11 @@ func openNginx(ctx context.Context, o options, directory, text string) (front, e
 	if err != nil {
 		return front{}, err
 	}
+	configs, err := filepath.Abs("configs")
+	if err != nil {
+		return front{}, fmt.Errorf("find the recipe: %w", err)
+	}
+	text = strings.ReplaceAll(text, "{configs}", configs)
 	return spawn(ctx, address, directory, fill(text, directory, address, ""), o.nginx, "-p", directory, "-c")
 }
 

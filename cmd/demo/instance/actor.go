@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -34,15 +35,16 @@ func (i *Instance) Document(p *Person) []byte {
 	).Replace(strings.TrimSpace(template)))
 }
 
-// serveActor answers by Accept: the document, HTML, or a redirect to /@name.
+// serveActor answers by Accept, or .json in the path: the document, HTML, or a redirect to /@name.
 func (i *Instance) serveActor(w http.ResponseWriter, r *http.Request) {
-	p := i.person(r.PathValue("name") + r.PathValue("id"))
+	name, isJSON := strings.CutSuffix(r.PathValue("name")+r.PathValue("id"), ".json")
+	p := i.person(name)
 	if p == nil {
 		serveMissing(w, r)
 		return
 	}
 	switch accept := r.Header.Get("Accept"); {
-	case wantsActivity(accept):
+	case isJSON, wantsActivity(accept):
 		i.serveDocument(w, r, p)
 	case strings.Contains(accept, "html"):
 		servePage(w, p)
@@ -54,12 +56,13 @@ func (i *Instance) serveActor(w http.ResponseWriter, r *http.Request) {
 // serveProfile is /@name, the page people know.
 func (i *Instance) serveProfile(w http.ResponseWriter, r *http.Request) {
 	name, at := strings.CutPrefix(r.PathValue("at"), "@")
+	name, isJSON := strings.CutSuffix(name, ".json")
 	p := i.person(name)
 	if !at || p == nil {
 		serveMissing(w, r)
 		return
 	}
-	if wantsActivity(r.Header.Get("Accept")) {
+	if isJSON || wantsActivity(r.Header.Get("Accept")) {
 		i.serveDocument(w, r, p)
 		return
 	}
@@ -100,10 +103,11 @@ func (i *Instance) vary() string {
 	return "Accept, Accept-Language, Cookie"
 }
 
-// wantsActivity tells an ActivityPub Accept; with */* beside it Rails gives HTML.
+// wantsActivity tells an Accept that Mastodon takes for ActivityPub; with */* beside it Rails gives HTML.
 func wantsActivity(accept string) bool {
-	return !strings.Contains(accept, "*/*") &&
-		(strings.Contains(accept, "application/activity+json") || strings.Contains(accept, "application/ld+json"))
+	return !strings.Contains(accept, "*/*") && slices.ContainsFunc([]string{"activity+json", "ld+json", "json"}, func(kind string) bool {
+		return strings.Contains(accept, "application/"+kind)
+	})
 }
 
 func servePage(w http.ResponseWriter, p *Person) {
