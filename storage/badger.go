@@ -15,6 +15,11 @@ import (
 // they have, the more often the collector runs.
 const minMemTable = 12 << 20
 
+// baseLevel is how many bytes the level has that tables from memory are merged into. What comes is spread over all mailboxes, so each merge
+// rewrites the level whole, and then what it overlaps in the next; with 10 MiB, the engine's own choice, most writing was that. Its room is
+// needed once more while it is rewritten (Options.Reserve).
+const baseLevel = 128 << 20
+
 // memTable is how many bytes Badger gathers before it writes a table.
 func memTable(o Options) int64 { return max(minMemTable, 8*(o.MaxMessage+(64<<10))) }
 
@@ -58,6 +63,7 @@ func badgerOptions(o Options) badger.Options {
 	b.NumLevelZeroTables = 6
 	b.NumLevelZeroTablesStall = 18
 	b.NumCompactors = 2
+	b.BaseLevelSize = baseLevel
 	b.BlockCacheSize = 8 << 20
 	b.IndexCacheSize = 16 << 20
 	b.BlockSize = 16 << 10 // the index, read and kept for each table, is a quarter of that for blocks of 4 KiB

@@ -16,7 +16,7 @@ import (
 // told of room that is not there. Its next table then has no blocks, and the process dies of SIGBUS. Restarted on the
 // full disk it opens and refuses; with room everything that was acknowledged is there, and it takes more.
 func TestDiskIsTakenAtOnce(t *testing.T) {
-	dir := smallDisk(t, "size=400m")
+	dir := smallDisk(t, "size=560m")
 	ledger, rest := map[string]string{}, filepath.Join(dir, "rest")
 	said, _ := writeOn(t, dir, "BLIND", ledger, func(n int) {
 		if n == 100 {

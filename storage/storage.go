@@ -75,7 +75,7 @@ type Options struct {
 	Door      inbox.Door    // bounds of what strangers can bring
 
 	MaxMessage int64 // `mailbox.max_activity`, the largest activity in bytes; 0 is 1 MiB
-	Reserve    int64 // bytes of disk left free, or writes are refused; 0 is 256 MiB, or 8 tables if those are more
+	Reserve    int64 // bytes of disk left free, or writes are refused; 0 is 384 MiB, or the base level and 8 tables if those are more
 
 	Clock   func() time.Time
 	Log     *slog.Logger
@@ -294,7 +294,7 @@ func (o Options) complete() (Options, error) {
 		return o, fmt.Errorf("storage: mailbox.max_activity %d is over %d bytes", o.MaxMessage, maxMaxMessage)
 	}
 	o.Door = o.Door.Complete(o.MaxMessage)
-	o.Reserve = cmp.Or(o.Reserve, max(256<<20, 8*memTable(o)))
+	o.Reserve = cmp.Or(o.Reserve, baseLevel+max(256<<20, 8*memTable(o)))
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}

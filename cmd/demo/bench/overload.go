@@ -17,24 +17,15 @@ import (
 )
 
 const (
-	// sustained is how many messages say what can be taken: a fresh store takes the first ten thousand faster than it can go on.
-	sustained       = 25_000
-	overloadWorkers = 512
+	// grown is how many messages the store has when it begins: a fresh one takes the first ten thousand faster than it can go on.
+	grown           = 25_000
+	overloadWorkers = 2048 // more than there are places, so that the rate is kept while all are taken
+	againEachSecond = 2000 // messages of each round at once the load, for each second of the flood after it
 	probeEvery      = 5 * time.Millisecond
 )
 
 // door is where clients connect: the gateway, or nginx before it.
-type door struct {
-	name    string
-	address string
-	most    float64 // messages a second that can be taken
-	once    probing // what ordinary requests met beside so many
-}
-
-// doors are those that are compared.
-type doors struct{ ours, plain *door }
-
-func (d doors) both() []*door { return []*door{d.ours, d.plain} }
+type door struct{ name, address string }
 
 // overload measures what the gateway can take, and then offers twice as much in two mixtures, while somebody asks
 // for an ordinary page every few milliseconds. The same is offered to an nginx that serves the clients and sends only the inboxes' requests
@@ -58,60 +49,75 @@ func overload(ctx context.Context, o options, directory string, out io.Writer) (
 		return err
 	}
 	defer func() { err = errors.Join(err, f.stop()) }()
-	d := doors{ours: &door{name: "the gateway", address: s.host}, plain: &door{name: "nginx before it", address: f.address}}
+	doors := []door{{"the gateway", s.host}, {"nginx before it", f.address}}
 	_, _ = fmt.Fprintln(out, "\noverload")
-	for _, one := range d.both() {
-		if err := s.load(ctx, o, out, one); err != nil {
-			return err
-		}
+	for _, d := range doors {
+		idle := s.probeAlone(ctx, d, 3*time.Second)
+		_, _ = fmt.Fprintf(out, "%s, idle: ordinary p50 %.1f, p99 %.1f ms\n", d.name, ms(idle.P50), ms(idle.P99))
 	}
-	for _, m := range []mixture{{"0.6 groups, 1.4 contact", 0.6 * d.ours.most, 1.4 * d.ours.most}, {"1.4 groups, 0.6 contact", 1.4 * d.ours.most, 0.6 * d.ours.most}} {
-		if err := s.compare(ctx, o, out, m, d); err != nil {
+	if _, err := s.most(ctx, o, out, doors[0], grown); err != nil {
+		return err
+	}
+	for _, m := range []mixture{{"0.6 groups, 1.4 contact", 0.6, 1.4}, {"1.4 groups, 0.6 contact", 1.4, 0.6}} {
+		if err := s.compare(ctx, o, out, m, doors); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// load measures what can be taken through d, and what ordinary requests meet then.
-func (s *scene) load(ctx context.Context, o options, out io.Writer, d *door) error {
-	groups, err := s.sign(ctx, privateMessage(usual, 1), sustained+warmUp)
+// offered is what can be taken through a door, and what ordinary requests meet meanwhile.
+type offered struct {
+	probing
+
+	perSecond float64
+}
+
+// most has n messages offered through d as fast as they are taken.
+func (s *scene) most(ctx context.Context, o options, out io.Writer, d door, n int) (u offered, err error) {
+	groups, err := s.sign(ctx, privateMessage(usual, 1), n+warmUp)
 	if err != nil {
-		return err
+		return u, err
 	}
-	idle := s.probeAlone(ctx, d, 3*time.Second)
 	if _, err := drive(ctx, d.address, warmers, groups[:warmUp], http.StatusAccepted); err != nil {
-		return err
+		return u, err
 	}
-	stop, base := s.probe(ctx, d)
+	stop, probed := s.probe(ctx, d)
 	done, err := pressure{Address: d.address, Streams: []*stream{{Name: "group", Workers: o.connections, Requests: groups[warmUp:]}}}.apply(ctx)
 	stop()
-	d.once = <-base
+	u.probing = <-probed
 	if err != nil {
-		return err
+		return u, err
 	}
-	d.most = float64(done.Streams[0].Taken) / done.Took.Seconds()
-	_, _ = fmt.Fprintf(out, "%s: %.0f messages a second can be taken; ordinary requests p50 %.1f, p99 %.1f ms idle, %.1f and %.1f ms beside them; memory second by second %.0f MiB\n",
-		d.name, d.most, ms(idle.P50), ms(idle.P99), ms(d.once.P50), ms(d.once.P99), d.once.memory)
-	return nil
+	u.perSecond = float64(done.Streams[0].Taken) / done.Took.Seconds()
+	_, _ = fmt.Fprintf(out, "  %s: %.0f messages a second can be taken; ordinary: p50 %.1f, p99 %.1f ms beside them; memory second by second %.0f MiB\n",
+		d.name, u.perSecond, ms(u.P50), ms(u.P99), u.memory)
+	return u, nil
 }
 
-// compare has m offered at both doors in turns, and prints what ordinary requests usually meet.
-func (s *scene) compare(ctx context.Context, o options, out io.Writer, m mixture, d doors) error {
+// compare has what can be taken offered at each door in turns, and then twice as much as m, and prints what ordinary requests usually meet:
+// one beside the other, since a store that has grown takes less, and the machine is not always as fast.
+func (s *scene) compare(ctx context.Context, o options, out io.Writer, m mixture, doors []door) error {
 	_, _ = fmt.Fprintf(out, "%s\n", m.name)
-	met := map[*door][]time.Duration{}
+	once, twice, ratios := map[door][]time.Duration{}, map[door][]time.Duration{}, map[door][]float64{}
 	for range o.rounds {
-		for _, one := range d.both() {
-			ordinary, err := s.flood(ctx, out, one, m, o.flood)
+		for _, d := range doors {
+			u, err := s.most(ctx, o, out, d, int(o.flood.Seconds()*againEachSecond))
 			if err != nil {
 				return err
 			}
-			met[one] = append(met[one], ordinary.P99)
+			ordinary, err := s.flood(ctx, out, d, m.times(u.perSecond), o.flood)
+			if err != nil {
+				return err
+			}
+			once[d], twice[d] = append(once[d], u.P99), append(twice[d], ordinary.P99)
+			ratios[d] = append(ratios[d], float64(ordinary.P99)/float64(u.P99))
 		}
 	}
-	ours, plain := percentile(met[d.ours], 50), percentile(met[d.plain], 50)
-	_, _ = fmt.Fprintf(out, "  p99 of ordinary requests in the middle round: %.1f ms, %.2f of that at once the load; through nginx %.1f ms, %.2f of its own; sealgate / nginx %.2f\n",
-		ms(ours), float64(ours)/float64(d.ours.once.P99), ms(plain), float64(plain)/float64(d.plain.once.P99), float64(ours)/float64(plain))
+	for _, d := range doors {
+		_, _ = fmt.Fprintf(out, "  %s, p99 of ordinary requests in the middle round: %.1f ms at once the load, %.1f at twice; %.2f times as much (%.2f)\n",
+			d.name, ms(percentile(once[d], 50)), ms(percentile(twice[d], 50)), percentile(ratios[d], 50), ratios[d])
+	}
 	return nil
 }
 
@@ -120,6 +126,8 @@ type mixture struct {
 	name           string
 	group, contact float64
 }
+
+func (m mixture) times(n float64) mixture { return mixture{m.name, n * m.group, n * m.contact} }
 
 // pin has the gateway run on o.processors alone, so that it shows what is its own and not who gets the processors of the machine.
 func (o *options) pin(directory string) error {
@@ -136,7 +144,7 @@ func (o *options) pin(directory string) error {
 }
 
 // flood offers m for so long, prints what became of it, and returns what ordinary requests met.
-func (s *scene) flood(ctx context.Context, out io.Writer, d *door, m mixture, long time.Duration) (ordinary probing, err error) {
+func (s *scene) flood(ctx context.Context, out io.Writer, d door, m mixture, long time.Duration) (ordinary probing, err error) {
 	p := pressure{Address: d.address, Streams: []*stream{{Name: "group", Rate: m.group}, {Name: "contact", Rate: m.contact}}}
 	for i, message := range [][]byte{privateMessage(usual, 1), invitation()} {
 		k := p.Streams[i]
@@ -162,7 +170,7 @@ func (s *scene) flood(ctx context.Context, out io.Writer, d *door, m mixture, lo
 }
 
 // probe asks for an ordinary page every few milliseconds until stop.
-func (s *scene) probe(ctx context.Context, d *door) (stop func(), outcome <-chan probing) {
+func (s *scene) probe(ctx context.Context, d door) (stop func(), outcome <-chan probing) {
 	ctx, stop = context.WithCancel(ctx)
 	done := make(chan probing, 1)
 	go func() {
@@ -211,7 +219,7 @@ func (s *scene) memory(ctx context.Context) (most []float64) {
 	}
 }
 
-func (s *scene) probeAlone(ctx context.Context, d *door, long time.Duration) probing {
+func (s *scene) probeAlone(ctx context.Context, d door, long time.Duration) probing {
 	stop, outcome := s.probe(ctx, d)
 	<-time.After(long)
 	stop()
@@ -246,7 +254,7 @@ func ordinary(ctx context.Context, address, host string, every time.Duration) (t
 var errNoRecovery = errors.New("no invitation was taken half a minute after the load had ended")
 
 // recovery is how long it takes until an invitation is taken.
-func (s *scene) recovery(ctx context.Context, d *door) (time.Duration, error) {
+func (s *scene) recovery(ctx context.Context, d door) (time.Duration, error) {
 	requests, err := s.sign(ctx, invitation(), 100)
 	if err != nil {
 		return 0, err

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/gob"
 	"errors"
@@ -131,9 +132,9 @@ func (k *stream) report(out io.Writer, took float64) {
 		ms(percentile(k.Answers, 99)), ms(percentile(k.Refusals, 50)), ms(percentile(k.Refusals, 99)))
 }
 
-func percentile(of []time.Duration, p int) time.Duration {
+func percentile[T cmp.Ordered](of []T, p int) (found T) {
 	if len(of) == 0 {
-		return 0
+		return found
 	}
 	slices.Sort(of)
 	return of[(len(of)-1)*p/100]
