@@ -14,6 +14,7 @@ import (
 type request struct {
 	lesson  inbox.Lesson // learned before the letters, also when they stay away
 	letters []letter
+	follows bool   // another request of the same Append
 	whole   *whole // of a submission: all of its letters, or nothing
 	rows    []row
 	change  func(*post) error // runs in the transaction, after the letters; its error fails the group
@@ -72,7 +73,7 @@ func (s *Store) requests(ms []inbox.Message) ([]*request, error) {
 		l := s.letter(&ms[i])
 		cost := l.weight()
 		if len(out) == 0 || size+cost > s.groupBytes || len(out[len(out)-1].letters) == maxGroup {
-			out, size = append(out, &request{}), 0
+			out, size = append(out, &request{follows: len(out) > 0}), 0
 		}
 		last := out[len(out)-1]
 		last.letters, size = append(last.letters, l), size+cost

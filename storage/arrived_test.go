@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -84,6 +85,22 @@ func TestALineForTheSender(t *testing.T) {
 				t.Errorf("%s sees %d lines, %v", reader, n, err)
 			}
 		}
+	}
+}
+
+// TestALineForTheSenderOfMany: also where one transaction does not hold all copies.
+func TestALineForTheSenderOfMany(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	ms := make([]inbox.Message, 600)
+	for n := range ms {
+		ms[n] = inboxtest.Sample(inbox.Owner(strconv.Itoa(n)), 1)
+		ms[n].Conversation = s.ThreadID([]byte("g"))
+	}
+	if _, err := s.Append(t.Context(), ms); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.ThreadSize(t.Context(), ms[0].Conversation, ms[0].Actor); err != nil || n != 1 {
+		t.Errorf("the sender sees %d lines, %v", n, err)
 	}
 }
 

@@ -157,7 +157,7 @@ func (p *post) arrived(r *request) error {
 			continue
 		}
 		seen[l.m.Actor+" "+l.m.ActivityID] = true
-		if i == 0 { // else who sent it has it from an earlier try
+		if i == 0 && !r.follows { // else who sent it has it from an earlier try or request
 			if err := p.enlist(l.m.Conversation, l.m.Actor, l.m.ActivityID); err != nil {
 				return err
 			}
