@@ -2,12 +2,15 @@ package storage_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
 	"github.com/sealgate/sealgate/policy/mastodon"
 	"github.com/sealgate/sealgate/relay/outbox"
@@ -161,5 +164,76 @@ func TestEraseMuch(t *testing.T) {
 	}
 	if n, err := s.Waiting(t.Context()); err != nil || n != 0 {
 		t.Errorf("%d are left, %v", n, err)
+	}
+}
+
+// TestEraseWhileMessagesCome: one that is kept behind the others' removal is removed as well, and none is left that no mailbox
+// leads to.
+func TestEraseWhileMessagesCome(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	zoe := somebody("zoe", "4711")
+	appendOne(t, s, inboxtest.Sample("4711", 1))
+	came := make(chan error, 1)
+	var once sync.Once
+	s.SetSync(func(sync func() error) error {
+		once.Do(func() {
+			go func() {
+				_, err := s.Append(t.Context(), []inbox.Message{inboxtest.Sample("4711", 2)})
+				came <- err
+			}()
+			s.WaitQueued(1)
+		})
+		return sync()
+	})
+	_, err := s.Erase(t.Context(), zoe)
+	if err := errors.Join(err, <-came); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.MessageRows(); n != 0 || err != nil {
+		t.Errorf("%d rows of messages are left, %v", n, err)
+	}
+	if u, err := s.Usage(t.Context(), "4711"); u != (inbox.Usage{}) || err != nil {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
+// TestEraseIsInterrupted: whoever begins again, however far it went, finds the person by name and leaves nothing.
+func TestEraseIsInterrupted(t *testing.T) {
+	zoe := somebody("zoe", "4711")
+	for transactions := 1; ; transactions++ {
+		s := open(t, options(t.TempDir()))
+		leave(t, s, zoe)
+		deliveries := make([]outbox.Delivery, 1000)
+		for n := range deliveries {
+			deliveries[n].Sender = outbox.Sender{Account: zoe.Account, Name: zoe.Name, Actor: zoe.Actor}
+		}
+		if _, err := s.Submit(t.Context(), outbox.Submission{Sent: outbox.Sent{Names: []string{"1"}}, Deliveries: deliveries}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		left := transactions
+		s.SetSync(func(sync func() error) error {
+			if left--; left == 0 {
+				stop()
+			}
+			return sync()
+		})
+		if _, err := s.Erase(ctx, zoe); err == nil {
+			if transactions < 4 {
+				t.Errorf("it took %d transactions", transactions-1)
+			}
+			return
+		}
+		found, err := s.Whom(t.Context(), "zoe")
+		if err != nil || found != zoe {
+			t.Fatalf("after %d transactions: %+v, %v", transactions, found, err)
+		}
+		if _, err := s.Erase(t.Context(), found); err != nil {
+			t.Fatal(err)
+		}
+		if left, err := s.Mentions(zoe, zoe.Actor); err != nil || len(left) > 0 {
+			t.Errorf("after %d transactions: %v are left, %v", transactions, left, err)
+		}
+		closeStore(t, s)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -98,13 +97,17 @@ func (s *Store) Erase(ctx context.Context, p mastodon.Person) (n int, err error)
 
 func (s *Store) eraseOnce(ctx context.Context, p mastodon.Person) (found int, err error) {
 	who := s.whose(p)
-	var keys [][]byte
+	var keys, names [][]byte
 	err = s.scan(ctx, []byte{}, func(row *badger.Entry) error {
 		if !who.has(row) {
 			return who.unmentioned(row)
 		}
 		found++
-		if row.Key[0] != messageKey {
+		switch row.Key[0] {
+		case messageKey, mailboxKey: // they go together, below
+		case personKey:
+			names = append(names, row.Key)
+		default:
 			keys = append(keys, row.Key)
 		}
 		return nil
@@ -112,13 +115,14 @@ func (s *Store) eraseOnce(ctx context.Context, p mastodon.Person) (found int, er
 	if err != nil || found == 0 {
 		return found, err
 	}
-	if err := s.Trim(ctx, inbox.Owner(p.Account), math.MaxInt64); err != nil { // which keeps the sums right
-		return found, err
-	}
 	for key := range who.before {
 		keys = append(keys, []byte(key))
 	}
-	return found, s.erase(ctx, keys)
+	box := s.keys.box(inbox.Owner(p.Account))
+	if err := s.removeMessages(ctx, func(p *post) (left bool, err error) { return p.close(box) }); err != nil { // which keeps the sums right
+		return found, err
+	}
+	return found, s.erase(ctx, append(keys, names...)) // by the names whoever was interrupted finds the rest
 }
 
 // unmentioned makes sure that a row of somebody else has none of the person's hashes.

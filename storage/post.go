@@ -164,12 +164,10 @@ func (p *post) box(h hashed) (*mailbox, error) {
 	return b, nil
 }
 
-// finish writes each changed mailbox once, less the runs whose bucket is gone.
+// finish writes each changed mailbox once.
 func (p *post) finish() error {
 	for h := range p.dirty {
-		box := p.boxes[h]
-		box.forget(p.s.buckets.registered, p.bucket.serial)
-		if err := p.set(h.key(mailboxKey), box.encode(), 0); err != nil {
+		if err := p.finishBox(h, p.boxes[h]); err != nil {
 			return err
 		}
 	}
@@ -180,6 +178,16 @@ func (p *post) finish() error {
 		return err
 	}
 	return p.set(bucketKeyOf(p.bucket.serial), p.bucket.encode(), 0)
+}
+
+// finishBox writes a mailbox, less the runs whose bucket is gone, or removes one that was closed.
+func (p *post) finishBox(h hashed, box *mailbox) error {
+	if box.last == 0 {
+		p.writes++
+		return p.txn.Delete(h.key(mailboxKey))
+	}
+	box.forget(p.s.buckets.registered, p.bucket.serial)
+	return p.set(h.key(mailboxKey), box.encode(), 0)
 }
 
 // set writes a row; a lifetime lets Badger give back its space. Badger counts in

@@ -182,7 +182,7 @@ func (s *Store) Settle(ctx context.Context, done []outbox.Place, changed []outbo
 		weight: int64(len(done))*letterOverhead + weigh(values),
 		change: func(p *post) error {
 			for i := range changed {
-				if err := p.set(queueKeyOf(changed[i].Place), values[i].value, 0); err != nil {
+				if err := p.change(queueKeyOf(changed[i].Place), values[i].value); err != nil {
 					return err
 				}
 			}
@@ -201,6 +201,18 @@ func (s *Store) Settle(ctx context.Context, done []outbox.Place, changed []outbo
 func (s *Store) Waiting(ctx context.Context) (n int, err error) {
 	err = s.scan(ctx, []byte{queueKey}, func(*badger.Entry) error { n++; return nil })
 	return n, err
+}
+
+// change writes a row anew that is still there: one that was erased meanwhile does not come back.
+func (p *post) change(key, value []byte) error {
+	_, err := p.txn.Get(key)
+	if isMissing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return p.set(key, value, 0)
 }
 
 // Sent implements outbox.Store.

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"math"
 
 	"github.com/sealgate/sealgate/inbox"
 )
@@ -12,11 +13,15 @@ const maxTrim = 256
 // Trim implements inbox.Keeper. What goes gives back its quota at once and its
 // disk space when Badger compacts.
 func (s *Store) Trim(ctx context.Context, o inbox.Owner, through inbox.Position) error {
-	box := s.keys.box(o)
+	return s.removeMessages(ctx, func(p *post) (left bool, err error) { return p.trim(s.keys.box(o), uint64(through)) })
+}
+
+// removeMessages runs f in one transaction after the other until it leaves nothing.
+func (s *Store) removeMessages(ctx context.Context, f func(*post) (left bool, err error)) error {
 	for more := true; more; {
 		var left bool
 		r := &request{relief: true, weight: maxTrim * letterOverhead, change: func(p *post) (err error) {
-			left, err = p.trim(box, uint64(through))
+			left, err = f(p)
 			return err
 		}}
 		if err := s.submit(ctx, r); err != nil {
@@ -51,6 +56,14 @@ func (p *post) trim(h hashed, through uint64) (left bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// close removes a mailbox and what is in it. Both at once: no mailbox would lead to a message that came between.
+func (p *post) close(h hashed) (left bool, err error) {
+	if left, err = p.trim(h, math.MaxUint64); !left && err == nil {
+		p.boxes[h], p.dirty[h] = &mailbox{}, true
+	}
+	return left, err
 }
 
 // erase removes the first message of a run.

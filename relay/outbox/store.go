@@ -35,7 +35,7 @@ type Store interface {
 	// Next gives up to limit deliveries of one lane behind a place.
 	Next(ctx context.Context, behind Place, limit int) ([]Delivery, error)
 
-	// Settle forgets what is done and rewrites what changed.
+	// Settle forgets what is done and rewrites what changed, if it is still there.
 	Settle(ctx context.Context, done []Place, changed []Delivery) error
 
 	// Sent gives what was sent under one of its names, or ErrNotSent. It is kept as

@@ -242,6 +242,12 @@ func testSettle(t *testing.T, s outbox.Store, _ inbox.Store) {
 	if err := s.Settle(t.Context(), []outbox.Place{left[0].Place}, nil); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.Settle(t.Context(), nil, left); err != nil { // it was being tried
+		t.Fatal(err)
+	}
+	if again := pending(t, s); len(again) != 0 {
+		t.Errorf("it came back: %+v", again)
+	}
 	submit(t, s, submission("c", "bob", 1, delivery(lane(1), "c")))
 	if again := pending(t, s); len(again) != 1 || again[0].Seq <= left[0].Seq {
 		t.Errorf("%+v after Seq %d", again, left[0].Seq)
