@@ -12,6 +12,9 @@ import (
 	"github.com/sealgate/sealgate/inbox/mls"
 )
 
+// maxNames bounds the ids of one message, which are kept beside its activity: a Store takes as many.
+const maxNames = 32 << 10
+
 // Delivery is one activity with the actor whose signature covers its bytes and
 // the local people it is for.
 type Delivery struct {
@@ -24,7 +27,7 @@ type Delivery struct {
 //
 // The error is ErrForbidden when signer, actor and attributedTo are not one or an
 // http(s) activity id is on another host, ErrMalformed when the MLS bytes do not
-// decode strictly; then nothing is kept. Any other is Store.Append's. An activity
+// decode strictly or the ids are too long; then nothing is kept. Any other is Store.Append's. An activity
 // without an id is kept under a hash of its bytes, so that only the same bytes
 // are its duplicate. Accept keeps no reference to d.
 func (in *Inbox) Accept(ctx context.Context, d Delivery) ([]Result, error) {
@@ -146,6 +149,9 @@ func (in *Inbox) message(d Delivery) (Message, error) {
 			return Message{}, fmt.Errorf("%w: object %d: %w", ErrMalformed, i+1, err)
 		}
 		m.describe(framed)
+	}
+	if n := len(m.Actor) + len(m.ActivityID) + len(m.Group) + len(m.Context); n > maxNames {
+		return Message{}, fmt.Errorf("%w: its ids take %d bytes, over %d", ErrMalformed, n, maxNames)
 	}
 	m.Conversation = ThreadID(d.Activity, in.threads)
 	return m, nil

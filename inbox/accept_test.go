@@ -174,6 +174,8 @@ func TestAcceptRefuses(t *testing.T) {
 		{"a user that looks like the host", create("https://peer.example@evil.example/1"), inbox.ErrForbidden},
 		{"an https id without host", create("https:peer.example/1"), inbox.ErrForbidden},
 		{"an id that is no URL", create("https://peer.example/%zz"), inbox.ErrForbidden},
+		{"a long id", create("urn:" + strings.Repeat("x", 32<<10)), inbox.ErrMalformed},
+		{"a long context", change(func(a *activity.Activity) { a.Objects[0].Context = strings.Repeat("x", 32<<10) }), inbox.ErrMalformed},
 		{"no MLS", change(content([]byte("hello"))), inbox.ErrMalformed},
 		{"empty", change(content([]byte{})), inbox.ErrMalformed},
 		{"truncated", change(content(private[:len(private)-1])), inbox.ErrMalformed},
