@@ -60,6 +60,7 @@ func (in *Inbox) Meet(ctx context.Context, o Owner, name string) (Position, erro
 	if d, ok := known[name]; ok && in.clock().Sub(d.Seen) < deviceFresh {
 		return d.Done, nil
 	}
+	defer in.marks.lock(o).Unlock()
 	_, done, err := in.changeDevice(ctx, o, name, 0)
 	return done, err
 }
@@ -68,6 +69,7 @@ func (in *Inbox) Meet(ctx context.Context, o Owner, name string) (Position, erro
 // devices of o are done with is removed; a device not seen for thirty days does not
 // count. Without a Keeper it is ErrUnavailable.
 func (in *Inbox) Done(ctx context.Context, o Owner, name string, through Position) error {
+	defer in.marks.lock(o).Unlock() // until all is removed: who is met after that has missed nothing
 	known, _, err := in.changeDevice(ctx, o, name, through)
 	if err != nil {
 		return err
@@ -86,12 +88,11 @@ func (in *Inbox) Done(ctx context.Context, o Owner, name string, through Positio
 }
 
 // changeDevice notes that a device was seen and how far it is done, which never
-// goes back.
+// goes back. The caller holds the owner's lock.
 func (in *Inbox) changeDevice(ctx context.Context, o Owner, name string, through Position) (map[string]device, Position, error) {
 	if in.keeper == nil {
 		return nil, 0, fmt.Errorf("note what a device is done with: %w", ErrUnavailable)
 	}
-	defer in.marks.lock(o).Unlock()
 	known, err := in.devices(ctx, o)
 	if err != nil {
 		return nil, 0, err

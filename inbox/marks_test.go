@@ -1,6 +1,7 @@
 package inbox_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -100,6 +101,38 @@ func TestADeviceThatReadsHoldsBack(t *testing.T) {
 	done(t, in, "phone", 10)
 	if p := first(t, in); p != 1 {
 		t.Errorf("the first is %d, and the tablet needs all", p)
+	}
+}
+
+// trimming is a store that has another device met as it begins to remove messages.
+type trimming struct {
+	*inboxtest.Memory
+	meet func()
+}
+
+func (s trimming) Trim(ctx context.Context, o inbox.Owner, through inbox.Position) error {
+	s.meet()
+	return s.Memory.Trim(ctx, o, through)
+}
+
+// TestWhoIsMetMissesNothing: what was there when a device was met stays, though another was just done with it.
+func TestWhoIsMetMissesNothing(t *testing.T) {
+	_, store, clock := marked(t)
+	var in *inbox.Inbox
+	wasThere := make(chan inbox.Position, 1)
+	in = inbox.New(inbox.Options{Clock: clock.Now, Store: trimming{store, func() {
+		hasToWait := in.Locked("bob")
+		go func() {
+			meet(t, in, "new")
+			wasThere <- first(t, in)
+		}()
+		if !hasToWait {
+			wasThere <- <-wasThere
+		}
+	}}})
+	done(t, in, "phone", 7)
+	if was, is := <-wasThere, first(t, in); was != is {
+		t.Errorf("the new device was met with message %d, and the first is %d now", was, is)
 	}
 }
 
