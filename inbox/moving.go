@@ -18,9 +18,10 @@ type moving struct {
 	l     Ledger
 	now   time.Time
 	w     *Waiting
-	whole bool  // all that there is room for in this transaction
-	room  int64 // that is left in the mailbox
-	moved int64 // bytes
+	shown uint64 // number of its first message that stays: OnRelease has not seen it
+	whole bool   // all that there is room for in this transaction
+	room  int64  // that is left in the mailbox
+	moved int64  // bytes
 	out   []Entry
 }
 
@@ -90,10 +91,13 @@ func (m *moving) takeOut(id string) (again time.Time, err error) {
 }
 
 // each delivers the messages of w, or those of one group, in order. When there is no
-// room, or it was enough for one transaction, n is the first that is left and again when
+// room, it was enough for one transaction, or the rest was not shown, n is the first that is left and again when
 // to go on.
 func (m *moving) each(w *Waiting, group string) (n uint64, again time.Time, err error) {
 	for n = w.First; n < w.Next; n++ {
+		if w == m.w && n >= m.shown {
+			return n, m.now, nil
+		}
 		one, err := readMessage(m.l, w, n)
 		if err != nil {
 			return n, again, err

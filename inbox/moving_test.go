@@ -87,6 +87,51 @@ func TestBeforeRelease(t *testing.T) {
 	}
 }
 
+// TestWhatIsReleasedWasShown: also an invitation that comes while others are shown; and what is shown is no more than goes at once.
+func TestWhatIsReleasedWasShown(t *testing.T) {
+	in, welcome := waiting(t, inboxtest.NewClock(), "bob")
+	shown, most := map[string]bool{}, 0
+	n := 10
+	in.OnRelease(func(_ context.Context, o inbox.Owner, ms []inbox.Message) error {
+		for _, m := range ms {
+			shown[m.ActivityID] = true
+		}
+		most = max(most, len(ms))
+		if n++; n <= 12 {
+			late := welcome
+			late.Owner, late.ActivityID, late.Activity = o, fmt.Sprint("https://peer.example/", n), make([]byte, 1<<19)
+			if rs, err := in.Keep(t.Context(), []inbox.Message{late}); err != nil || !rs[0].Waits {
+				t.Fatalf("%+v, %v", rs, err)
+			}
+		}
+		return nil
+	})
+	look := func(want int) {
+		t.Helper()
+		all, err := in.After(t.Context(), "bob", 0, 100)
+		if len(all) != want || err != nil {
+			t.Errorf("%d have arrived, %v, want %d", len(all), err, want)
+		}
+		for _, one := range all {
+			if !shown[one.ActivityID] {
+				t.Errorf("%s was not shown", one.ActivityID)
+			}
+		}
+	}
+	must(t, in.AcceptRequest(t.Context(), "bob", inbox.RequestID(alice)))
+	look(4)
+	most = 0
+	for _, want := range []int{5, 6} {
+		if _, err := in.LetGo(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		look(want)
+	}
+	if most != 1 {
+		t.Errorf("%d were shown at once", most)
+	}
+}
+
 // TestRun lets go what a lesson is about at once, what is slowed when its time has come, and after a minute what the store
 // could not give.
 func TestRun(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -60,7 +61,8 @@ func (in *Inbox) LetGo(ctx context.Context) (next time.Time, err error) {
 
 // moveOne lets go one request or queue; at is when there is more to do.
 func (in *Inbox) moveOne(ctx context.Context, one due) (at time.Time, err error) {
-	if err := in.beforeRelease(ctx, one.Owner, one.ID); err != nil {
+	shown, err := in.beforeRelease(ctx, one.Owner, one.ID, moveBytes)
+	if err != nil {
 		return at, err
 	}
 	var out []Entry
@@ -71,7 +73,7 @@ func (in *Inbox) moveOne(ctx context.Context, one due) (at time.Time, err error)
 		if err != nil || !known {
 			return cmp.Or(err, l.SetRow(dueRowOf(one.Owner, one.ID), nil, 0))
 		}
-		m := &moving{l: l, now: in.clock(), w: w}
+		m := &moving{l: l, now: in.clock(), w: w, shown: shown}
 		before := w.Bytes
 		if err := m.move(); err != nil {
 			return err
@@ -93,29 +95,38 @@ func (in *Inbox) moveOne(ctx context.Context, one due) (at time.Time, err error)
 // an error puts that off. It may be called before the Inbox is used, not later.
 func (in *Inbox) OnRelease(f func(context.Context, Owner, []Message) error) { in.onRelease = f }
 
-// beforeRelease shows what waits to whom OnRelease named, while nobody can have it
-// yet: what a Welcome uses up is used up before it is delivered.
-func (in *Inbox) beforeRelease(ctx context.Context, o Owner, id string) error {
+// beforeRelease shows what is about to leave, most bytes of it or one message, to whom OnRelease named, while nobody can have it
+// yet: what a Welcome uses up is used up before it is delivered. shown is the number of the first that was not shown, which has to
+// wait.
+func (in *Inbox) beforeRelease(ctx context.Context, o Owner, id string, most int64) (shown uint64, err error) {
 	if in.onRelease == nil {
-		return nil
+		return math.MaxUint64, nil
 	}
 	var ms []Message
-	err := in.books.ReadRows(ctx, func(l Ledger) error {
-		ms = nil
-		values, err := l.Rows(WaitingRow, o, id)
-		for _, value := range values {
-			m, err := DecodeWaiting(o, value)
+	err = in.books.ReadRows(ctx, func(l Ledger) error {
+		w, size := &Waiting{}, int64(0)
+		if _, err := read(l, headRowOf(o, id), w); err != nil {
+			return err
+		}
+		for shown = w.First; shown < w.Next; shown++ {
+			one, err := readMessage(l, w, shown)
 			if err != nil {
 				return err
 			}
-			ms = append(ms, m)
+			if one == nil {
+				continue
+			}
+			if size += int64(len(one.Activity)); len(ms) > 0 && size > most {
+				return nil
+			}
+			ms = append(ms, *one)
 		}
-		return err
+		return nil
 	})
 	if err != nil || len(ms) == 0 {
-		return err
+		return shown, err
 	}
-	return in.onRelease(ctx, o, ms)
+	return shown, in.onRelease(ctx, o, ms)
 }
 
 // arrived counts and tells what came out of waiting.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -58,22 +59,23 @@ func (in *Inbox) Requests(ctx context.Context, o Owner) ([]Waiting, error) {
 }
 
 // AcceptRequest delivers what waits in a request, in order and at once, and knows its sender
-// from then on. What finds no room in the mailbox follows by itself when there is some.
+// from then on. What finds no room in the mailbox follows by itself when there is some, and what comes meanwhile soon.
 // ErrNoRequest; ErrFull when nothing of it does.
 func (in *Inbox) AcceptRequest(ctx context.Context, o Owner, id string) error {
 	if in.books == nil {
 		return ErrNoRequest
 	}
-	if err := in.beforeRelease(ctx, o, id); err != nil {
+	shown, err := in.beforeRelease(ctx, o, id, math.MaxInt64)
+	if err != nil {
 		return err
 	}
 	var out []Entry
-	err := in.books.ChangeRows(ctx, func(l Ledger) error {
+	err = in.books.ChangeRows(ctx, func(l Ledger) error {
 		w, err := in.request(l, o, id)
 		if err != nil {
 			return err
 		}
-		m := &moving{l: l, now: in.clock(), w: w, whole: true}
+		m := &moving{l: l, now: in.clock(), w: w, shown: shown, whole: true}
 		if fits, err := m.begins(); err != nil || !fits {
 			return cmp.Or(err, ErrFull)
 		}
