@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,19 +11,30 @@ import (
 	"github.com/sealgate/sealgate/inbox/mls"
 )
 
-// WelcomeRefs are the KeyPackageRefs in an activity's Welcomes, in order.
+// WelcomeRefs are the KeyPackageRefs in an activity's Welcomes, in order. What is shorter than a hash is nobody's, and left out: there
+// can be very many.
 func WelcomeRefs(a *activity.Activity) (refs [][]byte) {
 	for _, o := range a.Objects {
-		if m, err := mls.Parse(o.Content); err == nil {
-			refs = append(refs, m.WelcomeRefs()...)
+		m, err := mls.Parse(o.Content)
+		if err != nil {
+			continue
+		}
+		for _, ref := range m.WelcomeRefs() {
+			if len(ref) >= sha256.Size { // see RefOf
+				refs = append(refs, ref)
+			}
 		}
 	}
 	return refs
 }
 
-// ConsumeReleased is Consume of what is about to leave a message request: for Inbox.OnRelease.
-func (d *Directory) ConsumeReleased(ctx context.Context, o Owner, ms []Message) error {
+// ConsumeKept is Consume of what kept messages of o's name: of those about to leave a request, for Inbox.OnRelease, or of one
+// that was delivered before.
+func (d *Directory) ConsumeKept(ctx context.Context, o Owner, ms []Message) error {
 	for i := range ms {
+		if ms[i].Kind != mls.KindWelcome {
+			continue
+		}
 		a, err := activity.Parse(ms[i].Activity, activity.Limits{})
 		if err != nil {
 			continue // it was read when it was taken: another version did that, and its package stays listed

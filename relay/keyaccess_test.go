@@ -142,6 +142,24 @@ func TestDuplicateWelcomeStillConsumes(t *testing.T) {
 	}
 }
 
+// TestAnotherWelcomeUnderTheSameIDConsumesNothing: nobody gets it.
+func TestAnotherWelcomeUnderTheSameIDConsumesNothing(t *testing.T) {
+	w := newKeyWorld(t, gate{})
+	device := w.aliceDevice()
+	packages := [][]byte{device.Package(), device.Package(), device.Package()}
+	for _, one := range packages {
+		w.publish(one)
+	}
+	for _, one := range packages {
+		if got := w.deliver(t, "/users/alice/inbox", welcome("1", refOf(t, one))); got.status != http.StatusAccepted {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	}
+	if got := w.items(); len(got) != 2 || len(w.held(t, "1")) != 1 {
+		t.Errorf("%q listed, %d messages", got, len(w.held(t, "1")))
+	}
+}
+
 // TestUnverified: a package of a suite that is unknown here is served, and its owner sees which it is.
 func TestUnverified(t *testing.T) {
 	w := newKeyWorld(t, gate{})

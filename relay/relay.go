@@ -146,7 +146,7 @@ func New(o Options) (*Relay, error) {
 		r.intake = intake.New(intake.Options{Inbox: o.Inbox})
 	}
 	if o.Keys != nil {
-		o.Inbox.OnRelease(o.Keys.ConsumeReleased)
+		o.Inbox.OnRelease(o.Keys.ConsumeKept)
 	}
 	r.signIn, r.looking, r.endpoints = newSignIn(o.SignIn, r.base, o.Metrics), newLooking(o.Outside, o.Internal), o.offered()
 	if r.clock == nil {

@@ -121,7 +121,7 @@ func askStore(config configs.Config, req *http.Request, into any) (found bool, e
 		if err != nil {
 			return err
 		}
-		in.OnRelease(keys.ConsumeReleased)
+		in.OnRelease(keys.ConsumeKept)
 		if err := in.LoadSevered(req.Context()); err != nil {
 			return err
 		}
