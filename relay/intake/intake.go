@@ -6,9 +6,8 @@
 package intake
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net/netip"
 	"time"
@@ -123,7 +122,11 @@ func (in *Intake) Judge(ctx context.Context, d inbox.Delivery) (Ruling, error) {
 	if in.o.Gate == nil {
 		return Ruling{Messages: letters}, nil
 	}
-	asked, err := in.questions(ctx, newArrival(d.Activity), letters)
+	a := newArrival(d.Activity)
+	if a.invites, err = in.lookUp(ctx, d.Activity); err != nil {
+		return Ruling{}, err
+	}
+	asked, err := in.questions(ctx, a, letters)
 	if err != nil {
 		return Ruling{}, err
 	}
@@ -156,11 +159,7 @@ func (in *Intake) questions(ctx context.Context, a *arrival, letters []inbox.Mes
 		if err != nil {
 			return nil, err
 		}
-		q, err := in.question(ctx, a, m, s)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, asked{q, m})
+		list = append(list, asked{question(a, m, s), m})
 	}
 	return list, nil
 }
@@ -175,37 +174,18 @@ func latest(list []asked) rules.Stage {
 	return rules.Contact
 }
 
-// question is what policy is asked about one recipient's message.
-func (in *Intake) question(ctx context.Context, a *arrival, m *inbox.Message, s inbox.Standing) (policy.Question, error) {
+// question is what policy is asked about one recipient's message. A verdict is sticky for the id with what came under it: one that
+// was not kept may come again with something else.
+func question(a *arrival, m *inbox.Message, s inbox.Standing) policy.Question {
 	q := policy.Question{
-		At: rules.Contact, Actor: m.Actor, Account: string(m.Owner), Activity: m.ActivityID, Msg: a.msg,
+		At: rules.Contact, Actor: m.Actor, Account: string(m.Owner), Activity: m.ActivityID + " " + a.contents, Msg: a.msg,
 		Group: rules.GroupState{ID: string(m.Group), Joined: s.Joined},
 	}
-	q.Msg.Kind, q.Msg.Bytes = m.Kind, len(m.Activity)
+	q.Msg.Kind, q.Msg.Bytes, q.Msg.KeyIsOurs = m.Kind, len(m.Activity), a.invites[m.Owner]
 	if s.Joined && s.Seen {
 		q.At = rules.Group
 	}
-	var err error
-	q.Msg.KeyIsOurs, err = in.owns(ctx, m.Owner, a.refs)
-	return q, err
-}
-
-// owns tells whether one of the packages that a Welcome names was published here by
-// its recipient.
-func (in *Intake) owns(ctx context.Context, o inbox.Owner, refs [][]byte) (bool, error) {
-	if in.o.Keys == nil {
-		return false, nil
-	}
-	for _, ref := range refs {
-		owner, err := in.o.Keys.OwnerOf(ctx, ref)
-		if err != nil && !errors.Is(err, inbox.ErrNoPackage) {
-			return false, err
-		}
-		if err == nil && owner == o {
-			return true, nil
-		}
-	}
-	return false, nil
+	return q
 }
 
 // apply turns a decision into a fate. Only a pure invitation can be turned away: what
@@ -254,8 +234,9 @@ func (in *Intake) MaySend(ctx context.Context, from Sender, a *activity.Activity
 	if err != nil {
 		return err
 	}
+	sent := newArrival(a)
 	q := policy.Question{
-		At: rules.Send, Actor: from.Actor, Account: from.Account, Activity: from.knock(a), Msg: newArrival(a).msg,
+		At: rules.Send, Actor: from.Actor, Account: from.Account, Activity: from.knock(sent.contents), Msg: sent.msg,
 		Group: rules.GroupState{ID: string(letters[0].Group), Joined: letters[0].Group != nil}, // who sends in a group is in it
 	}
 	for _, q.Remote = range remote {
@@ -276,18 +257,7 @@ type Sender struct{ Actor, Account, Activity string }
 
 // knock is what a verdict at send is sticky for: the MLS messages in it. Whoever had to wait and posts them again, under
 // another id as well, has not used up once more what their other recipients cost.
-func (from Sender) knock(a *activity.Activity) string {
-	sum, isEmpty := sha256.New(), true
-	for _, o := range a.Objects {
-		one := sha256.Sum256(o.Content)
-		sum.Write(one[:])
-		isEmpty = isEmpty && o.Content == nil
-	}
-	if isEmpty { // a Delete or Remove
-		return from.Activity
-	}
-	return "sha256 " + hex.EncodeToString(sum.Sum(nil))
-}
+func (from Sender) knock(contents string) string { return cmp.Or(contents, from.Activity) }
 
 // Fetch asks policy about a read of o's key packages by actor, "" when nobody signed.
 func (in *Intake) Fetch(ctx context.Context, o inbox.Owner, actor string) policy.Decision {
