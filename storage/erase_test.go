@@ -197,7 +197,8 @@ func TestEraseWhileMessagesCome(t *testing.T) {
 	}
 }
 
-// TestEraseIsInterrupted: whoever begins again, however far it went, finds the person by name and leaves nothing.
+// TestEraseIsInterrupted: whoever begins again, however far it went, finds the person by name and leaves nothing, also of what came
+// meanwhile.
 func TestEraseIsInterrupted(t *testing.T) {
 	zoe := somebody("zoe", "4711")
 	for transactions := 1; ; transactions++ {
@@ -211,14 +212,25 @@ func TestEraseIsInterrupted(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, stop := context.WithCancel(t.Context())
-		left := transactions
+		left, came := transactions, make(chan error, 1)
 		s.SetSync(func(sync func() error) error {
+			if left == transactions {
+				go func() {
+					_, err := s.Append(t.Context(), []inbox.Message{inboxtest.Sample("4711", 99)})
+					came <- err
+				}()
+				s.WaitQueued(1)
+			}
 			if left--; left == 0 {
 				stop()
 			}
 			return sync()
 		})
-		if _, err := s.Erase(ctx, zoe); err == nil {
+		_, err := s.Erase(ctx, zoe)
+		if err := <-came; err != nil {
+			t.Fatal(err)
+		}
+		if err == nil {
 			if transactions < 4 {
 				t.Errorf("it took %d transactions", transactions-1)
 			}

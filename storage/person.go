@@ -17,7 +17,7 @@ import (
 
 const (
 	eraseTogether = 512
-	eraseRounds   = 4
+	eraseRounds   = 5
 )
 
 // ErrStillThere is a person whose data come back while they are erased.
@@ -102,18 +102,22 @@ func (s *Store) eraseOnce(ctx context.Context, p mastodon.Person) (found int, er
 		if !who.has(row) {
 			return who.unmentioned(row)
 		}
-		found++
 		switch row.Key[0] {
-		case messageKey, mailboxKey: // they go together, below
 		case personKey:
 			names = append(names, row.Key)
+			return nil
+		case messageKey, mailboxKey: // they go together, below
 		default:
 			keys = append(keys, row.Key)
 		}
+		found++
 		return nil
 	})
-	if err != nil || found == 0 {
+	if err != nil {
 		return found, err
+	}
+	if found == 0 { // only now: by the names whoever was interrupted finds the rest
+		return len(names), s.erase(ctx, names)
 	}
 	for key := range who.before {
 		keys = append(keys, []byte(key))
@@ -122,7 +126,7 @@ func (s *Store) eraseOnce(ctx context.Context, p mastodon.Person) (found int, er
 	if err := s.removeMessages(ctx, func(p *post) (left bool, err error) { return p.close(box) }); err != nil { // which keeps the sums right
 		return found, err
 	}
-	return found, s.erase(ctx, append(keys, names...)) // by the names whoever was interrupted finds the rest
+	return found, s.erase(ctx, keys)
 }
 
 // unmentioned makes sure that a row of somebody else has none of the person's hashes.
