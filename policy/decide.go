@@ -24,7 +24,7 @@ type Question struct {
 	Actor    string // who acts: the verified signer, at rules.Send the local person's actor id; "" when nobody signed
 	Account  string // the local person's account
 	Remote   string // at rules.Send whom they write to; else not used
-	Activity string // its id, with which the verdict is sticky; "" for a key fetch
+	Activity string // what the verdict is sticky for: its id with what came under it, or the latter alone; "" for a key fetch
 	Msg      rules.Msg
 	Group    rules.GroupState
 }

@@ -104,13 +104,3 @@ func TestWait(t *testing.T) {
 	f(time.Hour-1, time.Hour-1)
 	f(time.Hour+1, time.Hour)
 }
-
-// asking allows everything and notes to whose package an invitation is.
-type asking struct{ ours []string }
-
-func (a *asking) Decide(_ context.Context, q policy.Question) policy.Decision {
-	if q.Msg.KeyIsOurs {
-		a.ours = append(a.ours, q.Account)
-	}
-	return policy.Decision{Action: rules.Allow}
-}

@@ -11,6 +11,7 @@ import (
 	"github.com/sealgate/sealgate/inbox"
 	"github.com/sealgate/sealgate/inbox/inboxtest"
 	"github.com/sealgate/sealgate/policy"
+	"github.com/sealgate/sealgate/policy/rules"
 	"github.com/sealgate/sealgate/relay/intake"
 	"github.com/sealgate/sealgate/storage"
 )
@@ -79,6 +80,16 @@ type tracing struct {
 func (s *tracing) Trace(ctx context.Context, name string) (inbox.Trace, error) {
 	s.traces++
 	return s.KeyStore.Trace(ctx, name)
+}
+
+// asking allows everything and notes to whose package an invitation is.
+type asking struct{ ours []string }
+
+func (a *asking) Decide(_ context.Context, q policy.Question) policy.Decision {
+	if q.Msg.KeyIsOurs {
+		a.ours = append(a.ours, q.Account)
+	}
+	return policy.Decision{Action: rules.Allow}
 }
 
 // TestARefIsLookedUpOnce: however many recipients an invitation has; and what is no hash is not looked up at all.

@@ -62,13 +62,14 @@ http {
 // before is nginx in the gateway's place for all but what docs/operations.md, "In part", has it send through the gateway.
 const before = `
 daemon off; worker_processes 2; pid {directory}/pid; error_log {directory}/error.log warn;
-events { worker_connections 4096; }
+events { worker_connections 16384; }
 http {
   access_log off; keepalive_requests 1000000000; client_max_body_size 2m; client_body_buffer_size 64k;
 ` + temporary + `  include {configs}/nginx-http.conf;
   upstream instance { server {upstream}; keepalive 128; keepalive_requests 1000000000; }
   upstream sealgate { server {gateway}; keepalive 1024; keepalive_requests 1000000000; }
   server { listen {address}; include {configs}/nginx-server.conf;
+    set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For; # or all would be one client, who may have a share of the places only
     location / { try_files /none @$sealgate_or_proxy; }
     location @proxy { proxy_pass http://instance; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host; } }
 }

@@ -28,8 +28,8 @@ const (
 type door struct{ name, address string }
 
 // overload measures what the gateway can take, and then offers twice as much in two mixtures, while somebody asks
-// for an ordinary page every few milliseconds. The same is offered to an nginx that serves the clients and sends only the inboxes' requests
-// through the gateway: what its ordinary requests meet is what the machine does to them.
+// for an ordinary page every few milliseconds. The same is offered to an nginx that serves the clients and sends only what the gateway must see
+// through it: what its ordinary requests meet is what the machine does to them.
 func overload(ctx context.Context, o options, directory string, out io.Writer) (err error) {
 	directory = filepath.Join(directory, "overload")
 	if err := os.MkdirAll(directory, 0o700); err != nil {
