@@ -3,15 +3,19 @@
 package relay_test
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/sealgate/sealgate/policy/rules"
 	"github.com/sealgate/sealgate/relay"
 	"github.com/sealgate/sealgate/relay/forward"
+	"github.com/sealgate/sealgate/relay/intake"
 )
 
 // echoing answers every request, whose end it knows by its last bytes, and does not allocate.
@@ -96,5 +100,37 @@ func passing(t *testing.T, upstream, request, reply string) func() {
 		if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
 			t.Fatalf("got %.200q, %v", got, err)
 		}
+	}
+}
+
+// What is turned away at sight allocates nothing either: nobody waits for the collector because of a flood.
+func TestTurningAwayDoesNotAllocate(t *testing.T) {
+	places := intake.NewPlaces(intake.PlacesOptions{Most: 1})
+	if _, err := places.Enter(rules.Group, netip.Addr{}, 1); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorldWith(t, memory(), gate{}, func(o *relay.Options) { o.Intake = intake.New(intake.Options{Inbox: o.Inbox, Places: places}) })
+	c, r := w.dial(t), bufio.NewReaderSize(nil, 4096)
+	r.Reset(c)
+	body := `{"type":"Create","object":{"mediaType":"message/mls","content":"AAEAAg` + strings.Repeat("A", 5000) + `"}}`
+	sent := []byte("POST /inbox HTTP/1.1\r\nHost: social.example\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
+	once := func() {
+		if _, err := c.Write(sent); err != nil {
+			t.Fatal(err)
+		}
+		status, err := r.ReadSlice('\n')
+		if err != nil || !bytes.HasPrefix(status, []byte("HTTP/1.1 503 ")) {
+			t.Fatalf("got %q, %v", status, err)
+		}
+		for status[len(status)-1] != '}' {
+			if status, err = r.Peek(r.Buffered()); err != nil {
+				t.Fatal(err)
+			}
+			r.Discard(len(status))
+		}
+	}
+	once()
+	if n := testing.AllocsPerRun(500, once); n >= 1 {
+		t.Errorf("it allocates %v times", n)
 	}
 }

@@ -25,6 +25,7 @@ func (r *Relay) intercept(ctx *fasthttp.RequestCtx) {
 	switch n := ctx.Request.Header.ContentLength(); {
 	case here && !activity.Mentions(body):
 		r.web.Pass(ctx)
+	case here && r.turnAway(ctx, body):
 	case here:
 		r.interceptMLS(ctx, nil)
 	case n < 0 || n > keptBody: // one made for it takes long to look at
@@ -41,11 +42,25 @@ func (r *Relay) interceptRead(ctx *fasthttp.RequestCtx) {
 		r.fail(ctx, err)
 		return
 	}
-	if activity.Mentions(read.Bytes()) {
+	switch body := read.Bytes(); {
+	case !activity.Mentions(body):
+		r.passOn(ctx, read)
+	case r.turnAway(ctx, body):
+		r.bodies.put(read)
+	default:
 		r.interceptMLS(ctx, read)
-		return
 	}
-	r.passOn(ctx, read)
+}
+
+// turnAway answers what plainly is MLS and finds no place. It is not read for that: under a flood that would take the time of those who
+// have a place. What is written in an unusual way is looked at as always.
+func (r *Relay) turnAway(ctx *fasthttp.RequestCtx, body []byte) bool {
+	comeAgain, crowded := r.intake.Crowded(body)
+	if crowded {
+		forward.AfterOthers(ctx)
+		r.refuseBusy(ctx, comeAgain)
+	}
+	return crowded
 }
 
 func (r *Relay) passOn(ctx *fasthttp.RequestCtx, read *body) {

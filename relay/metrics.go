@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
 
 	"github.com/sealgate/sealgate/metric"
 )
@@ -15,6 +16,7 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	busy     prometheus.Counter // of refused
 	dropped  prometheus.Counter
 	tooLarge prometheus.Counter // limit_exceeded_total of mailbox.max_activity
 
@@ -37,6 +39,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		streamsFull: metric.Exceeded(registry).WithLabelValues("event_streams"),
 		routes:      map[route]*routeMetrics{},
 	}
+	m.busy = m.refused.WithLabelValues(string(reasons[fasthttp.StatusServiceUnavailable]))
 	seconds := metric.Register(registry, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "sealgate_http_request_seconds", Help: "Time until the answer's head was ready, by route.",
 		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 10),

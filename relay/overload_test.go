@@ -48,6 +48,10 @@ func TestCrowdedGatewaySaysLater(t *testing.T) {
 	wants("half full", "her own key fetch", g.ask(t, http.MethodGet, "/e2ee/users/alice/keyPackages", nil, "Authorization", "Bearer of-alice"), 200)
 	fill(rules.Group, 8)
 	wants("full", "of a group", group("c3"), 503)
+	malformed, mention := `{"type":"Create","object":{"mediaType":"message/mls","content":"AAEAAgAAAAA="}`, `{"type":"Note","content":"of message/mls"}`
+	wants("full", "what plainly is a message, though it cannot be read", g.ask(t, http.MethodPost, "/inbox", strings.NewReader(malformed)), 503)
+	wants("full", "the same in an unusual spelling", g.ask(t, http.MethodPost, "/inbox", strings.NewReader(strings.Replace(malformed, "AAEA", `\u0041AEA`, 1))), 400)
+	wants("full", "a note that mentions messages", g.ask(t, http.MethodPost, "/inbox", strings.NewReader(mention)), 202)
 	wants("full", "an ordinary post", g.ask(t, http.MethodPost, "/inbox", strings.NewReader(`{"type":"Follow"}`)), 202)
 	wants("full", "an ordinary page", g.ask(t, http.MethodGet, "/about", nil), 200)
 	for _, out := range leave {
@@ -55,7 +59,8 @@ func TestCrowdedGatewaySaysLater(t *testing.T) {
 	}
 	wants("again", "of a group", group("c3"), 202)
 	wants("again", "an invitation", g.invite(t, zoe, "w2"), 202)
-	if n := len(g.upstream.posts()); n != 1 {
+	wants("again", "what cannot be read", g.ask(t, http.MethodPost, "/inbox", strings.NewReader(malformed)), 400)
+	if n := len(g.upstream.posts()); n != 2 {
 		t.Errorf("the instance got %d posts", n)
 	}
 }

@@ -54,6 +54,15 @@ var (
 	errBadPage   = errors.New("relay: no such page")
 )
 
+const problemJSON = "application/problem+json"
+
+// busyProblem is what everybody is told who finds no place.
+func busyProblem() []byte {
+	p := describeLimit(&policy.LimitError{Reason: policy.ErrBusy})
+	p.Type, p.Title = "about:blank", fasthttp.StatusMessage(p.Status)
+	return jsonOf(p)
+}
+
 // retryLater is what a peer or client waits, before jitter, when nothing better
 // is known.
 const retryLater = 30 * time.Second
@@ -284,7 +293,14 @@ func (r *Relay) refuse(ctx *fasthttp.RequestCtx, p problem) {
 			ctx.Response.Header.Set("RateLimit", fmt.Sprintf("%q;r=0;t=%s", p.Limit, wait))
 		}
 	}
-	write(ctx, reply{status: p.Status, kind: "application/problem+json", cache: "no-store", body: jsonOf(p)})
+	write(ctx, reply{status: p.Status, kind: problemJSON, cache: "no-store", body: jsonOf(p)})
+}
+
+// refuseBusy is refuse for policy.ErrBusy, where there is a flood: it allocates nothing.
+func (r *Relay) refuseBusy(ctx *fasthttp.RequestCtx, comeAgain time.Duration) {
+	r.metrics.busy.Inc()
+	ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, seconds(comeAgain))
+	write(ctx, reply{status: fasthttp.StatusServiceUnavailable, kind: problemJSON, cache: "no-store", body: r.busy})
 }
 
 // seconds is a Retry-After of at least wait and at most half as much again.

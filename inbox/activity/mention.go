@@ -75,7 +75,10 @@ func endsAsType(raw []byte) bool {
 }
 
 func mentionsMedia(body []byte) bool {
-	if !slashMLS(body) && !oddEscapes(body) {
+	switch slash := slashMLS(body); {
+	case slash && bytes.Contains(body, []byte(mediaMLS)): // as nearly everybody writes it
+		return true
+	case !slash && !oddEscapes(body):
 		return false
 	}
 	text := appendUnescaped(make([]byte, 0, len(body)), body)

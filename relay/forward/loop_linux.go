@@ -271,7 +271,7 @@ type task struct {
 	goApart func() // runApart; made once, for nothing is allocated on the loop for it
 	failed  any    // what apart panicked with
 
-	later bool // did something aside for its last request: whoever did not goes before; the loop's own
+	later bool // did something aside for its last request, or took its turn from others: whoever did not goes before; the loop's own
 	spent int  // attempts to read or write since it was resumed
 }
 
@@ -321,6 +321,13 @@ func (t *task) asideBy(start func(f func()), f func()) {
 	t.apart, t.failed, t.on = nil, nil, true
 	if failed != nil {
 		panic(failed)
+	}
+}
+
+// afterOthers has t wait for its turn when it is woken next.
+func (t *task) afterOthers() {
+	if t != nil && t.on {
+		t.later = true
 	}
 }
 

@@ -80,7 +80,7 @@ func TestTasksTakeTurns(t *testing.T) {
 	}
 }
 
-// Who needs nothing but wires goes before those who did something aside, however many had come before; and these have their turn.
+// Who needs nothing but wires goes before those who did something aside or take their turn after others, however many had come before; and these have their turn.
 func TestOrdinaryTasksGoFirst(t *testing.T) {
 	t.Parallel()
 	const many = 10 * few
@@ -96,8 +96,12 @@ func TestOrdinaryTasksGoFirst(t *testing.T) {
 		done.Add(1)
 		k.start(func() {
 			defer done.Done()
-			if n < many {
+			switch {
+			case n == many:
+			case n%2 == 0:
 				k.aside(func() {})
+			default:
+				k.afterOthers()
 			}
 			waiting.Done()
 			w.Read(make([]byte, 1))

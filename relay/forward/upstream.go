@@ -106,6 +106,14 @@ func AsideBy(ctx *fasthttp.RequestCtx, start func(f func()), f func()) {
 	f()
 }
 
+// AfterOthers has the client's next request wait until those had their turn who need nothing but to be passed on, as after
+// something Aside.
+func AfterOthers(ctx *fasthttp.RequestCtx) {
+	if x, ok := ctx.Conn().(exchange); ok {
+		x.of().afterOthers()
+	}
+}
+
 // Peek returns the whole body of ctx's request if it has arrived already, and leaves it to be passed on or read. It is borrowed
 // until then. False: it must be read to be known. ctx must come from a Server, or nothing is known.
 func Peek(ctx *fasthttp.RequestCtx) ([]byte, bool) {

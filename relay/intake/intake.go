@@ -105,6 +105,11 @@ func (in *Intake) Enter(at rules.Stage, client netip.Addr, size int) (leave func
 	return in.o.Places.Enter(at, client, size)
 }
 
+// Crowded tells, at sight of a body, whether there is no place for it, and when its sender may come again. It allocates nothing.
+func (in *Intake) Crowded(body []byte) (comeAgain time.Duration, crowded bool) {
+	return in.o.Places.Crowded(body)
+}
+
 // Await lets something that has a place wait for a host to tell a key, until over is called. The error is a
 // *policy.LimitError.
 func (in *Intake) Await(host string, size int) (over func(), err error) {

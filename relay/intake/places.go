@@ -32,6 +32,8 @@ type Places struct {
 	log  *slog.Logger
 	now  func() time.Time
 
+	crowds map[rules.Stage]prometheus.Counter // of shed, what found all places taken
+
 	taken atomic.Int64              // changes under mu; whom there is no room for need not wait for it
 	told  atomic.Pointer[time.Time] // the last warning
 
@@ -63,6 +65,10 @@ func NewPlaces(o PlacesOptions) *Places {
 		shed: metric.Counter(o.Metrics, "sealgate_intake_shed_total",
 			"MLS activities and key fetches turned away because there was no place, by class.", "class", "reason"),
 	}
+	p.crowds = map[rules.Stage]prometheus.Counter{}
+	for _, at := range []rules.Stage{rules.Contact, rules.Group} {
+		p.crowds[at] = p.shed.WithLabelValues(string(at), "full")
+	}
 	if p.now == nil {
 		p.now = time.Now
 	}
@@ -93,6 +99,20 @@ func (p *Places) Enter(at rules.Stage, client netip.Addr, size int) (leave func(
 	p.taken.Add(n)
 	p.by[who] += n
 	return func() { p.leave(who, n) }, nil
+}
+
+// Crowded tells, at sight of a body, whether there is no place for it, and what to ask of its sender: everybody's, whoever
+// they are. It costs little, and allocates nothing. False: who wants to know must read it, and Enter.
+func (p *Places) Crowded(body []byte) (comeAgain time.Duration, crowded bool) {
+	if p == nil || !p.full(leastPlace, p.room(rules.Contact)) {
+		return 0, false
+	}
+	at, ok := atSight(body)
+	if !ok || !p.full(leastPlace, p.room(at)) {
+		return 0, false
+	}
+	p.countFull(at)
+	return patience(at), true
 }
 
 // full tells whether n more are too many; the first always have a place.
@@ -160,13 +180,22 @@ func patience(at rules.Stage) time.Duration {
 	return 20 * time.Second
 }
 
-// tooMany refuses, and warns now and then.
+// tooMany refuses.
 func (p *Places) tooMany(at rules.Stage) error {
+	p.countFull(at)
+	return &policy.LimitError{RetryAfter: patience(at), Reason: policy.ErrBusy}
+}
+
+// countFull counts what finds no place, and warns now and then.
+func (p *Places) countFull(at rules.Stage) {
+	p.crowds[at].Inc()
 	now, last := p.now(), p.told.Load()
-	if (last == nil || now.Sub(*last) >= tellEvery) && p.told.CompareAndSwap(last, &now) {
+	if last != nil && now.Sub(*last) < tellEvery {
+		return
+	}
+	if first := now; p.told.CompareAndSwap(last, &first) {
 		p.log.Warn("more messages come than can be taken: senders are told to come again", "class", string(at), "key", "limits.intake")
 	}
-	return p.refuse(at, "full", &policy.LimitError{RetryAfter: patience(at), Reason: policy.ErrBusy})
 }
 
 // refuse counts.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/gob"
@@ -37,57 +36,93 @@ type stream struct {
 	Odd                map[int]int // other statuses; 0: no answer
 	Refusals, Answers  []time.Duration
 
+	connections []net.Conn
+
 	mu sync.Mutex
 }
 
-// apply returns p with what became of it.
-func (p pressure) apply(ctx context.Context) (done pressure, err error) {
-	var given bytes.Buffer
-	if err := gob.NewEncoder(&given).Encode(p); err != nil {
-		return p, fmt.Errorf("write requests: %w", err)
-	}
-	c := exec.CommandContext(ctx, os.Args[0], "--pressing")
-	c.Stdin, c.Stderr = &given, os.Stderr
-	said, err := c.Output()
+// apply has ready run when everything is at hand to offer p, and returns p with what became of it.
+func (p pressure) apply(ctx context.Context, ready func()) (done pressure, err error) {
+	// Who floods is on other machines: here, at least, they are served after all others.
+	c := exec.CommandContext(ctx, "nice", "-n", "19", os.Args[0], "--pressing")
+	c.Stderr = os.Stderr
+	in, err := c.StdinPipe()
 	if err != nil {
 		return p, fmt.Errorf("offer requests: %w", err)
 	}
-	return done, gob.NewDecoder(bytes.NewReader(said)).Decode(&done)
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return p, fmt.Errorf("offer requests: %w", err)
+	}
+	if err := c.Start(); err != nil {
+		return p, fmt.Errorf("offer requests: %w", err)
+	}
+	say, hear := gob.NewEncoder(in), gob.NewDecoder(out)
+	var has bool
+	err = errors.Join(say.Encode(p), hear.Decode(&has))
+	if err == nil {
+		ready()
+		err = errors.Join(say.Encode(true), hear.Decode(&done))
+	}
+	if err := errors.Join(err, in.Close(), c.Wait()); err != nil {
+		return p, fmt.Errorf("offer requests: %w", err)
+	}
+	return done, nil
 }
 
-// runPressure is that process.
+// runPressure is the process that offers.
 func runPressure(ctx context.Context, in io.Reader, out io.Writer) error {
+	hear, say := gob.NewDecoder(in), gob.NewEncoder(out)
 	var p pressure
-	if err := gob.NewDecoder(in).Decode(&p); err != nil {
+	if err := hear.Decode(&p); err != nil {
 		return fmt.Errorf("read requests: %w", err)
+	}
+	for _, k := range p.Streams {
+		if err := k.connect(ctx, p.Address); err != nil {
+			return err
+		}
+		defer k.close()
+	}
+	var begin bool
+	if err := errors.Join(say.Encode(true), hear.Decode(&begin)); err != nil {
+		return fmt.Errorf("wait for the beginning: %w", err)
 	}
 	began := time.Now()
 	var all sync.WaitGroup
 	for _, k := range p.Streams {
-		all.Go(func() { k.run(ctx, p.Address, began) })
+		all.Go(func() { k.run(ctx, began) })
 	}
 	all.Wait()
 	p.Took = time.Since(began)
 	for _, k := range p.Streams {
 		k.Requests = nil
 	}
-	return gob.NewEncoder(out).Encode(p)
+	return say.Encode(p)
 }
 
-func (k *stream) run(ctx context.Context, address string, began time.Time) {
+// connect makes the stream's connections, one after the other: how many come at once is another question.
+func (k *stream) connect(ctx context.Context, address string) error {
+	for range cmp.Or(k.Workers, overloadWorkers) {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("connect: %w", err)
+		}
+		k.connections = append(k.connections, c)
+	}
+	return nil
+}
+
+func (k *stream) close() {
+	for _, c := range k.connections {
+		_ = c.Close() // it was only used to ask
+	}
+}
+
+func (k *stream) run(ctx context.Context, began time.Time) {
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	if k.Workers == 0 {
-		k.Workers = overloadWorkers
-	}
-	for range k.Workers {
+	for _, c := range k.connections {
 		workers.Go(func() {
-			c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-			if err != nil {
-				k.note(0, 0)
-				return
-			}
-			defer c.Close() //nolint:errcheck // it was only used to ask
 			r := bufio.NewReaderSize(c, 2048)
 			for ctx.Err() == nil {
 				n := next.Add(1) - 1
