@@ -44,10 +44,15 @@ func TestCrowdedGatewaySaysLater(t *testing.T) {
 	wants("half full", "an invitation", g.invite(t, zoe, "w2"), 503)
 	wants("half full", "a key fetch", fetch(), 503)
 	wants("half full", "of a group", group("c1"), 202)
-	wants("half full", "of a group, by a new key", group("c2", "X-New", "yes"), 503)
+	looked := group("c2", "X-New", "yes") // at sight a message of a group, which has room
+	wants("half full", "of a group, by a new key", looked, 503)
 	wants("half full", "her own key fetch", g.ask(t, http.MethodGet, "/e2ee/users/alice/keyPackages", nil, "Authorization", "Bearer of-alice"), 200)
 	fill(rules.Group, 8)
-	wants("full", "of a group", group("c3"), 503)
+	unread := group("c3")
+	wants("full", "of a group", unread, 503)
+	if unread.body != looked.body || unread.header.Get("Content-Type") != looked.header.Get("Content-Type") {
+		t.Errorf("at sight %s, looked at %s", unread.body, looked.body)
+	}
 	malformed, mention := `{"type":"Create","object":{"mediaType":"message/mls","content":"AAEAAgAAAAA="}`, `{"type":"Note","content":"of message/mls"}`
 	wants("full", "what plainly is a message, though it cannot be read", g.ask(t, http.MethodPost, "/inbox", strings.NewReader(malformed)), 503)
 	wants("full", "the same in an unusual spelling", g.ask(t, http.MethodPost, "/inbox", strings.NewReader(strings.Replace(malformed, "AAEA", `\u0041AEA`, 1))), 400)

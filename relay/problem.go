@@ -42,6 +42,11 @@ type problem struct {
 	Winner string  `json:"winner,omitempty"` // with 409: the commit that was first
 }
 
+func (p problem) body() []byte {
+	p.Type, p.Title = "about:blank", fasthttp.StatusMessage(p.Status)
+	return jsonOf(p)
+}
+
 // What goes wrong before any other package is asked.
 var (
 	errLeaving   = errors.New("relay: nothing new is taken (sealgate leave)")
@@ -55,13 +60,6 @@ var (
 )
 
 const problemJSON = "application/problem+json"
-
-// busyProblem is what everybody is told who finds no place.
-func busyProblem() []byte {
-	p := describeLimit(&policy.LimitError{Reason: policy.ErrBusy})
-	p.Type, p.Title = "about:blank", fasthttp.StatusMessage(p.Status)
-	return jsonOf(p)
-}
 
 // retryLater is what a peer or client waits, before jitter, when nothing better
 // is known.
@@ -284,7 +282,6 @@ func (r *Relay) refuse(ctx *fasthttp.RequestCtx, p problem) {
 		p.Reason = reasons[p.Status]
 	}
 	r.metrics.refused.WithLabelValues(string(p.Reason)).Inc()
-	p.Type, p.Title = "about:blank", fasthttp.StatusMessage(p.Status)
 	if p.Status == fasthttp.StatusTooManyRequests || p.Status == fasthttp.StatusServiceUnavailable {
 		wait := seconds(p.RetryAfter)
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, wait)
@@ -293,7 +290,7 @@ func (r *Relay) refuse(ctx *fasthttp.RequestCtx, p problem) {
 			ctx.Response.Header.Set("RateLimit", fmt.Sprintf("%q;r=0;t=%s", p.Limit, wait))
 		}
 	}
-	write(ctx, reply{status: p.Status, kind: problemJSON, cache: "no-store", body: jsonOf(p)})
+	write(ctx, reply{status: p.Status, kind: problemJSON, cache: "no-store", body: p.body()})
 }
 
 // refuseBusy is refuse for policy.ErrBusy, where there is a flood: it allocates nothing.

@@ -116,7 +116,7 @@ type Relay struct {
 	edit      forward.Edit // of actor documents
 	named     namedInboxes
 	calls     calls
-	busy      []byte // busyProblem
+	busy      []byte // the problem of what finds no place
 	desk      *desk
 	bodies    bodies
 	native    atomic.Bool // the upstream was seen to offer key packages itself
@@ -142,7 +142,7 @@ func New(o Options) (*Relay, error) {
 	// Mastodon says the origin for /users/… and forgets it for /ap/users/…: a client in a browser must read it.
 	r.edit = forward.Edit{Document: r.editReply, Origin: "*"}
 	r.desk, r.calls = newDesk(), make(calls, spareCalls)
-	r.busy = busyProblem()
+	r.busy = describeLimit(&policy.LimitError{Reason: policy.ErrBusy}).body()
 	r.bodies.most = cmp.Or(o.MaxHeld, 64<<20)
 	if r.intake == nil {
 		r.intake = intake.New(intake.Options{Inbox: o.Inbox})
