@@ -75,8 +75,13 @@ func letGroupGo(l Ledger, o Owner, g *membership, now time.Time, requests ...str
 		if err != nil {
 			return nil, err
 		}
-		if holds && !slices.Contains(queue.From, id) {
-			queue.From, found = append(queue.From, id), true
+		if !holds || slices.Contains(queue.From, id) {
+			continue
+		}
+		queue.From, found = append(queue.From, id), true
+		w.To = append(w.To, queue.ID)
+		if err := write(l, headRowOf(o, id), w, w.left(now)); err != nil {
+			return nil, err
 		}
 	}
 	if !found {

@@ -3,6 +3,7 @@ package inbox
 import (
 	"cmp"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"github.com/sealgate/sealgate/inbox/mls"
@@ -57,7 +58,7 @@ func (m *moving) move() (err error) {
 	if !again.IsZero() {
 		return m.later(again)
 	}
-	return erase(m.l, m.w)
+	return erase(m.l, m.w, m.now)
 }
 
 // later lets go of the rest when there is room again.
@@ -81,9 +82,12 @@ func (m *moving) takeOut(id string) (again time.Time, err error) {
 	if _, again, err = m.each(w, m.w.Group); err != nil {
 		return again, err
 	}
+	if again.IsZero() {
+		w.To = slices.DeleteFunc(w.To, func(to string) bool { return to == m.w.ID })
+	}
 	if w.Messages == 0 {
 		w.First = w.Next
-		err = erase(m.l, w)
+		err = erase(m.l, w, m.now)
 	} else {
 		err = write(m.l, headRowOf(w.Owner, w.ID), w, w.left(m.now))
 	}

@@ -51,7 +51,7 @@ func (v *visit) evict(sums *tally, size int64) error {
 			if !w.Dropped {
 				v.gone.Expired++
 			}
-			if err := erase(v.l, w); err != nil {
+			if err := erase(v.l, w, v.now); err != nil {
 				return err
 			}
 			continue
@@ -69,7 +69,7 @@ func (v *visit) evict(sums *tally, size int64) error {
 		}
 		rows += victim.Messages
 		v.gone.Evicted++
-		if err := erase(v.l, victim); err != nil {
+		if err := erase(v.l, victim, v.now); err != nil {
 			return err
 		}
 		sums.Requests, sums.Bytes = sums.Requests-1, sums.Bytes-victim.Bytes

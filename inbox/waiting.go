@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,9 @@ var ErrNoRequest = errors.New("inbox: no such message request")
 // one transaction.
 const maxWaiting = 512
 
+// queueStart is the number of a queue's first message: some can still be put before it.
+const queueStart = 1 << 32
+
 // Waiting is a message request, or the queue of a group that policy slowed: messages
 // for one person in the order they came, which go into the mailbox in that order.
 type Waiting struct {
@@ -28,6 +32,7 @@ type Waiting struct {
 	Actor    string    `json:"a,omitempty"` // who asks; "" for a queue
 	Group    string    `json:"g,omitempty"` // whose queue it is: its row's name in hex
 	From     []string  `json:"r,omitempty"` // of a queue: the requests out of which the group's messages come first
+	To       []string  `json:"t,omitempty"` // of a request: the queues that take messages out of it
 	Host     string    `json:"h,omitempty"` // of Actor
 	Since    time.Time `json:"s"`
 	Ends     time.Time `json:"e,omitzero"`  // of a request
@@ -143,7 +148,7 @@ func queueOf(l Ledger, o Owner, g *membership, now time.Time) (*Waiting, error) 
 	id := shortID("queue", string(g.Name))
 	w, err := readWaiting(l, o, id, now)
 	if w == nil && err == nil {
-		w = &Waiting{ID: id, Owner: o, Group: hex.EncodeToString(g.Name), Since: now, First: 1, Next: 1}
+		w = &Waiting{ID: id, Owner: o, Group: hex.EncodeToString(g.Name), Since: now, First: queueStart, Next: queueStart}
 	}
 	return w, err
 }
@@ -197,6 +202,16 @@ func put(l Ledger, w *Waiting, m *Message, now time.Time) error {
 	}
 	w.Next, w.Messages, w.Bytes = w.Next+1, w.Messages+1, w.Bytes+int64(len(m.Activity))
 	return nil
+}
+
+// putFirst is put, before all that waits in a queue.
+func putFirst(l Ledger, queue *Waiting, m *Message, now time.Time) error {
+	if queue.First == 0 { // begun by a version that numbered from 1
+		return put(l, queue, m, now)
+	}
+	queue.First--
+	queue.Messages, queue.Bytes = queue.Messages+1, queue.Bytes+int64(len(m.Activity))
+	return l.SetRow(queue.row(queue.First), encodeWaiting(m, queue.ends()), queue.left(now))
 }
 
 // overflow empties a request that a message of people here does not fit: they cannot send it again to one of many
@@ -295,14 +310,18 @@ func (v *visit) bind(w *Waiting) error {
 
 // remove erases a request and counts it out.
 func (v *visit) remove(w *Waiting) error {
-	if err := erase(v.l, w); err != nil {
+	if err := erase(v.l, w, v.now); err != nil {
 		return err
 	}
 	return discount(v.l, w)
 }
 
-// empty forgets what waits in a request, but lets go what is of others who have become known since.
+// empty forgets what waits in a request, but lets go what queues take out of it, and what is of others who have
+// become known since.
 func empty(l Ledger, w *Waiting, now time.Time) error {
+	if err := handOver(l, w, now); err != nil {
+		return err
+	}
 	for n := w.First; n < w.Next && len(w.Others) > 0; n++ {
 		one, err := readMessage(l, w, n)
 		if err == nil && one != nil && one.Actor != w.Actor && one.Group != nil {
@@ -340,8 +359,39 @@ func rescue(l Ledger, one *Message, now time.Time) error {
 	return cmp.Or(release(l, queue, now), keepGroup(l, one.Owner, g))
 }
 
-// erase removes the rows of w. What was in it is still known as a duplicate.
-func erase(l Ledger, w *Waiting) error {
+// handOver puts what queues take out of a request, which is about to go, at their front. It is not counted out of w.
+func handOver(l Ledger, w *Waiting, now time.Time) error {
+	for _, id := range w.To {
+		queue, err := readWaiting(l, w.Owner, id, now)
+		if err != nil {
+			return err
+		}
+		if queue == nil {
+			continue
+		}
+		for n := w.Next; n > w.First; n-- {
+			one, err := readMessage(l, w, n-1)
+			if err == nil && one != nil && one.isOf(queue.Group) {
+				err = cmp.Or(putFirst(l, queue, one, now), l.SetRow(w.row(n-1), nil, 0))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		queue.From = slices.DeleteFunc(queue.From, func(from string) bool { return from == w.ID })
+		if err := write(l, headRowOf(w.Owner, queue.ID), queue, 0); err != nil {
+			return err
+		}
+	}
+	w.To = nil
+	return nil
+}
+
+// erase removes the rows of w, but not what queues take out of it. What was in it is still known as a duplicate.
+func erase(l Ledger, w *Waiting, now time.Time) error {
+	if err := handOver(l, w, now); err != nil {
+		return err
+	}
 	if err := eraseMessages(l, w); err != nil {
 		return err
 	}

@@ -71,6 +71,47 @@ func testAcceptedBeforeLetGo(t *testing.T, b *bench) {
 	b.wantIDs(t, "bob", all...)
 }
 
+// testGoneBeforeLetGo: what a lesson lets go out of a request arrives before what came after it, however the request
+// goes in the meantime.
+func testGoneBeforeLetGo(t *testing.T, b *bench) {
+	for o, goes := range map[inbox.Owner]func(o inbox.Owner){
+		"dropped": func(o inbox.Owner) {
+			if err := b.Inbox.DropRequest(t.Context(), o, inbox.RequestID(stranger)); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"overflown": func(o inbox.Owner) {
+			m := sized(letter(o, stranger, "commit", "other", 3), door.RequestBytes)
+			m.Firm = true
+			if r := b.enter(t, m); r.Overflown != 1 {
+				t.Errorf("%+v", r)
+			}
+		},
+		"driven out": func(o inbox.Owner) {
+			for n := range door.Requests {
+				b.waits(t, letter(o, fmt.Sprintf("https://h%d.example/users/x", n), "welcome", "", 1))
+			}
+		},
+	} {
+		b.waits(t, letter(o, stranger, "welcome", "", 1))
+		all := []inbox.Message{letter(o, stranger, "commit", "g", 1), letter(o, friend, "commit", "g", 1)}
+		for _, m := range all {
+			b.waits(t, m)
+		}
+		b.waits(t, letter(o, stranger, "commit", "h", 2))
+		b.learn(t, inbox.Lesson{Owner: o, Group: []byte("g"), Members: []string{stranger}})
+		own := letter(o, "https://here.example/users/owner", "application", "g", 1)
+		own.Fate = inbox.Kept
+		b.waits(t, own)
+		goes(o)
+		b.letGo(t)
+		b.wantIDs(t, o, append(all, own)...)
+		if err := b.addsUp(t.Context(), o, stranger, friend); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // testKnownPasses: who was let in does not wait behind a stranger who wrote in the same group.
 func testKnownPasses(t *testing.T, b *bench) {
 	invited := letter("bob", friend, "welcome", "", 1)

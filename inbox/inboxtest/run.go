@@ -68,6 +68,7 @@ func Run(t *testing.T, open func(t *testing.T, s Setup) inbox.Store) {
 		{"LessonNamesConversation", testLessonNamesConversation},
 		{"GroupStaysBound", testGroupStaysBound},
 		{"AcceptedBeforeLetGo", testAcceptedBeforeLetGo},
+		{"GoneBeforeLetGo", testGoneBeforeLetGo},
 		{"KnownPasses", testKnownPasses},
 		{"TagLetsGo", testTagLetsGo},
 		{"ContextOfAnother", testContextOfAnother},
