@@ -9,9 +9,9 @@ import (
 // maxErased is how many messages of others one transaction drops, or little more.
 const maxErased = 1024
 
-// makeRoom counts a new request or more bytes of one against the person's bounds,
+// makeRoom counts a new request or more bytes of one, which has that id, against the person's bounds,
 // and drops other requests when they are reached.
-func (v *visit) makeRoom(requests int, size int64) error {
+func (v *visit) makeRoom(id string, requests int, size int64) error {
 	var sums tally
 	row := Row{Kind: tallyRow, Owner: v.m.Owner}
 	if _, err := read(v.l, row, &sums); err != nil {
@@ -19,7 +19,7 @@ func (v *visit) makeRoom(requests int, size int64) error {
 	}
 	expired := !sums.Ends.IsZero() && !v.now.Before(sums.Ends)
 	if sums.Requests+requests > v.d.Requests || sums.Bytes+size > v.d.Bytes || expired {
-		if err := v.evict(&sums, size); err != nil {
+		if err := v.evict(&sums, id, size); err != nil {
 			return err
 		}
 	}
@@ -34,7 +34,7 @@ func (v *visit) makeRoom(requests int, size int64) error {
 // evict removes requests that have expired, and then, down to seven eighths of the
 // bounds, the oldest of the host that has most of them: whoever asks a thousand times
 // drives out themself, not a stranger who asked once.
-func (v *visit) evict(sums *tally, size int64) error {
+func (v *visit) evict(sums *tally, keep string, size int64) error {
 	all, err := readAll[Waiting](v.l, headRow, v.m.Owner)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (v *visit) evict(sums *tally, size int64) error {
 	hosts := map[string][]*Waiting{}
 	for i := range all {
 		w := &all[i]
-		if w.Actor == "" || w.Released() || w.Actor == v.m.Actor {
+		if w.Actor == "" || w.Released() || w.ID == keep {
 			sums.add(w)
 			continue
 		}

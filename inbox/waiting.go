@@ -119,7 +119,7 @@ func (v *visit) open() (Result, error) {
 		ID: id, Owner: v.m.Owner, Actor: v.m.Actor, Host: authority.Of(v.m.Actor),
 		Since: v.now, Ends: v.now.Add(v.d.Life), First: 1, Next: 1,
 	}
-	if err := v.makeRoom(1, int64(len(v.m.Activity))); err != nil {
+	if err := v.makeRoom(id, 1, int64(len(v.m.Activity))); err != nil {
 		return Result{}, err
 	}
 	result, err := v.wait(w)
@@ -245,7 +245,7 @@ func (v *visit) overfills(w *Waiting, size int64) (bool, error) {
 	if w.Messages == 0 { // makeRoom has counted it
 		return false, nil
 	}
-	return false, v.makeRoom(0, size)
+	return false, v.makeRoom(w.ID, 0, size)
 }
 
 // left is how long rows of w are kept from now on; what is let go is removed when it has arrived.

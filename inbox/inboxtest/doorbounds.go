@@ -91,6 +91,20 @@ func testOwnRequestStays(t *testing.T, b *bench) {
 	if all := b.requests(t, "bob"); len(all) >= 8 || all[0].Host != "h0.example" || all[0].Messages != 2 {
 		t.Errorf("%d requests, the first %+v", len(all), all[0])
 	}
+	b.waits(t, from("dave", 0, "welcome", door.Bytes/8-1))
+	b.waits(t, from("dave", 0, "commit", 1))
+	for n := range 7 {
+		b.clock.Advance(time.Second)
+		b.waits(t, from("dave", n+1, "welcome", door.Bytes/8))
+	}
+	b.waits(t, sized(letter("dave", friend, "commit", "group 0", 1), 1)) // which follows somebody else's
+	if all := b.requests(t, "dave"); len(all) >= 8 || all[0].Host != "h0.example" || all[0].Messages != 3 {
+		t.Errorf("%d requests, the first %+v", len(all), all[0])
+	}
+	b.accept(t, "dave", "https://h0.example/users/x")
+	if got := b.usage(t, "dave"); got.Total != 3 {
+		t.Errorf("%+v", got)
+	}
 	for n := range 4 {
 		b.waits(t, from("carol", n, "welcome", door.Bytes/4))
 		again := from("carol", n, "welcome", 1)
