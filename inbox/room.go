@@ -33,7 +33,7 @@ func (v *visit) makeRoom(id string, requests int, size int64) error {
 
 // evict removes requests that have expired, and then, down to seven eighths of the
 // bounds, the oldest of the host that has most of them: whoever asks a thousand times
-// drives out themself, not a stranger who asked once.
+// drives out themself, not a stranger who asked once. The request that is to have the room stays.
 func (v *visit) evict(sums *tally, keep string, size int64) error {
 	all, err := readAll[Waiting](v.l, headRow, v.m.Owner)
 	if err != nil {
