@@ -94,6 +94,57 @@ func (m *moving) takeOut(id string) (again time.Time, err error) {
 	return again, cmp.Or(err, discountMoved(m.l, w, before))
 }
 
+// handOver puts what queues take out of a request, which is about to go, at their front. It is not counted out of w.
+func handOver(l Ledger, w *Waiting, now time.Time) error {
+	for _, id := range w.To {
+		queue, err := readWaiting(l, w.Owner, id, now)
+		if err != nil {
+			return err
+		}
+		if queue == nil {
+			continue
+		}
+		var ms []*Message
+		for n := w.First; n < w.Next; n++ {
+			one, err := readMessage(l, w, n)
+			if err == nil && one != nil && one.isOf(queue.Group) {
+				ms, err = append(ms, one), l.SetRow(w.row(n), nil, 0)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		queue.From = slices.DeleteFunc(queue.From, func(from string) bool { return from == w.ID })
+		if err := putFirst(l, queue, ms, now); err != nil {
+			return err
+		}
+		if err := write(l, headRowOf(w.Owner, queue.ID), queue, 0); err != nil {
+			return err
+		}
+	}
+	w.To = nil
+	return nil
+}
+
+// putFirst puts messages before all that waits in a queue, whose own row is still to be written. Behind it, if it was begun
+// when queues were numbered from 1.
+func putFirst(l Ledger, queue *Waiting, ms []*Message, now time.Time) error {
+	next, fits := queue.Next, uint64(len(ms)) < queue.First
+	if fits {
+		queue.First -= uint64(len(ms))
+		queue.Next = queue.First
+	}
+	for _, one := range ms {
+		if err := put(l, queue, one, now); err != nil {
+			return err
+		}
+	}
+	if fits {
+		queue.Next = next
+	}
+	return nil
+}
+
 // each delivers the messages of w, or those of one group, in order. When there is no
 // room, it was enough for one transaction, or the rest was not shown, n is the first that is left and again when
 // to go on.

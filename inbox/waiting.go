@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -204,16 +203,6 @@ func put(l Ledger, w *Waiting, m *Message, now time.Time) error {
 	return nil
 }
 
-// putFirst is put, before all that waits in a queue.
-func putFirst(l Ledger, queue *Waiting, m *Message, now time.Time) error {
-	if queue.First == 0 { // begun by a version that numbered from 1
-		return put(l, queue, m, now)
-	}
-	queue.First--
-	queue.Messages, queue.Bytes = queue.Messages+1, queue.Bytes+int64(len(m.Activity))
-	return l.SetRow(queue.row(queue.First), encodeWaiting(m, queue.ends()), queue.left(now))
-}
-
 // overflow empties a request that a message of people here does not fit: they cannot send it again to one of many
 // recipients, and with a hole in it what waits would open no group. That somebody asked stays.
 func (v *visit) overflow(w *Waiting) error {
@@ -357,34 +346,6 @@ func rescue(l Ledger, one *Message, now time.Time) error {
 	}
 	g.Waits = queue.ID
 	return cmp.Or(release(l, queue, now), keepGroup(l, one.Owner, g))
-}
-
-// handOver puts what queues take out of a request, which is about to go, at their front. It is not counted out of w.
-func handOver(l Ledger, w *Waiting, now time.Time) error {
-	for _, id := range w.To {
-		queue, err := readWaiting(l, w.Owner, id, now)
-		if err != nil {
-			return err
-		}
-		if queue == nil {
-			continue
-		}
-		for n := w.Next; n > w.First; n-- {
-			one, err := readMessage(l, w, n-1)
-			if err == nil && one != nil && one.isOf(queue.Group) {
-				err = cmp.Or(putFirst(l, queue, one, now), l.SetRow(w.row(n-1), nil, 0))
-			}
-			if err != nil {
-				return err
-			}
-		}
-		queue.From = slices.DeleteFunc(queue.From, func(from string) bool { return from == w.ID })
-		if err := write(l, headRowOf(w.Owner, queue.ID), queue, 0); err != nil {
-			return err
-		}
-	}
-	w.To = nil
-	return nil
 }
 
 // erase removes the rows of w, but not what queues take out of it. What was in it is still known as a duplicate.
